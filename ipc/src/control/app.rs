@@ -1,0 +1,144 @@
+//! Apps, versions, deploys and files, as the command line shows them.
+
+use serde::{Deserialize, Serialize};
+
+use super::State;
+use crate::ids::{AppId, VersionId};
+
+/// Who may reach an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Anyone.
+    Public,
+    /// Signed-in users whom the owner admitted.
+    Members,
+    /// The owner alone.
+    Owner,
+}
+
+/// An app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its id.
+    pub id: AppId,
+    /// The name that routes to it.
+    pub name: String,
+    /// Where it answers.
+    pub url: String,
+    /// Who may reach it.
+    pub access: Access,
+    /// Its active version, if any deploy succeeded.
+    pub version: Option<Version>,
+    /// State of its busiest worker.
+    pub state: State,
+    /// `manifest.description`
+    pub description: String,
+    /// Made, in milliseconds since 1970.
+    pub created_unix_ms: u64,
+    /// Size of its folder on disk.
+    pub disk_bytes: u64,
+}
+
+/// A deployed version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its id.
+    pub id: VersionId,
+    /// Counts the deploys of the app from 1; what `rollback` takes.
+    pub number: u64,
+    /// `manifest.version`, or empty.
+    pub version: String,
+    /// Hash of all paths and contents.
+    pub tree_sha256: String,
+    /// Files.
+    pub files: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Deployed, in milliseconds since 1970.
+    pub created_unix_ms: u64,
+    /// It is the one that runs.
+    pub active: bool,
+}
+
+/// A file that a deploy consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanFile {
+    /// Path inside the app.
+    pub path: String,
+    /// SHA-256 of its bytes in hexadecimal.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// First step of a deploy: the whole list of files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployPlan {
+    /// Every file, `app.json` included.
+    pub files: Vec<PlanFile>,
+}
+
+/// What the server still needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployTicket {
+    /// Names the deploy in the next steps.
+    pub id: String,
+    /// SHA-256 of the contents that the server does not have.
+    pub missing: Vec<String>,
+}
+
+/// A deploy that is live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// The app as it is now.
+    pub app: App,
+    /// Its new version; the old one where nothing had changed.
+    pub version: Version,
+    /// Nothing had changed.
+    pub unchanged: bool,
+    /// Contents that travelled.
+    pub files_sent: u64,
+    /// Things worth knowing that are not errors.
+    pub warnings: Vec<String>,
+}
+
+/// `fazt app rename`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rename {
+    /// The new name.
+    pub name: String,
+}
+
+/// `fazt app rollback`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// Number of the version; none: the one before the active one.
+    pub number: Option<u64>,
+}
+
+/// A path inside an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileInfo {
+    /// Path.
+    pub path: String,
+    /// It is a folder.
+    pub dir: bool,
+    /// Size of the content; of all below for a folder.
+    pub bytes: u64,
+    /// Size of the content as stored, with its compressed forms.
+    pub stored_bytes: u64,
+    /// SHA-256, or empty for a folder.
+    pub sha256: String,
+    /// Media type, or empty for a folder.
+    pub media_type: String,
+}
+
+/// `fazt fs ls`, `fazt fs stat`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// What the path itself is.
+    pub entry: FileInfo,
+    /// What is in it, for a folder, sorted by path.
+    pub children: Vec<FileInfo>,
+}

@@ -1,0 +1,172 @@
+//! Processes, health and logs, as the command line shows them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::worker::LogLevel;
+
+/// State of one app for one principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// No process.
+    Hibernated,
+    /// A process is being given the app.
+    Starting,
+    /// Serving at least one request.
+    Running,
+    /// Alive, nothing to do.
+    Idle,
+    /// Crashed too often; waiting before the next try.
+    Backoff,
+    /// Showed proof of compromise; only the owner may wake it.
+    Quarantined,
+}
+
+/// A row of `fazt proc ps`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    /// Name of the app.
+    pub app: String,
+    /// `anonymous`, `service` or a user's name.
+    pub principal: String,
+    /// State.
+    pub state: State,
+    /// Process, if there is one.
+    pub pid: Option<u32>,
+    /// Generation, if there is a process.
+    #[serde(rename = "gen")]
+    pub generation: Option<u64>,
+    /// Memory in use.
+    pub mem_bytes: u64,
+    /// Memory allowed.
+    pub cap_bytes: u64,
+    /// CPU time used.
+    pub cpu_ms: u64,
+    /// Requests answered by this process.
+    pub reqs: u64,
+    /// Since when nothing happened.
+    pub idle_ms: u64,
+}
+
+/// `fazt proc status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of Fazt.
+    pub version: String,
+    /// Process of the supervisor.
+    pub pid: u32,
+    /// Time since start.
+    pub uptime_s: u64,
+    /// Addresses on which HTTP is served.
+    pub listen: Vec<String>,
+    /// URL of the OS origin.
+    pub url: String,
+    /// Data folder.
+    pub data: String,
+    /// Apps installed.
+    pub apps: u64,
+    /// Workers by state.
+    pub workers: Vec<(State, u64)>,
+    /// Warm workers in the pool.
+    pub pool: u64,
+    /// Memory of all workers.
+    pub workers_bytes: u64,
+    /// Budget for all workers.
+    pub workers_bytes_max: u64,
+    /// Requests since start.
+    pub requests: u64,
+    /// Layers of the sandbox that this machine lacks; apps run without them only under `--dev`.
+    pub missing_layers: Vec<String>,
+    /// Apps in back-off or quarantine, and why.
+    pub troubled: Vec<Troubled>,
+}
+
+/// An app that needs its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Troubled {
+    /// Name of the app.
+    pub app: String,
+    /// Backoff or quarantined.
+    pub state: State,
+    /// What happened.
+    pub reason: String,
+}
+
+/// How many workers a command reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Workers killed, hibernated or woken.
+    pub workers: u64,
+}
+
+/// `fazt proc doctor`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doctor {
+    /// Layers in the order in which they are put on.
+    pub layers: Vec<Layer>,
+    /// Escapes tried in a real worker.
+    pub escapes: Vec<Escape>,
+    /// All layers are there and every escape was stopped.
+    pub healthy: bool,
+}
+
+/// A layer of the sandbox on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Name, as in `sandbox.allow_missing`.
+    pub name: String,
+    /// There and in force.
+    pub present: bool,
+    /// Version or state, for people.
+    pub detail: String,
+    /// What to do when it is missing.
+    pub fix: String,
+}
+
+/// One escape that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escape {
+    /// What was tried.
+    pub name: String,
+    /// It came to nothing.
+    pub stopped: bool,
+    /// The layer that stopped it, or what it got.
+    pub by: String,
+}
+
+/// A line of an app's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// Severity.
+    pub level: LogLevel,
+    /// `anonymous`, `service` or a user's name.
+    pub principal: String,
+    /// Request, or empty.
+    pub request: String,
+    /// File and line in the app, or empty.
+    pub origin: String,
+    /// Text.
+    pub text: String,
+}
+
+/// A frame between kernel and worker, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceLine {
+    /// When, in microseconds since the trace began.
+    pub at_us: u64,
+    /// Worker.
+    #[serde(rename = "gen")]
+    pub generation: u64,
+    /// `>` to the worker, `<` from it.
+    pub direction: char,
+    /// Name of the message.
+    pub kind: String,
+    /// Stream.
+    pub stream: u32,
+    /// Bytes of the body.
+    pub bytes: u32,
+    /// The message in short; never a body.
+    pub detail: String,
+}

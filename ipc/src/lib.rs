@@ -1,0 +1,25 @@
+//! The contract between Fazt's processes: what may be said, by whom, when, and how large it may be.
+//!
+//! Used by the worker (untrusted side), the supervisor, the launcher and the command line. It knows no
+//! sockets, no files, no database and no clock: it turns bytes into checked values and back. Every byte that
+//! the decoders see is hostile; they check a length before they allocate for it and demand that a message
+//! consumes every byte.
+//!
+//! | task | file |
+//! |---|---|
+//! | change a bound | `limits.rs` |
+//! | add a message between kernel and worker | `wire/kernel.rs`, `wire/worker.rs`, then `wire/phase.rs` |
+//! | add a system call | `syscall/` (binding, dispatch, types and the API page follow from it) |
+//! | change what the launcher is told | `launch.rs` |
+//! | change what the command line and the server say to each other | `control/` |
+//! | make an identifier | `ids.rs` |
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod control;
+pub mod frame;
+pub mod ids;
+pub mod launch;
+pub mod limits;
+pub mod syscall;
+pub mod wire;

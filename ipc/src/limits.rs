@@ -1,0 +1,84 @@
+//! Every bound of the contract in one place, asserted against each other.
+
+/// Version of the wire protocol. A worker that announces another one is not given code.
+pub const PROTOCOL: u16 = 1;
+
+/// Bytes of a frame header on the wire.
+pub const FRAME_HEADER_BYTES: usize = 16;
+/// Largest frame body.
+pub const FRAME_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Streams that may be open at once in each direction of one worker.
+pub const STREAMS_MAX: usize = 64;
+/// Body bytes that a sender may have on the way without credit from the receiver, each stream and direction.
+pub const CREDIT_BYTES: u32 = 256 * 1024;
+
+/// Header fields of one request or response.
+pub const HEADERS_MAX: usize = 64;
+/// Names and values of all header fields of one message together.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Longest request target.
+pub const URL_BYTES_MAX: usize = 16 * 1024;
+/// Longest request method.
+pub const METHOD_BYTES_MAX: usize = 32;
+
+/// One log line; longer ones are cut by the worker and again by the supervisor.
+pub const LOG_LINE_BYTES_MAX: usize = 4 * 1024;
+/// Log lines that a worker may write in a second before the rest is dropped and counted.
+pub const LOG_LINES_PER_S_MAX: u32 = 100;
+/// Message and stack of one error that a worker reports.
+pub const ERROR_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest path of a file in an app, in bytes.
+pub const PATH_BYTES_MAX: usize = 512;
+/// Files in one version of an app.
+pub const FILES_MAX: usize = 2_000;
+/// One file of an app.
+pub const FILE_BYTES_MAX: u64 = 25 * 1024 * 1024;
+/// All files of one version together.
+pub const VERSION_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// One script module.
+pub const MODULE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// All modules that one worker may be sent.
+pub const MODULES_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Modules that one worker may be sent.
+pub const MODULES_MAX: usize = FILES_MAX;
+/// Bytes of `app.json`.
+pub const MANIFEST_BYTES_MAX: usize = 64 * 1024;
+
+/// JavaScript heap of a worker unless the manifest says otherwise.
+pub const MEMORY_MIB_DEFAULT: u32 = 32;
+/// Smallest and largest JavaScript heap that a manifest may ask for.
+pub const MEMORY_MIB_MIN: u32 = 8;
+/// See [`MEMORY_MIB_MIN`].
+pub const MEMORY_MIB_MAX: u32 = 256;
+/// Room beside the JavaScript heap for stack, code and buffers: `memory.max` is the heap plus this.
+pub const MEMORY_MIB_BESIDE_HEAP: u32 = 8;
+/// Address space of a worker (`RLIMIT_AS`), the second of three memory limits.
+pub const ADDRESS_SPACE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// CPU time of one request unless the manifest says otherwise.
+pub const CPU_MS_DEFAULT: u32 = 1_000;
+/// Most CPU time of one request that a manifest may ask for.
+pub const CPU_MS_MAX: u32 = 30_000;
+/// Wall time of one request unless the manifest says otherwise.
+pub const WALL_S_DEFAULT: u32 = 30;
+/// Most wall time of one request that a manifest may ask for.
+pub const WALL_S_MAX: u32 = 300;
+/// Storage of one app unless the manifest says otherwise.
+pub const STORAGE_MIB_DEFAULT: u32 = 256;
+/// Most storage that a manifest may ask for.
+pub const STORAGE_MIB_MAX: u32 = 64 * 1024;
+
+/// Live timers in one worker.
+pub const TIMERS_MAX: usize = 10_000;
+/// Bytes of one launcher message, in either direction.
+pub const LAUNCH_BYTES: usize = 64;
+
+const _: () = assert!(CREDIT_BYTES as usize >= 2 * FRAME_BODY_BYTES_MAX);
+const _: () = assert!(HEADER_BYTES_MAX + URL_BYTES_MAX + METHOD_BYTES_MAX + 4096 < FRAME_BODY_BYTES_MAX);
+const _: () = assert!(ERROR_BYTES_MAX + 1024 < FRAME_BODY_BYTES_MAX);
+const _: () = assert!(LOG_LINE_BYTES_MAX + 1024 < FRAME_BODY_BYTES_MAX);
+const _: () = assert!(MEMORY_MIB_MIN <= MEMORY_MIB_DEFAULT && MEMORY_MIB_DEFAULT <= MEMORY_MIB_MAX);
+const _: () =
+    assert!((MEMORY_MIB_MAX + MEMORY_MIB_BESIDE_HEAP) as u64 * 1024 * 1024 <= ADDRESS_SPACE_BYTES_MAX);
+const _: () = assert!(MODULE_BYTES_MAX <= MODULES_BYTES_MAX);
+const _: () = assert!(CPU_MS_DEFAULT <= CPU_MS_MAX && WALL_S_DEFAULT <= WALL_S_MAX);

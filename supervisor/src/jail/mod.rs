@@ -1,0 +1,1 @@
+//! The launcher: makes, checks, limits and kills locked processes. Knows nothing of the kernel.

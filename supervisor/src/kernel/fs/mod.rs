@@ -1,0 +1,1 @@
+//! Apps as files: manifest, deploys, versions, assets, code.

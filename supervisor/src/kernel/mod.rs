@@ -1,0 +1,8 @@
+//! The kernel: security, storage, fs, syscall, proc, net. Each may use those left of it, never right.
+
+pub mod fs;
+pub mod net;
+pub mod proc;
+pub mod security;
+pub mod storage;
+pub mod syscall;

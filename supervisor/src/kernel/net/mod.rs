@@ -1,0 +1,1 @@
+//! HTTP: edge, routes, header rules, control API.

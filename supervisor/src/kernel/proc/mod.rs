@@ -1,0 +1,1 @@
+//! Workers: pool, lifecycle, link, limits, logs.

@@ -1,0 +1,1 @@
+//! Databases: the only place that names a rusqlite type.

@@ -1,0 +1,8 @@
+//! The trusted side of Fazt: the launcher, which holds the capabilities, and the kernel, which holds none.
+//!
+//! Neither trusts a worker; the launcher trusts the kernel with four messages only. See the code map in the
+//! README for what lives where.
+
+pub mod build;
+pub mod jail;
+pub mod kernel;
