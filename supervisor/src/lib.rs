@@ -4,5 +4,10 @@
 //! README for what lives where.
 
 pub mod build;
+pub mod config;
+pub mod entry;
 pub mod jail;
 pub mod kernel;
+pub mod limits;
+
+pub use entry::{StartError, StartOptions, start, supervise};
