@@ -55,12 +55,15 @@ macro_rules! text_ids {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
+                if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                if !from.is_human_readable() {
+                    return u128::deserialize(from).map(Self);
+                }
                 let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
                 text.parse().map_err(serde::de::Error::custom)
             }

@@ -356,14 +356,7 @@ mod tests {
             Answer::Done { generation },
             Answer::Refused { generation, refusal: Refusal::Verdict, step: 15, errno: -1 },
             Answer::Stat { generation, memory_bytes: 1, memory_bytes_max: 2, cpu_us: 3 },
-            Answer::Exited {
-                generation,
-                code: -1,
-                signal: 31,
-                oom: true,
-                cpu_us: 5,
-                memory_bytes_peak: 6,
-            },
+            Answer::Exited { generation, code: -1, signal: 31, oom: true, cpu_us: 5, memory_bytes_peak: 6 },
         ] {
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));
         }

@@ -75,10 +75,9 @@ impl Phase {
                 P::Running | P::Draining,
                 W::Response | W::Body | W::Failed | W::Settled | W::Credit | W::StopBody,
             ) => Ok(self),
-            (
-                P::Starting | P::Running | P::Draining,
-                W::Call | W::CallBody | W::CallCredit | W::Log,
-            ) => Ok(self),
+            (P::Starting | P::Running | P::Draining, W::Call | W::CallBody | W::CallCredit | W::Log) => {
+                Ok(self)
+            }
             _ => Err(WireError::Phase { kind: kind.name(), phase: self }),
         }
     }
