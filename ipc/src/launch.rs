@@ -23,6 +23,8 @@ pub enum Profile {
     Build = 2,
     /// Raw `sql`: descriptors of one folder only.
     Store = 3,
+    /// The worker program in the worker's jail, told to try escapes (`proc doctor`). Never sent an app.
+    Doctor = 4,
 }
 
 /// Caps of one leaf. Zero means: leave as it is.
@@ -235,6 +237,7 @@ impl Order {
                     1 => Profile::Worker,
                     2 => Profile::Build,
                     3 => Profile::Store,
+                    4 => Profile::Doctor,
                     _ => return Err(Malformed),
                 },
                 generation,

@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod config;
+pub mod confine;
 pub mod entry;
 pub mod jail;
 pub mod kernel;
