@@ -1,0 +1,132 @@
+//! What can go wrong with apps and their files.
+
+use fazt_ipc::control::{ErrorKind, Problem};
+
+use super::builder::Diagnostic;
+use crate::kernel::storage::StorageError;
+
+/// An operation on apps or files that was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum FsError {
+    /// No app has this name or id.
+    #[error("there is no app `{0}`")]
+    NoApp(String),
+    /// The app has no version yet.
+    #[error("app `{0}` has no deployed version")]
+    NoVersion(String),
+    /// The app has no such version.
+    #[error("app `{app}` has no version {number}")]
+    UnknownVersion {
+        /// Its name.
+        app: String,
+        /// The number asked for.
+        number: u64,
+    },
+    /// There is nothing older to go back to.
+    #[error("app `{0}` has no earlier version to go back to")]
+    NothingEarlier(String),
+    /// No such file or folder.
+    #[error("no file or folder `{0}`")]
+    NoFile(String),
+    /// Not a name for an app.
+    #[error("`{name}` cannot be the name of an app: {why}")]
+    BadName {
+        /// The name.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// Another app has it.
+    #[error("the name `{0}` is taken by another app")]
+    NameTaken(String),
+    /// A path that may not be in a deploy.
+    #[error("`{path}` cannot be deployed: {why}")]
+    BadPath {
+        /// The path, with control characters escaped.
+        path: String,
+        /// Why not.
+        why: String,
+    },
+    /// The manifest is refused.
+    #[error("{0}")]
+    Manifest(super::manifest::ManifestError),
+    /// Scripts are refused.
+    #[error("{}", join(.0))]
+    Scripts(Vec<Diagnostic>),
+    /// A bound was reached.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The deploy is unknown: never planned, finished, aborted or timed out.
+    #[error("there is no open deploy `{0}`")]
+    NoDeploy(String),
+    /// The request does not fit the deploy.
+    #[error("{0}")]
+    BadDeploy(String),
+    /// Jails could not do the work.
+    #[error("{0}")]
+    Build(#[from] super::builder::BuildError),
+    /// The database or disk.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Files beside the databases.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried, with its path.
+        what: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl FsError {
+    /// For `map_err`: what was tried.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { what: what.into(), source }
+    }
+
+    /// Kind for exit codes and HTTP statuses.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoApp(_)
+            | Self::NoVersion(_)
+            | Self::UnknownVersion { .. }
+            | Self::NoFile(_)
+            | Self::NoDeploy(_) => ErrorKind::NotFound,
+            Self::BadName { .. }
+            | Self::BadPath { .. }
+            | Self::Manifest(_)
+            | Self::Scripts(_)
+            | Self::BadDeploy(_) => ErrorKind::Invalid,
+            Self::NameTaken(_) | Self::NothingEarlier(_) => ErrorKind::Conflict,
+            Self::TooLarge(_) => ErrorKind::TooLarge,
+            Self::Build(_) | Self::Storage(_) | Self::Io { .. } => ErrorKind::Failed,
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::NoApp(_) => "`fazt app list` shows the apps that exist",
+            Self::NoVersion(_) => "deploy it: `fazt app deploy DIR --name NAME`",
+            Self::UnknownVersion { .. } | Self::NothingEarlier(_) => {
+                "`fazt app versions NAME` shows what is kept"
+            }
+            Self::BadName { .. } => "use 1 to 63 lowercase letters, digits and hyphens, as in a host name",
+            Self::NameTaken(_) => "choose another name, or remove or rename the app that has it",
+            Self::NoDeploy(_) => "run `fazt app deploy` again",
+            Self::Build(_) => "`fazt proc doctor` says which part of the sandbox is missing",
+            Self::Storage(error) => error.hint(),
+            _ => "",
+        }
+    }
+}
+
+impl From<FsError> for Problem {
+    fn from(error: FsError) -> Self {
+        Self { code: error.kind(), message: error.to_string(), hint: error.hint().into() }
+    }
+}
+
+fn join(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n")
+}

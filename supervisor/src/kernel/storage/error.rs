@@ -1,0 +1,53 @@
+//! Failures of databases, without naming the library behind them.
+
+/// A database operation that was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// No room on the disk.
+    #[error("the disk is full: {0}")]
+    Full(String),
+    /// The file is not what it should be.
+    #[error("{path} is damaged: {detail}")]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// What SQLite says.
+        detail: String,
+    },
+    /// Made by a newer Fazt.
+    #[error("{path} has schema {found}; this program knows {known}")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its schema.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+    },
+    /// A unique key exists already.
+    #[error("{0} exists already")]
+    Taken(&'static str),
+    /// Anything else.
+    #[error("{path}: {detail}")]
+    Failed {
+        /// The file.
+        path: String,
+        /// What SQLite or the system says.
+        detail: String,
+    },
+}
+
+impl StorageError {
+    /// What the operator can do; may be empty.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Full(_) => "free some space; reading goes on, nothing was changed",
+            Self::Corrupt { .. } => {
+                "only this app is affected: restore its file from a backup, or remove the app and deploy again"
+            }
+            Self::Newer { .. } => "run the newer program, or restore a backup made before the upgrade",
+            Self::Taken(_) | Self::Failed { .. } => "",
+        }
+    }
+}
