@@ -1,1 +1,19 @@
-//! Harness.
+//! Drives the real `fazt` binary: real processes, real sockets, the real sandbox. Nothing in here knows how
+//! Fazt works inside.
+//!
+//! | piece | file |
+//! |---|---|
+//! | a server on a data folder of its own, stopped and checked for orphans at the end | `server.rs` |
+//! | `fazt` as a command, with its JSON | `command.rs` |
+//! | an HTTP/1.1 client that shows the bytes | `http.rs` |
+//! | folders to deploy | `folder.rs` |
+
+mod command;
+mod folder;
+mod http;
+mod server;
+
+pub use command::{Outcome, fazt, fazt_path};
+pub use folder::Folder;
+pub use http::{Client, Response};
+pub use server::{Server, ServerOptions};

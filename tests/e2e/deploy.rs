@@ -1,0 +1,147 @@
+//! Deploy, list, versions, rollback, remove, rename.
+
+use fazt_tests::{Folder, Server};
+
+use crate::HELLO;
+
+#[test]
+fn a_folder_becomes_an_app_and_answers() {
+    let server = Server::start();
+    let deployed = server.deploy_files("myapp", &[("server.js", HELLO), ("public/a.txt", "file")]);
+    assert_eq!(deployed["version"]["number"], 1);
+    assert_eq!(deployed["files_sent"], 2);
+    assert_eq!(server.get("myapp", "/").text(), "hello");
+    assert_eq!(server.get("myapp", "/a.txt").text(), "file");
+    let list = server.fazt(&["app", "list", "--json"]).ok().json();
+    assert_eq!(list[0]["name"], "myapp");
+    assert_eq!(list[0]["version"]["number"], 1);
+}
+
+#[test]
+fn only_changed_files_travel_and_nothing_changed_makes_no_version() {
+    let server = Server::start();
+    let folder = Folder::with(&[("server.js", HELLO), ("public/a.txt", "one"), ("public/b.txt", "two")]);
+    assert_eq!(server.deploy(&folder, "inc")["files_sent"], 3);
+    let again = server.deploy(&folder, "inc");
+    assert_eq!((&again["unchanged"], &again["version"]["number"]), (&true.into(), &1.into()));
+    folder.write("public/b.txt", "three");
+    let third = server.deploy(&folder, "inc");
+    assert_eq!((&third["files_sent"], &third["version"]["number"]), (&1.into(), &2.into()));
+    assert_eq!(server.get("inc", "/b.txt").text(), "three");
+}
+
+#[test]
+fn rollback_goes_back_and_forth() {
+    let server = Server::start();
+    let version = |n: u32| format!("export default {{ fetch() {{ return new Response('v{n}'); }} }};");
+    for n in 1..=3 {
+        server.deploy_files("app", &[("server.js", &version(n))]);
+        assert_eq!(server.get("app", "/").text(), format!("v{n}"));
+    }
+    server.fazt(&["app", "rollback", "app"]).ok();
+    assert_eq!(server.get("app", "/").text(), "v2");
+    server.fazt(&["app", "rollback", "app", "1"]).ok();
+    assert_eq!(server.get("app", "/").text(), "v1");
+    server.fazt(&["app", "rollback", "app", "3"]).ok();
+    assert_eq!(server.get("app", "/").text(), "v3");
+    let missing = server.fazt(&["app", "rollback", "app", "9", "--json"]);
+    assert_eq!(missing.code, 3, "{}", missing.stderr);
+    let versions = server.fazt(&["app", "versions", "app", "--json"]).ok().json();
+    assert_eq!(versions.as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn a_deploy_that_fails_changes_nothing() {
+    let server = Server::start();
+    server.deploy_files("app", &[("server.js", HELLO)]);
+    for (files, expected) in [
+        (&[("server.js", "export default { fetch( {")][..], "server.js:1"),
+        (&[("server.js", HELLO), ("app.json", "{\"name\": \"app\", \"colour\": 1}")], "colour"),
+        (
+            &[
+                ("server.js", HELLO),
+                ("app.json", "{\n \"name\": \"app\",\n \"permissions\": {\"root\": true}}"),
+            ],
+            "root",
+        ),
+        (&[("server.js", HELLO), ("public/A.txt", "1"), ("public/a.txt", "2")], "a.txt"),
+        (&[("readme.md", "nothing to run")], "index.html"),
+    ] {
+        let folder = Folder::with(files);
+        let outcome = server.fazt(&["app", "deploy", folder.arg(), "--name", "app", "--yes", "--json"]);
+        assert_ne!(outcome.code, 0, "{files:?} was accepted");
+        let message = outcome.error().to_string();
+        assert!(message.contains(expected), "{message} does not name {expected}");
+        assert_eq!(server.get("app", "/").text(), "hello");
+    }
+    let versions = server.fazt(&["app", "versions", "app", "--json"]).ok().json();
+    assert_eq!(versions.as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_symlink_is_refused_by_name() {
+    let server = Server::start();
+    let folder = Folder::with(&[("server.js", HELLO)]);
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("secret.txt")).expect("symlink");
+    let outcome = server.fazt(&["app", "deploy", folder.arg(), "--name", "app", "--yes"]);
+    assert_ne!(outcome.code, 0);
+    assert!(outcome.stderr.contains("secret.txt"), "{}", outcome.stderr);
+}
+
+#[test]
+fn names_that_mislead_are_refused() {
+    let server = Server::start();
+    for name in ["admin", "Über", "a.b", "-a", "xn--80ak6aa92e", "a_b", &"a".repeat(64)] {
+        let folder = Folder::with(&[("server.js", HELLO)]);
+        let outcome = server.fazt(&["app", "deploy", folder.arg(), "--name", name, "--yes", "--json"]);
+        assert_ne!(outcome.code, 0, "{name} was accepted");
+    }
+}
+
+#[test]
+fn rename_moves_the_route_and_a_taken_name_conflicts() {
+    let server = Server::start();
+    server.deploy_files("one", &[("server.js", HELLO)]);
+    server.deploy_files("two", &[("server.js", HELLO)]);
+    assert_eq!(server.fazt(&["app", "rename", "one", "two"]).code, 5);
+    server.fazt(&["app", "rename", "one", "three"]).ok();
+    assert_eq!(server.get("three", "/").text(), "hello");
+    assert_eq!(server.get("one", "/").status, 421);
+}
+
+#[test]
+fn remove_leaves_nothing() {
+    let server = Server::start();
+    server.deploy_files("gone", &[("server.js", HELLO)]);
+    assert_eq!(server.get("gone", "/").status, 200);
+    server.fazt(&["app", "remove", "gone", "--yes"]).ok();
+    assert_eq!(server.get("gone", "/").status, 421);
+    assert_eq!(server.fazt(&["app", "info", "gone"]).code, 3);
+    let left = std::fs::read_dir(server.data().join("apps")).expect("apps").count();
+    assert_eq!(left, 0, "the app's folder is still there");
+}
+
+#[test]
+fn typescript_and_jsx_are_stripped() {
+    let server = Server::start();
+    server.deploy_files(
+        "typed",
+        &[
+            ("server.ts", "import { greet, type Name } from './greet.ts';\nenum Mood { Good = 'good' }\nconst who: Name = 'ts';\nexport default { async fetch(request: Request): Promise<Response> { return new Response(greet(who) + Mood.Good); } } satisfies object;"),
+            ("greet.ts", "export type Name = string;\nexport const greet = (name: Name): string => `hi ${name} `;"),
+        ],
+    );
+    assert_eq!(server.get("typed", "/").text(), "hi ts good");
+}
+
+#[test]
+fn fs_commands_show_what_was_deployed() {
+    let server = Server::start();
+    server.deploy_files("files", &[("server.js", HELLO), ("public/dir/a.txt", "content")]);
+    let listing = server.fazt(&["fs", "ls", "files:public", "--json"]).ok();
+    assert!(listing.stdout.contains("dir"), "{}", listing.stdout);
+    assert_eq!(server.fazt(&["fs", "cat", "files:public/dir/a.txt"]).ok().stdout, "content");
+    let stat = server.fazt(&["fs", "stat", "files:public/dir/a.txt", "--json"]).ok();
+    assert!(stat.stdout.contains("text/plain"), "{}", stat.stdout);
+    assert_eq!(server.fazt(&["fs", "cat", "files:public/none"]).code, 3);
+}

@@ -1,0 +1,105 @@
+//! The HTTP edge.
+
+use std::net::TcpStream;
+
+use fazt_tests::{Client, Server};
+
+use crate::HELLO;
+
+#[test]
+fn an_unknown_host_is_misdirected() {
+    let server = Server::start();
+    for host in ["nothing.localhost", "evil.example", "127.0.0.1.example"] {
+        let mut client = Client::connect(server.address, host).expect("connection");
+        assert_eq!(client.get("/").expect("answer").status, 421, "{host}");
+    }
+}
+
+#[test]
+fn health_answers_on_any_host() {
+    let server = Server::start();
+    for path in ["/healthz", "/readyz"] {
+        let mut client = Client::connect(server.address, "whatever.example").expect("connection");
+        assert_eq!(client.get(path).expect("answer").status, 200);
+    }
+}
+
+#[test]
+fn malformed_requests_are_refused_and_the_server_goes_on() {
+    let server = Server::start();
+    server.deploy_files("app", &[("server.js", HELLO)]);
+    let host = format!("app.localhost:{}", server.address.port());
+    for request in [
+        "GET / HTTP/1.1\r\n\r\n".to_owned(),
+        format!("GET / HTTP/1.1\r\nhost: {host}\r\nhost: {host}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx"),
+        format!("GET / HTTP/1.1\r\nhost: {host}\r\nx: {}\r\n\r\n", "y".repeat(200_000)),
+        "NONSENSE\r\n\r\n".to_owned(),
+        format!("GET http://other.localhost/ HTTP/1.1\r\nhost: {host}\r\n\r\n"),
+    ] {
+        let mut client = Client::connect(server.address, "unused").expect("connection");
+        if client.send(request.as_bytes()).is_ok()
+            && let Ok(answer) = client.response(false)
+        {
+            assert!(answer.status >= 400, "{} for {:?}", answer.status, &request[..request.len().min(80)]);
+        }
+    }
+    assert_eq!(server.get("app", "/").text(), "hello");
+}
+
+#[test]
+fn idle_connections_do_not_starve_anyone() {
+    let server = Server::start();
+    server.deploy_files("app", &[("server.js", HELLO)]);
+    let mut idle = Vec::new();
+    for _ in 0..2_000 {
+        match TcpStream::connect(server.address) {
+            Ok(stream) => idle.push(stream),
+            Err(_) => break,
+        }
+    }
+    assert!(idle.len() > 200, "only {} connections", idle.len());
+    drop(idle.split_off(idle.len() / 2));
+    server.wait("an answer beside them", |server| {
+        server.client("app").get("/").is_ok_and(|answer| answer.text() == "hello")
+    });
+}
+
+#[test]
+fn head_has_fields_and_no_body() {
+    let server = Server::start();
+    server.deploy_files("app", &[("server.js", HELLO), ("public/a.txt", "0123")]);
+    for (path, length) in [("/", "5"), ("/a.txt", "4")] {
+        let answer = server.client("app").request("HEAD", path, &[], &[]).expect("answer");
+        assert_eq!((answer.status, answer.field("content-length")), (200, Some(length)), "{path}");
+    }
+}
+
+#[test]
+fn metrics_tell_of_wakes_and_requests() {
+    let server = Server::start();
+    server.deploy_files("app", &[("server.js", HELLO)]);
+    assert_eq!(server.get("app", "/").text(), "hello");
+    let mut socket =
+        std::os::unix::net::UnixStream::connect(server.data().join("run/control.sock")).expect("socket");
+    use std::io::{Read, Write};
+    socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("request");
+    let mut text = String::new();
+    socket.read_to_string(&mut text).expect("answer");
+    for name in ["fazt_requests_total", "fazt_wakes_total", "fazt_workers"] {
+        assert!(text.contains(name), "{name} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn http_2_serves_the_same() {
+    let server = Server::start();
+    server.deploy_files("app", &[("server.js", HELLO)]);
+    let url = format!("http://{}/", server.address);
+    let host = format!("host: app.localhost:{}", server.address.port());
+    let output = std::process::Command::new("curl")
+        .args(["-sS", "--http2-prior-knowledge", "-w", " %{http_version}", "-H", &host, &url])
+        .output()
+        .expect("curl");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello 2");
+}

@@ -1,0 +1,22 @@
+//! The whole product through its real binary.
+//!
+//! | what | file |
+//! |---|---|
+//! | deploy, list, versions, rollback, remove, rename | `deploy.rs` |
+//! | files of an app over HTTP | `assets.rs` |
+//! | handlers, streams, errors | `runtime.rs` |
+//! | hibernation, waking, restarts, orphans | `lifecycle.rs` |
+//! | hostile apps and a neighbour that keeps answering | `hostile.rs` |
+//! | the HTTP edge | `edge.rs` |
+//! | power cuts in the middle of a deploy | `crash.rs` |
+
+mod assets;
+mod crash;
+mod deploy;
+mod edge;
+mod hostile;
+mod lifecycle;
+mod runtime;
+
+/// A handler that says hello.
+pub const HELLO: &str = "export default { fetch() { return new Response('hello'); } };";

@@ -1,0 +1,228 @@
+//! A server on a data folder of its own.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::command::{Outcome, fazt, fazt_path};
+use crate::folder::Folder;
+use crate::http::{Client, Response};
+
+/// How to start it.
+#[derive(Default)]
+pub struct ServerOptions {
+    /// Text of `config.toml`.
+    pub config: String,
+    /// Arguments after `proc start`.
+    pub arguments: Vec<String>,
+    /// Run as this user and group instead of the tests' own.
+    pub uid: Option<u32>,
+}
+
+/// A running server. Dropping it stops it and demands that nothing is left behind.
+pub struct Server {
+    data: TempDir,
+    child: Child,
+    /// Where it serves HTTP.
+    pub address: SocketAddr,
+    options: ServerOptions,
+}
+
+impl Server {
+    /// Starts one with defaults.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::with(ServerOptions::default())
+    }
+
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn with(options: ServerOptions) -> Self {
+        let data = tempfile::tempdir().expect("temporary folder");
+        if !options.config.is_empty() {
+            std::fs::write(data.path().join("config.toml"), &options.config).expect("config.toml");
+        }
+        if let Some(uid) = options.uid {
+            std::os::unix::fs::chown(data.path(), Some(uid), Some(uid)).expect("chown needs root");
+        }
+        let (child, address) = launch(data.path(), &options);
+        Self { data, child, address, options }
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// Process of the launcher.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Runs a command against it.
+    #[must_use]
+    pub fn fazt(&self, arguments: &[&str]) -> Outcome {
+        fazt(self.data(), arguments)
+    }
+
+    /// Deploys a folder and demands success.
+    pub fn deploy(&self, folder: &Folder, name: &str) -> Value {
+        self.fazt(&["app", "deploy", folder.arg(), "--name", name, "--yes", "--json"]).ok().json()
+    }
+
+    /// Deploys files and demands success.
+    pub fn deploy_files(&self, name: &str, files: &[(&str, &str)]) -> Value {
+        self.deploy(&Folder::with(files), name)
+    }
+
+    /// A connection to an app.
+    ///
+    /// # Panics
+    /// When the server does not answer.
+    #[must_use]
+    pub fn client(&self, app: &str) -> Client {
+        let host = format!("{app}.localhost:{}", self.address.port());
+        Client::connect(self.address, &host).expect("connection")
+    }
+
+    /// One `GET` of an app.
+    ///
+    /// # Panics
+    /// When the connection breaks.
+    #[must_use]
+    pub fn get(&self, app: &str, target: &str) -> Response {
+        self.client(app).get(target).expect("response")
+    }
+
+    /// `fazt proc status`.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        self.fazt(&["proc", "status", "--json"]).ok().json()
+    }
+
+    /// Rows of `fazt proc ps` of an app.
+    ///
+    /// # Panics
+    /// When the command fails.
+    #[must_use]
+    pub fn processes(&self, app: &str) -> Vec<Value> {
+        let rows = self.fazt(&["proc", "ps", "--json"]).ok().json();
+        rows.as_array().expect("an array").iter().filter(|row| row["app"] == app).cloned().collect()
+    }
+
+    /// Waits until `condition` holds.
+    ///
+    /// # Panics
+    /// When it does not hold within 30 seconds.
+    pub fn wait(&self, what: &str, mut condition: impl FnMut(&Self) -> bool) {
+        let start = Instant::now();
+        while !condition(self) {
+            assert!(start.elapsed() < Duration::from_secs(30), "waited in vain for: {what}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Kills the launcher or another of its processes without warning.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn kill_hard(&mut self) {
+        self.child.kill().expect("launcher to kill");
+        self.child.wait().expect("launcher to reap");
+    }
+
+    /// Starts it again on the same data folder.
+    pub fn start_again(&mut self) {
+        let (child, address) = launch(self.data.path(), &self.options);
+        self.child = child;
+        self.address = address;
+    }
+
+    /// Every process below the launcher.
+    #[must_use]
+    pub fn descendants(&self) -> Vec<u32> {
+        descendants(self.child.id())
+    }
+}
+
+/// Every process below `root`, by `/proc`.
+fn descendants(root: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> = std::fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+            Some((pid, parent))
+        })
+        .collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while next < found.len() {
+        let parent = found[next];
+        found.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
+fn launch(data: &Path, options: &ServerOptions) -> (Child, SocketAddr) {
+    let mut command = Command::new(fazt_path());
+    command
+        .args(["proc", "start", "--listen", "127.0.0.1:0", "--json", "--data"])
+        .arg(data)
+        .args(&options.arguments)
+        .env_remove("FAZT_DATA")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    if let Some(uid) = options.uid {
+        use std::os::unix::process::CommandExt;
+        command.uid(uid).gid(uid);
+    }
+    let mut child = command.spawn().expect("fazt starts");
+    let mut first = String::new();
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    out.read_line(&mut first).expect("first line");
+    assert!(!first.is_empty(), "fazt proc start ended without saying where it listens");
+    // Whatever it prints later must not block it.
+    thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+    let status = fazt(data, &["proc", "status", "--json"]).ok().json();
+    let address = status["listen"][0].as_str().expect("an address").parse().expect("an address");
+    (child, address)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let below = self.descendants();
+        let _ = fazt(self.data.path(), &["proc", "stop"]);
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let left: Vec<_> =
+            below.into_iter().filter(|pid| Path::new(&format!("/proc/{pid}/exe")).exists()).collect();
+        if !thread::panicking() {
+            assert!(left.is_empty(), "processes left behind: {left:?}");
+        }
+    }
+}
