@@ -43,7 +43,6 @@ impl Outcome {
     ///
     /// # Panics
     /// When the command failed.
-    #[must_use]
     pub fn ok(self) -> Self {
         assert_eq!(self.code, 0, "fazt failed\n--- out\n{}\n--- err\n{}", self.stdout, self.stderr);
         self

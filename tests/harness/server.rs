@@ -182,12 +182,20 @@ fn descendants(root: u32) -> Vec<u32> {
     found
 }
 
+fn ordinary_user(options: &ServerOptions) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let me = std::fs::metadata("/proc/self").map_or(0, |meta| meta.uid());
+    options.uid.unwrap_or(me) != 0
+}
+
 fn launch(data: &Path, options: &ServerOptions) -> (Child, SocketAddr) {
     let mut command = Command::new(fazt_path());
     command
         .args(["proc", "start", "--listen", "127.0.0.1:0", "--json", "--data"])
         .arg(data)
         .args(&options.arguments)
+        // Only root can put on every layer of the sandbox.
+        .args(if ordinary_user(options) { &["--dev"][..] } else { &[] })
         .env_remove("FAZT_DATA")
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
