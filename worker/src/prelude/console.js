@@ -1,0 +1,2 @@
+// console: placeholder shape until the link is there.
+export const console = {};

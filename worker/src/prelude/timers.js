@@ -1,0 +1,4 @@
+export function setTimeout() {}
+export function setInterval() {}
+export function clearTimeout() {}
+export function clearInterval() {}

@@ -1,0 +1,536 @@
+//! Every `unsafe` line of the worker, behind safe functions.
+//!
+//! Called by the modules of this crate only. What they pass may be the app's own values; bytes of the wire do
+//! not come here, except bytecode, which only a worker of this very build has made.
+#![expect(unsafe_code, reason = "the one place of this crate where it is allowed")]
+
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use rquickjs::allocator::Allocator;
+use rquickjs::{Ctx, Error, JsLifetime, Object, Promise, Result, Value, qjs};
+
+// ---------------------------------------------------------------------------------------------- memory
+
+/// Accounts for the JavaScript heap and refuses what is over its limit.
+#[derive(Debug, Default)]
+pub struct Heap {
+    used: Cell<usize>,
+    limit: Cell<usize>,
+    exhausted: Cell<bool>,
+}
+
+impl Heap {
+    /// Bytes in use, with what the allocator adds.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.used.get()
+    }
+
+    /// Sets the limit; 0 is none.
+    pub fn set_limit_bytes(&self, bytes: usize) {
+        self.limit.set(bytes);
+    }
+
+    /// The limit; 0 is none.
+    #[must_use]
+    pub fn limit_bytes(&self) -> usize {
+        self.limit.get()
+    }
+
+    /// Whether an allocation was refused that leaves the engine in doubt. One large request that is refused
+    /// while there is room for everything else is an ordinary exception to the app and does not count.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        self.exhausted.get()
+    }
+
+    fn admits(&self, bytes: usize) -> bool {
+        let limit = self.limit.get();
+        let used = self.used.get();
+        if limit == 0 || used.saturating_add(bytes) <= limit {
+            return true;
+        }
+        const LARGE: usize = 1024 * 1024;
+        if bytes < LARGE || limit.saturating_sub(used) < LARGE {
+            self.exhausted.set(true);
+        }
+        false
+    }
+}
+
+/// libc's allocator under a [`Heap`]. It gives memory back to the system, which the engine's own habits and
+/// the size of an idle worker depend on.
+pub(crate) struct HeapAllocator(pub(crate) Rc<Heap>);
+
+impl HeapAllocator {
+    fn count(&self, pointer: *mut u8) -> *mut u8 {
+        if !pointer.is_null() {
+            // SAFETY: the pointer came from malloc, calloc or realloc just now.
+            self.0.used.set(self.0.used.get() + unsafe { libc::malloc_usable_size(pointer.cast()) });
+        }
+        pointer
+    }
+}
+
+// SAFETY: all functions are libc's, which keep the promises of the trait (alignment to 16 bytes is more than
+// a usize's); usable_size is libc's own answer.
+unsafe impl Allocator for HeapAllocator {
+    fn alloc(&mut self, size: usize) -> *mut u8 {
+        if !self.0.admits(size) {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: malloc has no precondition.
+        self.count(unsafe { libc::malloc(size) }.cast())
+    }
+
+    fn calloc(&mut self, count: usize, size: usize) -> *mut u8 {
+        if !self.0.admits(count.saturating_mul(size)) {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: calloc has no precondition and checks the product itself.
+        self.count(unsafe { libc::calloc(count, size) }.cast())
+    }
+
+    unsafe fn dealloc(&mut self, pointer: *mut u8) {
+        if pointer.is_null() {
+            return;
+        }
+        // SAFETY: the engine frees what this allocator gave it, once.
+        unsafe {
+            self.0.used.set(self.0.used.get() - libc::malloc_usable_size(pointer.cast()));
+            libc::free(pointer.cast());
+        }
+    }
+
+    unsafe fn realloc(&mut self, pointer: *mut u8, new_size: usize) -> *mut u8 {
+        // SAFETY: null or a live block of this allocator, as the trait demands; usable_size of null is 0.
+        let old = unsafe { libc::malloc_usable_size(pointer.cast()) };
+        if new_size > old && !self.0.admits(new_size - old) {
+            return std::ptr::null_mut();
+        }
+        // SAFETY: as above.
+        let moved: *mut u8 = unsafe { libc::realloc(pointer.cast(), new_size) }.cast();
+        if !moved.is_null() || new_size == 0 {
+            self.0.used.set(self.0.used.get() - old);
+        }
+        self.count(moved)
+    }
+
+    unsafe fn usable_size(pointer: *mut u8) -> usize {
+        // SAFETY: a live block of this allocator, as the trait demands.
+        unsafe { libc::malloc_usable_size(pointer.cast()) }
+    }
+}
+
+/// Gives free pages of the heap back to the system.
+pub fn trim_heap() {
+    // SAFETY: no precondition.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Makes the allocator keep little free memory at the top of the heap.
+pub fn keep_heap_small() {
+    // SAFETY: no precondition; called before other threads could exist (there are none).
+    unsafe {
+        libc::mallopt(libc::M_TOP_PAD, 16 * 1024);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 * 1024);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- clocks
+
+fn clock_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// CPU time that this thread has used, in nanoseconds.
+#[must_use]
+pub fn thread_cpu_ns() -> u64 {
+    clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// Monotonic time in nanoseconds.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+// --------------------------------------------------------------------------------------------- modules
+
+/// A module of the one context of an engine. The context keeps every module until it is freed itself, so the
+/// pointer is good as long as there is a `Ctx` to use it with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ModuleHandle(NonNull<qjs::JSModuleDef>);
+
+/// Answers the engine's questions about modules.
+pub(crate) trait Modules {
+    /// The full name of `name` as imported by the module `base`.
+    fn resolve(&self, ctx: &Ctx<'_>, base: &str, name: &str) -> Result<String>;
+    /// Makes the module of a full name, its imports unresolved.
+    fn load(&self, ctx: &Ctx<'_>, name: &str) -> Result<ModuleHandle>;
+    /// The default export of a module made by [`declare_native`], asked for when it is evaluated.
+    fn native<'js>(&self, ctx: &Ctx<'js>, name: &str) -> Result<Value<'js>>;
+}
+
+/// Has `modules` answer for this engine. The caller keeps it alive as long as the runtime.
+pub(crate) fn set_modules<M: Modules + 'static>(ctx: &Ctx<'_>, modules: &Rc<M>) {
+    // SAFETY: the runtime is alive; the opaque pointer is that of `modules`, whose owner (`Engine`) drops it
+    // after the runtime, and the callbacks read it as the same `M`.
+    unsafe {
+        let runtime = qjs::JS_GetRuntime(ctx.as_raw().as_ptr());
+        qjs::JS_SetModuleLoaderFunc2(
+            runtime,
+            Some(normalize::<M>),
+            Some(load::<M>),
+            None,
+            Rc::as_ptr(modules).cast_mut().cast(),
+        );
+        qjs::JS_SetContextOpaque(ctx.as_raw().as_ptr(), evaluate_native::<M> as *mut _);
+    }
+}
+
+fn throw(ctx: &Ctx<'_>, error: &Error) {
+    if !matches!(error, Error::Exception) {
+        let _ = rquickjs::Exception::throw_internal(ctx, &error.to_string());
+    }
+}
+
+unsafe extern "C" fn normalize<M: Modules>(
+    ctx: *mut qjs::JSContext,
+    base: *const c_char,
+    name: *const c_char,
+    opaque: *mut std::ffi::c_void,
+) -> *mut c_char {
+    // SAFETY: the engine passes its context, two C strings, and what `set_modules` gave it.
+    let (ctx, base, name, modules) = unsafe {
+        (
+            Ctx::from_raw(NonNull::new_unchecked(ctx)),
+            CStr::from_ptr(base),
+            CStr::from_ptr(name),
+            &*opaque.cast::<M>(),
+        )
+    };
+    match modules.resolve(&ctx, &base.to_string_lossy(), &name.to_string_lossy()) {
+        // SAFETY: the engine frees the copy; length and pointer are those of `full`.
+        Ok(full) => unsafe { qjs::js_strndup(ctx.as_raw().as_ptr(), full.as_ptr().cast(), full.len() as _) },
+        Err(error) => {
+            throw(&ctx, &error);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+unsafe extern "C" fn load<M: Modules>(
+    ctx: *mut qjs::JSContext,
+    name: *const c_char,
+    opaque: *mut std::ffi::c_void,
+    _attributes: qjs::JSValue,
+) -> *mut qjs::JSModuleDef {
+    // SAFETY: as in `normalize`.
+    let (ctx, name, modules) =
+        unsafe { (Ctx::from_raw(NonNull::new_unchecked(ctx)), CStr::from_ptr(name), &*opaque.cast::<M>()) };
+    match modules.load(&ctx, &name.to_string_lossy()) {
+        Ok(module) => module.0.as_ptr(),
+        Err(error) => {
+            throw(&ctx, &error);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+fn checked(ctx: &Ctx<'_>, value: qjs::JSValue) -> Result<qjs::JSValue> {
+    // SAFETY: looks at the tag only.
+    if unsafe { qjs::JS_IsException(value) } { Err(ctx_error(ctx)) } else { Ok(value) }
+}
+
+fn ctx_error(_: &Ctx<'_>) -> Error {
+    Error::Exception
+}
+
+fn module_of(ctx: &Ctx<'_>, value: qjs::JSValue) -> Result<ModuleHandle> {
+    let value = checked(ctx, value)?;
+    // SAFETY: looks at the tag, then takes the pointer that the tag promises.
+    unsafe {
+        if qjs::JS_VALUE_GET_TAG(value) != qjs::JS_TAG_MODULE {
+            qjs::JS_FreeValue(ctx.as_raw().as_ptr(), value);
+            return Err(rquickjs::Exception::throw_internal(ctx, "this bytecode is not a module"));
+        }
+        NonNull::new(qjs::JS_VALUE_GET_PTR(value).cast()).map(ModuleHandle).ok_or(Error::Unknown)
+    }
+}
+
+/// Reads a module from bytecode. Its imports are not resolved yet.
+///
+/// The bytes must be what an engine of this very build has written: the prelude (part of this program) and
+/// the app's modules of kind `Bytecode`, which the kernel stores under [`crate::engine_hash`] and never takes
+/// from an app. Even so a mistake there gives an app native code inside the sandbox and nothing more, which
+/// is what the sandbox is built for.
+pub(crate) fn read_module(ctx: &Ctx<'_>, bytecode: &[u8]) -> Result<ModuleHandle> {
+    // SAFETY: pointer and length are those of a slice; the content is trusted, see above.
+    let value = unsafe {
+        qjs::JS_ReadObject(
+            ctx.as_raw().as_ptr(),
+            bytecode.as_ptr(),
+            bytecode.len() as _,
+            qjs::JS_READ_OBJ_BYTECODE as c_int,
+        )
+    };
+    module_of(ctx, value)
+}
+
+/// Compiles a module; the engine resolves its imports.
+pub(crate) fn compile_module(ctx: &Ctx<'_>, name: &CStr, source: &CStr) -> Result<ModuleHandle> {
+    let flags = qjs::JS_EVAL_TYPE_MODULE | qjs::JS_EVAL_FLAG_STRICT | qjs::JS_EVAL_FLAG_COMPILE_ONLY;
+    // SAFETY: both strings end with a zero byte, which the length does not count.
+    let value = unsafe {
+        qjs::JS_Eval(
+            ctx.as_raw().as_ptr(),
+            source.as_ptr(),
+            source.count_bytes() as _,
+            name.as_ptr(),
+            flags as c_int,
+        )
+    };
+    module_of(ctx, value)
+}
+
+/// The bytecode of a module, with line numbers and without source.
+pub(crate) fn write_module(ctx: &Ctx<'_>, module: ModuleHandle) -> Result<Vec<u8>> {
+    let mut length = 0;
+    let flags = qjs::JS_WRITE_OBJ_BYTECODE | qjs::JS_WRITE_OBJ_STRIP_SOURCE;
+    // SAFETY: the module lives in this context; the engine gives a block of `length` bytes to be freed.
+    unsafe {
+        let value = qjs::JS_MKPTR(qjs::JS_TAG_MODULE, module.0.as_ptr().cast());
+        let bytes = qjs::JS_WriteObject(ctx.as_raw().as_ptr(), &raw mut length, value, flags as c_int);
+        if bytes.is_null() {
+            return Err(Error::Exception);
+        }
+        let copy = std::slice::from_raw_parts(bytes, length as usize).to_vec();
+        qjs::js_free(ctx.as_raw().as_ptr(), bytes.cast());
+        Ok(copy)
+    }
+}
+
+/// Makes a module whose default export [`Modules::native`] gives.
+pub(crate) fn declare_native(ctx: &Ctx<'_>, name: &CStr) -> Result<ModuleHandle> {
+    // SAFETY: the context opaque is the `evaluate_native` that `set_modules` stored, of this very type.
+    unsafe {
+        let evaluate: unsafe extern "C" fn(*mut qjs::JSContext, *mut qjs::JSModuleDef) -> c_int =
+            std::mem::transmute(qjs::JS_GetContextOpaque(ctx.as_raw().as_ptr()));
+        let module = qjs::JS_NewCModule(ctx.as_raw().as_ptr(), name.as_ptr(), Some(evaluate));
+        let module = NonNull::new(module).ok_or(Error::Exception)?;
+        if qjs::JS_AddModuleExport(ctx.as_raw().as_ptr(), module.as_ptr(), c"default".as_ptr()) < 0 {
+            return Err(Error::Exception);
+        }
+        Ok(ModuleHandle(module))
+    }
+}
+
+unsafe extern "C" fn evaluate_native<M: Modules + 'static>(
+    ctx: *mut qjs::JSContext,
+    module: *mut qjs::JSModuleDef,
+) -> c_int {
+    // SAFETY: the engine passes its context and a module that `declare_native` made there.
+    unsafe {
+        let context = Ctx::from_raw(NonNull::new_unchecked(ctx));
+        let atom = qjs::JS_GetModuleName(ctx, module);
+        let text = qjs::JS_AtomToCStringLen(ctx, std::ptr::null_mut(), atom);
+        qjs::JS_FreeAtom(ctx, atom);
+        if text.is_null() {
+            return -1;
+        }
+        let name = CStr::from_ptr(text).to_string_lossy().into_owned();
+        qjs::JS_FreeCString(ctx, text);
+        let Some(modules) = context.userdata::<crate::engine::Shared>().map(|shared| shared.0.clone()) else {
+            return -1;
+        };
+        match modules.native(&context, &name) {
+            Ok(value) => {
+                let raw = qjs::JS_DupValue(ctx, value.as_raw());
+                qjs::JS_SetModuleExport(ctx, module, c"default".as_ptr(), raw)
+            }
+            Err(error) => {
+                throw(&context, &error);
+                -1
+            }
+        }
+    }
+}
+
+/// Resolves the imports of a module, which loads them.
+pub(crate) fn resolve_imports(ctx: &Ctx<'_>, module: ModuleHandle) -> Result<()> {
+    // SAFETY: the module lives in this context; the engine borrows the value.
+    let done = unsafe {
+        let value = qjs::JS_MKPTR(qjs::JS_TAG_MODULE, module.0.as_ptr().cast());
+        qjs::JS_ResolveModule(ctx.as_raw().as_ptr(), value)
+    };
+    if done < 0 { Err(Error::Exception) } else { Ok(()) }
+}
+
+/// Evaluates a module whose imports are resolved, or gives the promise of its earlier evaluation.
+pub(crate) fn evaluate<'js>(ctx: &Ctx<'js>, module: ModuleHandle) -> Result<Promise<'js>> {
+    // SAFETY: the module lives in this context; JS_EvalFunction consumes one reference, taken before.
+    let value = unsafe {
+        let value = qjs::JS_MKPTR(qjs::JS_TAG_MODULE, module.0.as_ptr().cast());
+        let value = qjs::JS_DupValue(ctx.as_raw().as_ptr(), value);
+        let promise = checked(ctx, qjs::JS_EvalFunction(ctx.as_raw().as_ptr(), value))?;
+        Value::from_raw(ctx.clone(), promise)
+    };
+    value.into_promise().ok_or(Error::Unknown)
+}
+
+/// The namespace object of an evaluated module.
+pub(crate) fn namespace<'js>(ctx: &Ctx<'js>, module: ModuleHandle) -> Result<Object<'js>> {
+    // SAFETY: the module lives in this context; the engine returns an owned value.
+    let value = unsafe {
+        let value = checked(ctx, qjs::JS_GetModuleNamespace(ctx.as_raw().as_ptr(), module.0.as_ptr()))?;
+        Value::from_raw(ctx.clone(), value)
+    };
+    value.into_object().ok_or(Error::Unknown)
+}
+
+// --------------------------------------------------------------------------------------- lazy globals
+
+/// Defines the `index`th lazy global: an accessor, not enumerable, that [`crate::engine::globals`] replaces by
+/// a value at the first touch. C functions with a number are a quarter of the size of closures.
+pub(crate) fn define_lazy_global(ctx: &Ctx<'_>, index: usize, name: &CStr) -> Result<()> {
+    let raw = ctx.as_raw().as_ptr();
+    // SAFETY: the function pointers have the signatures that the two kinds name (getter_magic, setter_magic);
+    // JS_DefinePropertyGetSet takes over getter and setter; atom and global are freed.
+    unsafe {
+        let getter: qjs::JSCFunction = std::mem::transmute(lazy_get as *const ());
+        let setter: qjs::JSCFunction = std::mem::transmute(lazy_set as *const ());
+        let magic = index as c_int;
+        let get = qjs::JS_NewCFunction2(
+            raw,
+            getter,
+            name.as_ptr(),
+            0,
+            qjs::JSCFunctionEnum_JS_CFUNC_getter_magic,
+            magic,
+        );
+        let set = qjs::JS_NewCFunction2(
+            raw,
+            setter,
+            name.as_ptr(),
+            1,
+            qjs::JSCFunctionEnum_JS_CFUNC_setter_magic,
+            magic,
+        );
+        let atom = qjs::JS_NewAtom(raw, name.as_ptr());
+        let global = qjs::JS_GetGlobalObject(raw);
+        let flags = qjs::JS_PROP_CONFIGURABLE as c_int;
+        let done = qjs::JS_DefinePropertyGetSet(raw, global, atom, get, set, flags);
+        qjs::JS_FreeValue(raw, global);
+        qjs::JS_FreeAtom(raw, atom);
+        if done < 0 { Err(Error::Exception) } else { Ok(()) }
+    }
+}
+
+unsafe extern "C" fn lazy_get(ctx: *mut qjs::JSContext, _this: qjs::JSValue, magic: c_int) -> qjs::JSValue {
+    // SAFETY: the engine passes its context.
+    let context = unsafe { Ctx::from_raw(NonNull::new_unchecked(ctx)) };
+    match crate::engine::globals::touch(&context, magic as usize) {
+        // SAFETY: the caller gets a reference of its own.
+        Ok(value) => unsafe { qjs::JS_DupValue(ctx, value.as_raw()) },
+        Err(error) => {
+            throw(&context, &error);
+            qjs::JS_EXCEPTION
+        }
+    }
+}
+
+unsafe extern "C" fn lazy_set(
+    ctx: *mut qjs::JSContext,
+    _this: qjs::JSValue,
+    value: qjs::JSValue,
+    magic: c_int,
+) -> qjs::JSValue {
+    // SAFETY: the engine passes its context and a value that it lends; the duplicate is owned.
+    let (context, value) = unsafe {
+        let context = Ctx::from_raw(NonNull::new_unchecked(ctx));
+        let value = Value::from_raw(context.clone(), qjs::JS_DupValue(ctx, value));
+        (context, value)
+    };
+    match crate::engine::globals::replace(&context, magic as usize, value) {
+        Ok(()) => qjs::JS_UNDEFINED,
+        Err(error) => {
+            throw(&context, &error);
+            qjs::JS_EXCEPTION
+        }
+    }
+}
+
+// SAFETY: `Shared` holds no JavaScript lifetime.
+unsafe impl<'js> JsLifetime<'js> for crate::engine::Shared {
+    type Changed<'to> = Self;
+}
+
+// ---------------------------------------------------------------------------------------------- bytes
+
+/// Lends the bytes of an `ArrayBuffer` or a view on one (typed array) to `look`, which cannot run JavaScript
+/// and so cannot detach or resize them meanwhile. `None`: it is neither, or is detached.
+pub fn with_bytes<R>(value: &Value<'_>, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    let (pointer, length) = bytes_at(value)?;
+    // SAFETY: the engine just said that so many bytes lie there; nothing can change it while `look` runs.
+    Some(look(unsafe { slice(pointer, length) }))
+}
+
+/// Like [`with_bytes`], for writing.
+pub fn with_bytes_mut<R>(value: &Value<'_>, change: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+    let (pointer, length) = bytes_at(value)?;
+    if length == 0 {
+        return Some(change(&mut []));
+    }
+    // SAFETY: as in `with_bytes`; the worker has one thread and no shared buffers, so nobody else looks.
+    Some(change(unsafe { std::slice::from_raw_parts_mut(pointer, length) }))
+}
+
+unsafe fn slice<'a>(pointer: *const u8, length: usize) -> &'a [u8] {
+    // SAFETY: the caller's promise; an empty buffer may have a null pointer.
+    if length == 0 { &[] } else { unsafe { std::slice::from_raw_parts(pointer, length) } }
+}
+
+fn bytes_at(value: &Value<'_>) -> Option<(*mut u8, usize)> {
+    let ctx = value.ctx().as_raw().as_ptr();
+    // SAFETY: the value lives in this context; sizes are written before they are read; the buffer that
+    // JS_GetTypedArrayBuffer returns is owned and freed, the view keeps it alive.
+    unsafe {
+        let raw = value.as_raw();
+        let mut whole = 0;
+        if qjs::JS_IsArrayBuffer(raw) {
+            let pointer = qjs::JS_GetArrayBuffer(ctx, &raw mut whole, raw);
+            if pointer.is_null() && qjs::JS_HasException(ctx) {
+                qjs::JS_FreeValue(ctx, qjs::JS_GetException(ctx));
+                return None;
+            }
+            return Some((pointer, whole as usize));
+        }
+        if qjs::JS_GetTypedArrayType(raw) < 0 {
+            return None;
+        }
+        let (mut offset, mut length) = (0, 0);
+        let buffer =
+            qjs::JS_GetTypedArrayBuffer(ctx, raw, &raw mut offset, &raw mut length, std::ptr::null_mut());
+        if qjs::JS_IsException(buffer) {
+            qjs::JS_FreeValue(ctx, qjs::JS_GetException(ctx));
+            return None;
+        }
+        let pointer = qjs::JS_GetArrayBuffer(ctx, &raw mut whole, buffer);
+        qjs::JS_FreeValue(ctx, buffer);
+        if pointer.is_null() {
+            if qjs::JS_HasException(ctx) {
+                qjs::JS_FreeValue(ctx, qjs::JS_GetException(ctx));
+            }
+            return Some((pointer, 0));
+        }
+        let (offset, length, whole) = (offset as usize, length as usize, whole as usize);
+        (offset.checked_add(length)? <= whole).then(|| (pointer.add(offset), length))
+    }
+}
