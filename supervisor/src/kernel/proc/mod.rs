@@ -21,6 +21,7 @@
 mod body;
 mod bounds;
 mod error;
+mod launcher;
 mod link;
 mod options;
 
