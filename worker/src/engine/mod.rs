@@ -46,6 +46,7 @@ impl Engine {
         context.with(|ctx| -> rquickjs::Result<()> {
             sys::set_modules(&ctx, &modules);
             let _ = ctx.store_userdata(Shared(Rc::clone(&modules)));
+            crate::native::json::install(&ctx)?;
             globals::install(&ctx)
         })?;
         Ok(Self { context, runtime, modules, heap })

@@ -6,6 +6,8 @@
 
 use rquickjs::{Ctx, Object, Result};
 
+pub mod json;
+
 /// Prefix of the module names.
 pub(crate) const PREFIX: &str = "fazt:native/";
 
