@@ -1,2 +1,43 @@
 //! Every bound of the supervisor in one place, asserted against each other. Those of the contract are in
 //! `fazt_ipc::limits`.
+
+use std::time::Duration;
+
+/// Longest host name with its port: 253 of a name, and a port.
+pub const HOST_BYTES_MAX: usize = 253 + 6;
+
+/// Header fields of one request from a client: more are answered 431. The worker's bound is lower by the
+/// fields that the edge sets itself.
+pub const REQUEST_HEADERS_MAX: usize = fazt_ipc::limits::HEADERS_MAX;
+/// Head of one request as it travels, and the read buffer of a connection.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Fields that the edge may add to a request for a worker.
+pub const FORWARDED_FIELDS: usize = 5;
+/// Requests on one HTTP/2 connection at once.
+pub const HTTP2_STREAMS_MAX: u32 = 128;
+
+/// A connection that has not sent a whole head within this time is closed.
+pub const HEAD_S_MAX: u64 = 15;
+/// A connection without a request for so long is closed.
+pub const KEEP_ALIVE_S_MAX: u64 = 75;
+/// A body that does not grow for so long, or a client that does not take bytes for so long, ends the connection.
+pub const STALL_S_MAX: u64 = 30;
+/// Requests on one connection before it is closed in an orderly way, so that no client keeps one for ever.
+pub const REQUESTS_PER_CONNECTION_MAX: u32 = 100_000;
+/// How often connections are looked at for the bounds above.
+pub const SWEEP: Duration = Duration::from_secs(1);
+/// Requests in flight get so long to finish when the server stops.
+pub const DRAIN: Duration = Duration::from_secs(10);
+/// Client addresses remembered for limits. When there are more, the ones that are idle are forgotten.
+pub const CLIENTS_MAX: usize = 65_536;
+
+/// Connections to the control socket at once.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// JSON body of one control request. A deploy plan of the most files, each with the longest path, fits.
+pub const CONTROL_JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Descriptors that the supervisor keeps back from connections, for databases, workers and files.
+pub const DESCRIPTORS_KEPT: u64 = 2_048;
+
+const _: () = assert!(HEAD_S_MAX < KEEP_ALIVE_S_MAX);
+const _: () = assert!(fazt_ipc::limits::HEADER_BYTES_MAX + fazt_ipc::limits::URL_BYTES_MAX <= REQUEST_HEAD_BYTES_MAX);
+const _: () = assert!(CONTROL_JSON_BYTES_MAX >= fazt_ipc::limits::FILES_MAX * (fazt_ipc::limits::PATH_BYTES_MAX + 256));

@@ -1,1 +1,5 @@
-//! HTTP: edge, routes, header rules, control API.
+//! The HTTP edge and the control API.
+
+mod cookies;
+mod fields;
+mod host;
