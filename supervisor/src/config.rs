@@ -1,10 +1,17 @@
 //! `DATA/config.toml`: few fields, each with a default, a unit and a reason. What varies per app lives in
-//! `app.json`; what changes at run time lives in the database.
+//! `app.json`; what changes at run time lives in the database. The file is root's or the owner's own: its
+//! bytes are trusted, its typing errors are not.
+
+mod explain;
+mod net;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use explain::Explained;
+pub use net::Net;
 
 /// The configuration of one server.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -14,11 +21,83 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Host of the OS origin; apps are `NAME.DOMAIN`.
     pub domain: String,
+    /// Proxies whose word about the client is taken.
+    pub trusted_proxies: Vec<Net>,
+    /// Bounds for clients and apps.
+    pub limits: Limits,
+    /// Workers.
+    pub workers: Workers,
+    /// Versions of one app that are kept for going back.
+    pub keep_versions: usize,
+    /// The sandbox.
+    pub sandbox: Sandbox,
+}
+
+/// Bounds for clients and apps.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: u32,
+    /// Connections at once of one client address.
+    pub connections_per_client: u32,
+    /// Requests per second of one client address, on average.
+    pub requests_per_s_per_client: u32,
+    /// Requests in flight for one app.
+    pub requests_per_app: u32,
+    /// Loopback clients are bounded too.
+    pub loopback: bool,
+}
+
+/// Workers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Workers {
+    /// Locked workers kept warm.
+    pub pool: usize,
+    /// An idle worker goes after this time.
+    pub idle_s: u64,
+    /// Memory of all workers together; 0: 60 % of the machine's.
+    pub memory_mib: u64,
+}
+
+/// The sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// Layers that may be missing.
+    pub allow_missing: Vec<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))], domain: "localhost".into() }
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            domain: "localhost".into(),
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
+            workers: Workers::default(),
+            keep_versions: 10,
+            sandbox: Sandbox::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            connections_per_client: 512,
+            requests_per_s_per_client: 500,
+            requests_per_app: 1_024,
+            loopback: false,
+        }
+    }
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { pool: 2, idle_s: 30, memory_mib: 0 }
     }
 }
 
@@ -36,26 +115,11 @@ pub enum ConfigError {
     /// It is not what it should be.
     #[error("{path}: {message}")]
     Wrong {
-        /// Which file.
-        path: PathBuf,
-        /// What, with the line.
+        /// Which file, with the line.
+        path: String,
+        /// What is wrong.
         message: String,
     },
-}
-
-/// One field, for `fazt proc config`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Explained {
-    /// Its name in the file.
-    pub field: &'static str,
-    /// Its value now.
-    pub value: String,
-    /// Its value where the file does not name it.
-    pub default: String,
-    /// Unit of the value, or empty.
-    pub unit: &'static str,
-    /// Why it is there and when to change it.
-    pub reason: &'static str,
 }
 
 impl Config {
@@ -66,17 +130,109 @@ impl Config {
     pub fn load(data: &Path) -> Result<Self, ConfigError> {
         let path = data.join("config.toml");
         match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                toml::from_str(&text).map_err(|error| ConfigError::Wrong { path, message: error.to_string() })
-            }
+            Ok(text) => Self::parse(&text).map_err(|(line, message)| ConfigError::Wrong {
+                path: format!("{}{line}", path.display()),
+                message,
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(ConfigError::Read { path, error }),
         }
     }
 
-    /// Every field with its value, default, unit and reason.
+    /// Reads the text; the error is `:LINE` (or nothing) and what is wrong.
+    fn parse(text: &str) -> Result<Self, (String, String)> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map(|before| format!(":{}", before.matches('\n').count() + 1));
+            (line.unwrap_or_default(), error.message().replace('\n', " "))
+        })?;
+        config.check().map_err(|message| (String::new(), message))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        if self.domain.len() > 190 || !self.domain.split('.').all(label) {
+            return Err(format!(
+                "domain `{}` is not a host name in lower case such as example.org",
+                self.domain.escape_debug()
+            ));
+        }
+        let bounds = [
+            ("listen", self.listen.len() as u64, 1, 16),
+            ("keep_versions", self.keep_versions as u64, 1, 1_000),
+            ("limits.connections", self.limits.connections.into(), 16, 1_000_000),
+            ("limits.connections_per_client", self.limits.connections_per_client.into(), 1, 1_000_000),
+            ("limits.requests_per_s_per_client", self.limits.requests_per_s_per_client.into(), 1, 1_000_000),
+            ("limits.requests_per_app", self.limits.requests_per_app.into(), 1, 65_536),
+            ("workers.pool", self.workers.pool as u64, 0, 64),
+            ("workers.idle_s", self.workers.idle_s, 1, 86_400),
+        ];
+        for (field, value, least, most) in bounds {
+            if !(least..=most).contains(&value) {
+                let what = if field == "listen" { "has" } else { "is" };
+                return Err(format!("{field} {what} {value}, but must be from {least} to {most}"));
+            }
+        }
+        if self.workers.memory_mib != 0 && self.workers.memory_mib < 64 {
+            return Err("workers.memory_mib must be 0 (60 % of the machine's memory) or at least 64".into());
+        }
+        Ok(())
+    }
+
+    /// Only this machine can reach the server.
     #[must_use]
-    pub fn explain(&self) -> Vec<Explained> {
-        Vec::new()
+    pub fn loopback_only(&self) -> bool {
+        self.listen.iter().all(|address| address.ip().is_loopback())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(Config::parse(""), Ok(Config::default()));
+        assert!(Config::default().loopback_only());
+    }
+
+    #[test]
+    fn fields_are_read() {
+        let config = Config::parse(
+            "listen = ['0.0.0.0:80', '[::]:80']\ndomain = 'example.org'\ntrusted_proxies = ['10.0.0.0/8', '::1']\n\
+             keep_versions = 3\n[workers]\nidle_s = 5\n[sandbox]\nallow_missing = ['memory.cgroup']\n",
+        )
+        .expect("config");
+        assert_eq!((config.listen.len(), config.workers.idle_s, config.keep_versions), (2, 5, 3));
+        assert!(!config.loopback_only());
+        assert!(config.trusted_proxies[0].contains([10, 1, 2, 3].into()));
+        assert_eq!(config.workers.pool, Workers::default().pool);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_line() {
+        for (text, line, part) in [
+            ("domain = 'a'\nlisten = 5\n", ":2", "invalid type"),
+            ("\n\nlissten = []\n", ":3", "unknown field `lissten`"),
+            ("[workers]\nidle = 1\n", ":2", "unknown field `idle`"),
+            ("listen = ['localhost:80']\n", ":1", "invalid socket address"),
+            ("trusted_proxies = ['10.0.0.0/40']\n", ":1", "10.0.0.0/40"),
+            ("domain = 'Example.org'\n", "", "lower case"),
+            ("listen = []\n", "", "listen has 0"),
+            ("[workers]\nidle_s = 0\n", "", "workers.idle_s is 0"),
+            ("x", ":1", ""),
+        ] {
+            let (found, message) = Config::parse(text).expect_err(text);
+            assert_eq!(found, line, "{text}: {message}");
+            assert!(message.contains(part), "{text}: {message}");
+        }
     }
 }

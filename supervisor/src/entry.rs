@@ -1,7 +1,6 @@
 //! The two ways into this crate for the program `fazt`: [`start`], which becomes the launcher, and
 //! [`supervise`], which the launcher re-executes itself in.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,12 +58,12 @@ pub enum StartError {
 }
 
 /// Checks the configuration, locks the data folder, binds the addresses, then becomes the launcher. When the
-/// server serves, its supervisor announces so on standard output. Returns only when nothing was started; must
-/// be called while the process has one thread.
+/// server serves, its supervisor announces so on standard output. Returns when the
+/// server has ended, or nothing was started; must be called while the process has one thread.
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn start(options: StartOptions) -> Result<Infallible, StartError> {
+pub fn start(options: StartOptions) -> Result<ExitCode, StartError> {
     let _ = crate::config::Config::load(&options.data)?;
     Err(StartError::Launcher("the launcher is not linked in".into()))
 }

@@ -39,5 +39,7 @@ pub const CONTROL_JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const DESCRIPTORS_KEPT: u64 = 2_048;
 
 const _: () = assert!(HEAD_S_MAX < KEEP_ALIVE_S_MAX);
-const _: () = assert!(fazt_ipc::limits::HEADER_BYTES_MAX + fazt_ipc::limits::URL_BYTES_MAX <= REQUEST_HEAD_BYTES_MAX);
-const _: () = assert!(CONTROL_JSON_BYTES_MAX >= fazt_ipc::limits::FILES_MAX * (fazt_ipc::limits::PATH_BYTES_MAX + 256));
+const _: () =
+    assert!(fazt_ipc::limits::HEADER_BYTES_MAX + fazt_ipc::limits::URL_BYTES_MAX <= REQUEST_HEAD_BYTES_MAX);
+const _: () =
+    assert!(CONTROL_JSON_BYTES_MAX >= fazt_ipc::limits::FILES_MAX * (fazt_ipc::limits::PATH_BYTES_MAX + 256));

@@ -5,9 +5,8 @@ use http::HeaderValue;
 
 /// A cookie name that is Fazt's: browsers compare the `__Host-` prefix without case, so does this.
 fn is_fazts(name: &[u8]) -> bool {
-    let starts = |prefix: &[u8]| {
-        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
+    let starts =
+        |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     starts(b"__Host-fazt") || starts(b"__Secure-fazt") || starts(b"fazt_")
 }
 

@@ -31,11 +31,25 @@ fn asked(name: &str) -> Asked {
     match name {
         // Of this connection, not of the request.
         "connection" => Asked::Connection,
-        "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade" | "expect"
-        | "http2-settings" | "proxy-authorization" | "proxy-authenticate" => Asked::Drop,
+        "keep-alive"
+        | "proxy-connection"
+        | "te"
+        | "trailer"
+        | "transfer-encoding"
+        | "upgrade"
+        | "expect"
+        | "http2-settings"
+        | "proxy-authorization"
+        | "proxy-authenticate" => Asked::Drop,
         // Who the client is, is for the edge to say.
-        "forwarded" | "x-real-ip" | "cf-connecting-ip" | "true-client-ip" | "x-client-ip"
-        | "x-cluster-client-ip" | "fastly-client-ip" | "x-request-id" => Asked::Drop,
+        "forwarded"
+        | "x-real-ip"
+        | "cf-connecting-ip"
+        | "true-client-ip"
+        | "x-client-ip"
+        | "x-cluster-client-ip"
+        | "fastly-client-ip"
+        | "x-request-id" => Asked::Drop,
         "cookie" => Asked::Cookie,
         "authorization" => Asked::Authorization,
         _ if name.starts_with("x-forwarded-") || name.starts_with(RESERVED) => Asked::Drop,
@@ -78,7 +92,9 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .iter()
         .flat_map(|value| value.as_bytes().split(|&b| b == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| !matches!(name.as_str(), "host" | "content-length" | "content-type" | "authorization" | "cookie"))
+        .filter(|name| {
+            !matches!(name.as_str(), "host" | "content-length" | "content-type" | "authorization" | "cookie")
+        })
         .collect()
 }
 
@@ -218,7 +234,9 @@ fn names_host(value: &[u8], domain: &str) -> bool {
         window == domain
             && matches!(before, None | Some(b'/' | b'@' | b' ' | b':' | b',' | b'=' | b'"' | b'\''))
             && !after.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-            && !after.is_some_and(|&b| b == b'.' && value.get(at + domain.len() + 1).is_some_and(u8::is_ascii_alphanumeric))
+            && !after.is_some_and(|&b| {
+                b == b'.' && value.get(at + domain.len() + 1).is_some_and(u8::is_ascii_alphanumeric)
+            })
     })
 }
 
@@ -242,7 +260,9 @@ fn is_allowlist(list: &str) -> bool {
     let member = |member: &str| {
         matches!(member, "*" | "self" | "src")
             || member.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).is_some_and(|origin| {
-                origin.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b',' | b'(' | b')'))
+                origin
+                    .bytes()
+                    .all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\' | b',' | b'(' | b')'))
             })
     };
     match list.strip_prefix('(').map(|rest| rest.strip_suffix(')')) {

@@ -39,7 +39,10 @@ fn a_worker_sees_no_field_of_the_connection() {
         ],
         &[("accept", "*/*")],
     );
-    request(&[("connection", "host, cookie"), ("host", "a"), ("cookie", "a=1")], &[("host", "a"), ("cookie", "a=1")]);
+    request(
+        &[("connection", "host, cookie"), ("host", "a"), ("cookie", "a=1")],
+        &[("host", "a"), ("cookie", "a=1")],
+    );
 }
 
 #[test]
@@ -164,7 +167,11 @@ fn an_app_cannot_send_people_or_scripts_to_the_os_origin() {
 fn cookies_of_an_app_stay_with_it() {
     response(
         true,
-        &[("set-cookie", "a=1; Domain=example.org"), ("set-cookie", "__Host-fazt=x"), ("set-cookie", "b=2; Secure")],
+        &[
+            ("set-cookie", "a=1; Domain=example.org"),
+            ("set-cookie", "__Host-fazt=x"),
+            ("set-cookie", "b=2; Secure"),
+        ],
         &[("set-cookie", "a=1; Secure"), ("set-cookie", "b=2; Secure")],
         1,
     );
@@ -182,6 +189,10 @@ fn some_answers_have_no_body() {
         (Method::GET, 304, false),
         (Method::POST, 500, true),
     ] {
-        assert_eq!(has_body(&method, StatusCode::from_u16(status).expect("status")), expect, "{method} {status}");
+        assert_eq!(
+            has_body(&method, StatusCode::from_u16(status).expect("status")),
+            expect,
+            "{method} {status}"
+        );
     }
 }
