@@ -2,7 +2,27 @@
 //!
 //! `fs` calls it. The bytes in a cartridge are the app's and hostile; its structure is the kernel's, but a
 //! damaged file must not hurt more than its own app.
+//!
+//! | file | what |
+//! |---|---|
+//! | `db.rs` | opening, hardening, migration, errors of any SQLite file |
+//! | `kernel.rs` | `kernel.db` |
+//! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
+//! | `pool.rs` | which files are open; everything runs on blocking threads |
 
+mod cartridge;
+mod db;
 mod error;
+mod kernel;
+mod limits;
+mod pool;
+mod value;
 
+pub use cartridge::{
+    Built, Cartridge, Change, FileRow, NewBuilt, NewContent, NewFile, NewVersion, VersionRow,
+};
+pub(crate) use db::private_folder;
 pub use error::StorageError;
+pub use kernel::{AppRow, KernelDb};
+pub use pool::Storage;
+pub use value::{Encoding, Encodings, Sha256};

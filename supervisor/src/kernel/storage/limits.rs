@@ -1,0 +1,18 @@
+//! Bounds of databases.
+
+/// Cartridges open at once; the least recently used is closed for another.
+pub(super) const CARTRIDGES_OPEN_MAX: usize = 64;
+/// Longest wait for another connection's lock. Only the kernel opens these files, and it queues.
+pub(super) const BUSY_MS_MAX: u64 = 5_000;
+/// Page cache of one connection.
+pub(super) const PAGE_CACHE_KIB: i64 = 128;
+/// Pages in the WAL after which a commit also moves them into the file.
+pub(super) const CHECKPOINT_PAGES: i64 = 1_000;
+/// What a WAL is cut to after it has been moved.
+pub(super) const WAL_BYTES_KEPT: i64 = 1024 * 1024;
+/// Blocking operations at once, of all databases together: threads cost memory.
+pub(super) const BLOCKING_MAX: usize = 4;
+/// Bytes copied at a time between files and databases.
+pub(super) const COPY_BYTES: usize = 64 * 1024;
+
+const _: () = assert!(CARTRIDGES_OPEN_MAX as i64 * PAGE_CACHE_KIB <= 16 * 1024);

@@ -1,0 +1,190 @@
+//! Which databases are open, and the way to use one: on a blocking thread, never on an asynchronous one.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fazt_ipc::ids::AppId;
+use tokio::sync::Semaphore;
+
+use super::cartridge::Cartridge;
+use super::db;
+use super::error::StorageError;
+use super::kernel::KernelDb;
+use super::limits::{BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
+
+/// All databases of one data folder.
+pub struct Storage {
+    apps: PathBuf,
+    kernel: Mutex<KernelDb>,
+    open: Mutex<Open>,
+    permits: Arc<Semaphore>,
+}
+
+/// Readers. A writer has a connection of its own for the length of a deploy, so that reading goes on beside it.
+#[derive(Default)]
+struct Open {
+    tick: u64,
+    readers: HashMap<AppId, Reader>,
+}
+
+struct Reader {
+    tick: u64,
+    used: Instant,
+    slot: Arc<Mutex<Option<Cartridge>>>,
+}
+
+impl Storage {
+    /// Opens `kernel.db`; no cartridge.
+    ///
+    /// # Errors
+    /// When the folder or `kernel.db` cannot be used.
+    pub fn open(data: &Path) -> Result<Arc<Self>, StorageError> {
+        let apps = data.join("apps");
+        db::private_folder(&apps)?;
+        Ok(Arc::new(Self {
+            apps,
+            kernel: Mutex::new(KernelDb::open(data)?),
+            open: Mutex::default(),
+            permits: Arc::new(Semaphore::new(BLOCKING_MAX)),
+        }))
+    }
+
+    /// Folder of an app.
+    #[must_use]
+    pub fn folder(&self, app: AppId) -> PathBuf {
+        self.apps.join(app.to_string())
+    }
+
+    fn file(&self, app: AppId) -> PathBuf {
+        self.folder(app).join("app.fazt")
+    }
+
+    /// Runs `work` on a blocking thread, few at a time.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn blocking<T, E>(&self, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StorageError> + Send + 'static,
+    {
+        let failed = |detail: String| StorageError::Failed { path: "database thread".into(), detail };
+        let permit =
+            Arc::clone(&self.permits).acquire_owned().await.map_err(|error| failed(error.to_string()))?;
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| failed(error.to_string()))?
+    }
+
+    /// Uses `kernel.db`.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn kernel<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut KernelDb) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let this = Arc::clone(self);
+        self.blocking(move || work(&mut lock(&this.kernel))).await
+    }
+
+    /// Reads a cartridge, opening it when it is not.
+    ///
+    /// # Errors
+    /// Those of `work`, and when the cartridge cannot be opened.
+    pub async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        app: AppId,
+        work: impl FnOnce(&mut Cartridge) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let this = Arc::clone(self);
+        self.blocking(move || this.read_blocking(app, work)).await
+    }
+
+    /// [`Self::read`] on this thread, which must be a blocking one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_blocking<T>(
+        &self,
+        app: AppId,
+        work: impl FnOnce(&mut Cartridge) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let slot = self.slot(app);
+        let mut cartridge = lock(&slot);
+        let open = match &mut *cartridge {
+            Some(open) => open,
+            closed => closed.insert(Cartridge::open(&self.file(app), false)?),
+        };
+        let result = work(open);
+        if matches!(result, Err(StorageError::Corrupt { .. })) {
+            // A file put right from a backup must be seen at the next try.
+            *cartridge = None;
+        }
+        result
+    }
+
+    /// Opens a cartridge for writing on this thread, which must be a blocking one. Reading goes on beside it.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or made.
+    pub fn writer(&self, app: AppId, create: bool) -> Result<Cartridge, StorageError> {
+        Cartridge::open(&self.file(app), create)
+    }
+
+    /// Closes a cartridge once nobody reads it.
+    pub fn close(&self, app: AppId) {
+        let reader = lock(&self.open).readers.remove(&app);
+        drop(reader);
+    }
+
+    /// Closes the cartridges that nobody used for a while, on this thread, which must be a blocking one.
+    pub fn close_idle(&self, idle: Duration) {
+        let mut closing = Vec::new();
+        lock(&self.open).readers.retain(|_, reader| {
+            let keep = reader.used.elapsed() < idle;
+            if !keep {
+                closing.push(Arc::clone(&reader.slot));
+            }
+            keep
+        });
+        drop(closing);
+    }
+
+    /// Cartridges open now.
+    #[must_use]
+    pub fn open_count(&self) -> usize {
+        lock(&self.open).readers.len()
+    }
+
+    fn slot(&self, app: AppId) -> Arc<Mutex<Option<Cartridge>>> {
+        let mut open = lock(&self.open);
+        open.tick += 1;
+        let tick = open.tick;
+        if let Some(reader) = open.readers.get_mut(&app) {
+            reader.tick = tick;
+            reader.used = Instant::now();
+            return Arc::clone(&reader.slot);
+        }
+        let mut evicted = None;
+        if open.readers.len() >= CARTRIDGES_OPEN_MAX {
+            let oldest = open.readers.iter().min_by_key(|(_, reader)| reader.tick).map(|(&app, _)| app);
+            evicted = oldest.and_then(|oldest| open.readers.remove(&oldest));
+        }
+        let slot = Arc::default();
+        open.readers.insert(app, Reader { tick, used: Instant::now(), slot: Arc::clone(&slot) });
+        drop(open);
+        // Closing moves the WAL into the file: not while the table is locked.
+        drop(evicted);
+        slot
+    }
+}
+
+/// A panic in `work` leaves a database as its last transaction left it: the lock stays usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
