@@ -1,11 +1,40 @@
 //! The build role: turns hostile TypeScript and JSX into JavaScript inside a `build` jail.
 //!
-//! The supervisor spawns `fazt` again under the `build` profile; once locked it calls [`run`], which reads one
-//! job from fd 3, answers and returns. It opens no file, reads no environment, knows no app. What comes
-//! back is data for the kernel to check like any other bytes from a jail.
+//! The kernel spawns `fazt` again under the `build` profile; once locked it calls [`serve`] on its only
+//! socket, which reads one job, answers it and returns. It opens no file, reads no environment, knows no app.
+//! What comes back is data for the kernel to check like any other bytes from a jail; [`converse`] is the
+//! kernel's side.
+//!
+//! What is done to a script depends on its extension:
+//! - `.ts .mts .cts .tsx`: types go, `enum`, `namespace`, parameter properties and decorators (the
+//!   `experimentalDecorators` kind) become JavaScript, `import type` and imports used only as types vanish.
+//! - `.tsx .jsx`: JSX becomes calls. The automatic runtime, importing from `react/jsx-runtime`, unless the file
+//!   says otherwise at its top: `@jsxImportSource hono/jsx`, `@jsxRuntime classic`, `@jsx h`, `@jsxFrag Fragment`.
+//! - everything else is only parsed, for its imports and its syntax errors.
+//!
+//! Specifiers stay as they are written: a stripped module keeps its own path, so `import "./a.ts"` means it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `strip.rs` | one script, a pure function |
+//! | `map.rs` | positions, small on disk |
+//! | `wire.rs` | what is said on the socket, both sides |
+
+mod map;
+mod strip;
+mod wire;
+
+use serde::{Deserialize, Serialize};
+
+pub use map::{MapError, Mapping};
+pub use strip::strip;
+pub use wire::{WireError, converse, serve};
+
+/// Part of the name of everything that is built: raised when [`strip`] would give another answer.
+pub const STRIP_VERSION: u32 = 1;
 
 /// One script to look at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// Path inside the app; its extension decides the language.
     pub path: String,
@@ -14,32 +43,18 @@ pub struct Source {
 }
 
 /// A script as the engine can load it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Stripped {
     /// JavaScript; empty when the source already is what the engine loads.
     pub code: String,
-    /// Original position of each line and column of `code`; empty when `code` is.
-    pub map: Vec<Mapping>,
+    /// Original positions, by position in the code; see [`Mapping`]. Empty when `code` is.
+    pub map: Vec<u8>,
     /// Module specifiers of static `import` and `export … from`, and of `import("literal")`.
     pub imports: Vec<String>,
 }
 
-/// From here on in the code, this is the place in the source. All counts are from 0; columns count UTF-16
-/// code units, as engines do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mapping {
-    /// Line of the code.
-    pub line: u32,
-    /// Column of the code.
-    pub column: u32,
-    /// Line of the source.
-    pub source_line: u32,
-    /// Column of the source.
-    pub source_column: u32,
-}
-
 /// What is wrong with a script, for its author.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnostic {
     /// Path inside the app.
     pub path: String,
@@ -53,9 +68,35 @@ pub struct Diagnostic {
     pub frame: String,
 }
 
+/// One script's outcome.
+pub type StripResult = Result<Stripped, Vec<Diagnostic>>;
+
 impl std::fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}:{}: {}", self.path, self.line, self.column, self.message)?;
         if self.frame.is_empty() { Ok(()) } else { write!(f, "\n{}", self.frame) }
     }
+}
+
+/// Whether a path names a script that must be stripped before an engine can load it.
+#[must_use]
+pub fn needs_stripping(path: &str) -> bool {
+    matches!(extension(path), "ts" | "mts" | "cts" | "tsx" | "jsx")
+}
+
+/// Whether a path names a script.
+#[must_use]
+pub fn is_script(path: &str) -> bool {
+    needs_stripping(path)
+        && !path.ends_with(".d.ts")
+        && !path.ends_with(".d.mts")
+        && !path.ends_with(".d.cts")
+        || matches!(extension(path), "js" | "mjs" | "cjs")
+}
+
+/// What stands behind the last dot of the file's name.
+#[must_use]
+pub fn extension(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rsplit_once('.').map_or("", |(stem, extension)| if stem.is_empty() { "" } else { extension })
 }

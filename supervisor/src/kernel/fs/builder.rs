@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-pub use crate::build::{Diagnostic, Mapping, Source, Stripped};
+pub use crate::build::{Diagnostic, Source, StripResult, Stripped};
 
 /// Turns scripts into what a worker loads, inside jails.
 pub trait Builder: Send + Sync {
@@ -18,9 +18,6 @@ pub trait Builder: Send + Sync {
     /// Hash of the engine and prelude of the workers that run now; none until a first worker was ready.
     fn engine(&self) -> Option<u64>;
 }
-
-/// One script's outcome.
-pub type StripResult = Result<Stripped, Vec<Diagnostic>>;
 
 /// Bytecode of one engine build.
 #[derive(Debug, Clone)]

@@ -31,7 +31,8 @@ pub(super) fn open(path: &Path, schema: &Schema, create: bool) -> Result<Connect
         }
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(|e| StorageError::sqlite(path, &e))?;
+    let mut connection =
+        Connection::open_with_flags(path, flags).map_err(|e| StorageError::sqlite(path, &e))?;
     harden(&connection).map_err(|e| StorageError::sqlite(path, &e))?;
     migrate(&mut connection, path, schema)?;
     Ok(connection)
@@ -60,11 +61,7 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", limits::CHECKPOINT_PAGES)?;
-    connection.query_row(
-        &format!("PRAGMA journal_size_limit={}", limits::WAL_BYTES_KEPT),
-        [],
-        |_| Ok(()),
-    )
+    connection.query_row(&format!("PRAGMA journal_size_limit={}", limits::WAL_BYTES_KEPT), [], |_| Ok(()))
 }
 
 fn migrate(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<(), StorageError> {

@@ -105,10 +105,7 @@ mod tests {
     #[test]
     fn a_hash_survives_text_and_nothing_else_is_one() {
         let hash = Sha256::of(b"abc");
-        assert_eq!(
-            hash.to_string(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(hash.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(Sha256::parse(&hash.to_string()), Some(hash));
         assert_eq!(Sha256::parse(&hash.to_string().to_uppercase()), None);
         assert_eq!(Sha256::parse("ba78"), None);

@@ -85,7 +85,9 @@ impl Cartridge {
         }
         insert_built(&transaction, &change.built).map_err(&fail)?;
         let number = insert_version(&transaction, &change.version).map_err(&fail)?;
-        transaction.execute("INSERT OR REPLACE INTO active(one, number) VALUES(1, ?1)", [number]).map_err(&fail)?;
+        transaction
+            .execute("INSERT OR REPLACE INTO active(one, number) VALUES(1, ?1)", [number])
+            .map_err(&fail)?;
         prune(&transaction, change.keep).map_err(&fail)?;
         transaction.commit().map_err(&fail)?;
         self.active()?.ok_or_else(|| self.damaged("the version just added is not there"))
@@ -96,7 +98,8 @@ impl Cartridge {
     /// # Errors
     /// When the file cannot be written.
     pub fn activate(&mut self, number: u64) -> Result<bool, StorageError> {
-        let sql = "INSERT OR REPLACE INTO active(one, number) SELECT 1, number FROM version WHERE number = ?1";
+        let sql =
+            "INSERT OR REPLACE INTO active(one, number) SELECT 1, number FROM version WHERE number = ?1";
         let changed = self.connection.execute(sql, [number.cast_signed()]).map_err(self.fail())?;
         Ok(changed == 1)
     }
@@ -183,8 +186,9 @@ fn insert_built(transaction: &Transaction<'_>, built: &[NewBuilt]) -> rusqlite::
     let mut insert = transaction.prepare_cached(
         "INSERT INTO built(key, imports, map, code) VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
     )?;
-    let mut insert_bytecode = transaction
-        .prepare_cached("INSERT INTO bytecode(key, engine, bytes) VALUES(?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
+    let mut insert_bytecode = transaction.prepare_cached(
+        "INSERT INTO bytecode(key, engine, bytes) VALUES(?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?;
     for row in built {
         if let Some(stripped) = &row.stripped {
             insert.execute(params![row.key.0, stripped.imports, stripped.map, stripped.code])?;
@@ -239,10 +243,8 @@ fn prune(transaction: &Transaction<'_>, keep: usize) -> rusqlite::Result<()> {
 }
 
 fn prune_built(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.execute(
-        "DELETE FROM built WHERE key NOT IN (SELECT built FROM file WHERE built IS NOT NULL)",
-        [],
-    )?;
+    transaction
+        .execute("DELETE FROM built WHERE key NOT IN (SELECT built FROM file WHERE built IS NOT NULL)", [])?;
     transaction.execute(
         "DELETE FROM bytecode WHERE key NOT IN (SELECT built FROM file WHERE built IS NOT NULL)",
         [],

@@ -58,7 +58,8 @@ pub struct Built {
     pub code: Vec<u8>,
 }
 
-const VERSION: &str = "SELECT v.number, v.id, v.label, v.description, v.access, v.tree, v.files, v.bytes, v.created,
+const VERSION: &str =
+    "SELECT v.number, v.id, v.label, v.description, v.access, v.tree, v.files, v.bytes, v.created,
     v.number IS (SELECT number FROM active) FROM version v";
 
 impl Cartridge {
@@ -207,8 +208,10 @@ impl Cartridge {
     /// # Errors
     /// When it finds damage.
     pub fn check(&self) -> Result<(), StorageError> {
-        let found: String =
-            self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(self.fail())?;
+        let found: String = self
+            .connection
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(self.fail())?;
         if found == "ok" { Ok(()) } else { Err(self.damaged(found)) }
     }
 }
