@@ -19,7 +19,10 @@ fn a_deploy_interrupted_at_any_moment_is_whole_or_absent() {
     let mut server = Server::start();
     let folder = Folder::new();
     let write = |version: u32| {
-        folder.write("server.js", format!("import {{ n }} from './n.js'; export default {{ fetch() {{ return new Response('s' + n); }} }};"));
+        folder.write(
+            "server.js",
+            "import { n } from './n.js'; export default { fetch() { return new Response('s' + n); } };",
+        );
         folder.write("n.js", format!("export const n = {version};"));
         for file in 0..40 {
             folder.write(&format!("public/f{file}.txt"), format!("{version} ").repeat(500));

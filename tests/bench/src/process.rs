@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,7 +22,7 @@ pub struct Running {
 
 impl Running {
     /// Starts `command` on the server's CPU and waits until `address` accepts connections.
-    pub fn start(mut command: Command, address: SocketAddr) -> Result<Self> {
+    pub fn start(command: Command, address: SocketAddr) -> Result<Self> {
         let program = command.get_program().to_owned();
         let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         let mut pinned = Command::new("taskset");
@@ -150,9 +149,4 @@ pub fn machine() -> String {
         read("/proc/sys/kernel/osrelease").trim(),
         load.split(' ').next().unwrap_or_default(),
     )
-}
-
-/// Whether a program is on the path or at that place.
-pub fn exists(program: &Path) -> bool {
-    program.is_file()
 }

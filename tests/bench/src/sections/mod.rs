@@ -11,10 +11,12 @@ use fazt_tests::{Folder, Server, ServerOptions};
 
 use crate::{peers, process};
 
+type Section = fn(&std::path::Path) -> Result<String>;
+
 /// Runs the named sections, or all.
 pub fn run(names: &[String]) -> Result<String> {
     let folder = peers::folder()?;
-    let all: [(&str, fn(&std::path::Path) -> Result<String>); 5] = [
+    let all: [(&str, Section); 5] = [
         ("wake", wake::run),
         ("throughput", throughput::run),
         ("sixteen", sixteen::run),
