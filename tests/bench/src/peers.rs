@@ -110,7 +110,7 @@ impl Peer {
                 command
             }
             Self::Bun => {
-                let mut command = Command::new(folder.join("node_modules/@oven/bun-linux-x64/bin/bun"));
+                let mut command = Command::new(folder.join("node_modules/bun/bin/bun.exe"));
                 command.arg("bun.mjs");
                 command
             }
@@ -119,7 +119,7 @@ impl Peer {
                     folder.join("bunbig.mjs"),
                     "import app from './big.out.js';\nBun.serve({ port: Number(process.env.PORT), hostname: '127.0.0.1', fetch: app.fetch });\n",
                 )?;
-                let mut command = Command::new(folder.join("node_modules/@oven/bun-linux-x64/bin/bun"));
+                let mut command = Command::new(folder.join("node_modules/bun/bin/bun.exe"));
                 command.arg("bunbig.mjs");
                 command
             }
