@@ -1,0 +1,295 @@
+//! The client side of the control API: JSON over HTTP/1.1 on `run/control.sock`. The server is trusted to be
+//! the server (only its user can make the socket); texts in its answers come from apps and are not.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+use fazt_ipc::control::{ErrorKind, Failed, Problem};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::data;
+use crate::error::{Done, failed, problem};
+
+/// Largest answer that is read whole; answers that may be larger are streamed.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Longest line of a streamed answer.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Piece in which a file is sent.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A connection to the server of one data folder.
+pub(crate) struct Client {
+    socket: PathBuf,
+    idle: Mutex<Option<SendRequest<Outgoing>>>,
+}
+
+impl Client {
+    /// A client; connects when first used.
+    pub(crate) fn new(data: &Path) -> Self {
+        Self { socket: data::socket(data), idle: Mutex::new(None) }
+    }
+
+    /// Whose process listens on the socket.
+    pub(crate) async fn server_pid(&self) -> Done<Option<i32>> {
+        let stream = self.connect().await?;
+        Ok(stream.peer_cred().ok().and_then(|peer| peer.pid()))
+    }
+
+    /// `GET`, answered by JSON.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Done<T> {
+        self.ask(Method::GET, path, Outgoing::empty()).await
+    }
+
+    /// `POST` without a body, answered by JSON.
+    pub(crate) async fn order<T: DeserializeOwned>(&self, path: &str) -> Done<T> {
+        self.ask(Method::POST, path, Outgoing::empty()).await
+    }
+
+    /// `POST` of JSON, answered by JSON.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Done<T> {
+        let body = serde_json::to_vec(body).map_err(|error| failed(format!("cannot write JSON: {error}")))?;
+        self.ask(Method::POST, path, Outgoing::Whole(Some(body.into()))).await
+    }
+
+    /// `DELETE`.
+    pub(crate) async fn delete(&self, path: &str) -> Done {
+        self.ask::<serde_json::Value>(Method::DELETE, path, Outgoing::empty()).await.map(|_| ())
+    }
+
+    /// `PUT` of the `bytes` bytes of a file.
+    pub(crate) async fn upload(&self, path: &str, file: File, bytes: u64) -> Done {
+        let body = Outgoing::File { file, left: bytes };
+        self.ask::<serde_json::Value>(Method::PUT, path, body).await.map(|_| ())
+    }
+
+    /// `GET`, answered by bytes that are handed on as they come.
+    pub(crate) async fn download(&self, path: &str, mut take: impl FnMut(&[u8]) -> Done) -> Done {
+        let (response, sender) = self.send(Method::GET, path, Outgoing::empty()).await?;
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame.map_err(|error| self.broken(&error))?.into_data() {
+                take(&data)?;
+            }
+        }
+        self.keep(sender);
+        Ok(())
+    }
+
+    /// `GET`, answered by newline-separated JSON that is handed on as it comes.
+    pub(crate) async fn lines<T: DeserializeOwned>(&self, path: &str, mut take: impl FnMut(T) -> Done) -> Done {
+        let mut held = Vec::new();
+        self.download(path, |mut bytes| {
+            while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+                held.extend_from_slice(&bytes[..end]);
+                bytes = &bytes[end + 1..];
+                let line = std::mem::take(&mut held);
+                if !line.is_empty() {
+                    take(serde_json::from_slice(&line).map_err(|error| unreadable(&error))?)?;
+                }
+            }
+            held.extend_from_slice(bytes);
+            if held.len() > LINE_BYTES_MAX { Err(failed("the server sent a line that is too long")) } else { Ok(()) }
+        })
+        .await
+    }
+
+    async fn connect(&self) -> Done<UnixStream> {
+        UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// A connection that is free, else a new one. One that broke while idle is noticed before anything is sent.
+    async fn sender(&self) -> Done<SendRequest<Outgoing>> {
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.take());
+        if let Some(mut sender) = idle
+            && sender.ready().await.is_ok()
+        {
+            return Ok(sender);
+        }
+        let stream = self.connect().await?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(&error))?;
+        tokio::spawn(async move {
+            // What ends a connection is reported by the request that was on it.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+
+    /// Keeps a connection for the next request. Only one whose answer was read to its end: another request
+    /// would wait for that.
+    fn keep(&self, sender: SendRequest<Outgoing>) {
+        if let Ok(mut idle) = self.idle.lock() {
+            *idle = Some(sender);
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Outgoing) -> Done<T> {
+        let (response, sender) = self.send(method, path, body).await?;
+        let bytes = whole(response.into_body()).await?;
+        self.keep(sender);
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Outgoing,
+    ) -> Done<(Response<Incoming>, SendRequest<Outgoing>)> {
+        let mut sender = self.sender().await?;
+        let mut request = Request::builder().method(method).uri(path).header(HOST, "fazt");
+        if let Outgoing::Whole(Some(_)) = body {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(body).map_err(|error| failed(format!("cannot ask for {path}: {error}")))?;
+        let response = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
+        if response.status().is_success() {
+            return Ok((response, sender));
+        }
+        let status = response.status();
+        let bytes = whole(response.into_body()).await?;
+        Err(match serde_json::from_slice::<Failed>(&bytes) {
+            Ok(failed) => failed.error,
+            Err(_) => failed(format!("the server answered {status} without saying why")),
+        })
+    }
+
+    fn unreachable(&self, error: &io::Error) -> Problem {
+        let socket = self.socket.display();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => problem(
+                ErrorKind::PermissionDenied,
+                format!("you may not speak to the server at {socket}"),
+                "run the command as root, as the user who runs the server, or as a member of the group fazt",
+            ),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => problem(
+                ErrorKind::Unreachable,
+                format!("no server runs on this data folder: nothing answers at {socket}"),
+                "fazt proc start, or name another folder with --data",
+            ),
+            _ => problem(ErrorKind::Unreachable, format!("cannot reach the server at {socket}: {error}"), ""),
+        }
+    }
+
+    fn broken(&self, error: &hyper::Error) -> Problem {
+        use std::error::Error as _;
+        // The reason why our own side stopped sending (a file that changed) is inside.
+        let inner = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+        match inner {
+            Some(inner) if error.is_user() => failed(inner.to_string()),
+            _ => problem(
+                ErrorKind::Unreachable,
+                format!("the connection to the server broke: {error}"),
+                "fazt proc status tells whether it is still there",
+            ),
+        }
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> Problem {
+    problem(
+        ErrorKind::Failed,
+        format!("the server's answer is not what this version of fazt expects: {error}"),
+        "use the fazt that started the server: fazt proc status tells its version",
+    )
+}
+
+async fn whole(body: Incoming) -> Done<Bytes> {
+    let limited = http_body_util::Limited::new(body, ANSWER_BYTES_MAX);
+    let collected = limited.collect().await.map_err(|error| {
+        problem(ErrorKind::Unreachable, format!("the server's answer broke off: {error}"), "")
+    })?;
+    Ok(collected.to_bytes())
+}
+
+/// A text as one part of a path or query.
+pub(crate) fn part(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte.into()),
+            _ => {
+                out.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    out.push(char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase());
+                }
+            }
+        }
+    }
+    out
+}
+
+/// A request body.
+enum Outgoing {
+    /// Nothing, or bytes that are at hand.
+    Whole(Option<Bytes>),
+    /// A file of which so many bytes are still to be sent.
+    File { file: File, left: u64 },
+}
+
+impl Outgoing {
+    const fn empty() -> Self {
+        Self::Whole(None)
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Poll::Ready(match &mut *self {
+            Self::Whole(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Self::File { left: 0, .. } => None,
+            Self::File { file, left } => {
+                let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(*left).unwrap_or(PIECE_BYTES))];
+                Some(match file.read(&mut piece) {
+                    Ok(0) => Err(io::Error::other("a file became shorter while it was sent")),
+                    Ok(read) => {
+                        *left -= read as u64;
+                        piece.truncate(read);
+                        Ok(Frame::data(piece.into()))
+                    }
+                    Err(error) => Err(error),
+                })
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None) | Self::File { left: 0, .. })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(match self {
+            Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+            Self::File { left, .. } => *left,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_path_cannot_leave_it() {
+        assert_eq!(part("notes-1"), "notes-1");
+        assert_eq!(part("../a b?c#ü"), "..%2Fa%20b%3Fc%23%C3%BC");
+    }
+}

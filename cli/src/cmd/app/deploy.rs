@@ -1,0 +1,149 @@
+//! `fazt app deploy`: the list of files goes first, then the contents that the server does not have, then one
+//! commit makes the version live. Whatever fails before the commit changes nothing.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+use fazt_ipc::control::{Access, DeployPlan, DeployTicket, Deployed, Problem};
+use fazt_ipc::limits::MANIFEST_BYTES_MAX;
+
+use crate::client::{Client, part};
+use crate::error::{Context as _, Done, failed, invalid};
+use crate::output::{Colour, Out, Progress};
+use crate::text;
+use crate::walk::{self, Found, Hashes};
+
+pub(super) async fn command(client: &Client, dir: &Path, name: Option<&str>, out: Out) -> Done {
+    let name = name_of(dir, name)?;
+    let began = Instant::now();
+    let deployed = deploy(client, dir, &name, &mut Hashes::default(), out).await?;
+    out.show(&deployed, |deployed| print(deployed, began, out))
+}
+
+/// What the app is called: as told, else `name` of `app.json`, else the folder's name made a label.
+pub(super) fn name_of(dir: &Path, told: Option<&str>) -> Done<String> {
+    if let Some(name) = told {
+        return Ok(name.to_owned());
+    }
+    if let Some(name) = manifest_name(dir)? {
+        return Ok(name);
+    }
+    let dir = std::fs::canonicalize(dir).context(|| format!("deploy {}", dir.display()))?;
+    let folder = dir.file_name().unwrap_or_default().to_string_lossy();
+    walk::label(&folder).ok_or_else(|| {
+        invalid(format!("no name for an app can be made of the folder's name “{folder}”"), "say --name NAME")
+    })
+}
+
+fn manifest_name(dir: &Path) -> Done<Option<String>> {
+    let path = dir.join("app.json");
+    let meta = match std::fs::symlink_metadata(&path) {
+        Ok(meta) => meta,
+        Err(_) => return Ok(None),
+    };
+    if !meta.is_file() || meta.len() > MANIFEST_BYTES_MAX as u64 {
+        // Refused with its reason when the folder is walked, or by the server.
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
+    let manifest: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| invalid(format!("{} is not JSON: {error}", path.display()), "correct that line"))?;
+    Ok(manifest.get("name").and_then(|name| name.as_str()).map(ToOwned::to_owned))
+}
+
+/// Deploys a folder.
+pub(super) async fn deploy(
+    client: &Client,
+    dir: &Path,
+    name: &str,
+    hashes: &mut Hashes,
+    out: Out,
+) -> Done<Deployed> {
+    let found = walk::walk(dir, hashes)?;
+    let plan = DeployPlan { files: found.iter().map(|file| file.plan.clone()).collect() };
+    let ticket: DeployTicket = client.post(&format!("/api/apps/{}/deploys", part(name)), &plan).await?;
+    let deploy = format!("/api/deploys/{}", part(&ticket.id));
+    let sent = async {
+        send(client, &deploy, &ticket.missing, &found, out).await?;
+        client.order(&format!("{deploy}/commit")).await
+    }
+    .await;
+    if sent.is_err() {
+        // The server forgets it by itself in time; a failure to say so is not what went wrong.
+        let _ = client.delete(&deploy).await;
+    }
+    sent
+}
+
+async fn send(client: &Client, deploy: &str, missing: &[String], found: &[Found], out: Out) -> Done {
+    let by_hash: HashMap<&str, &Found> = found.iter().map(|file| (file.plan.sha256.as_str(), file)).collect();
+    let wanted = missing
+        .iter()
+        .map(|sha256| by_hash.get(sha256.as_str()).copied().ok_or_else(unasked))
+        .collect::<Result<Vec<_>, Problem>>()?;
+    let mut progress = Progress::new(out, wanted.iter().map(|file| file.plan.bytes).sum());
+    for file in wanted {
+        let path = format!("{deploy}/files/{}", file.plan.sha256);
+        let source = File::open(&file.source).context(|| format!("read {}", file.source.display()))?;
+        client.upload(&path, source, file.plan.bytes).await?;
+        progress.add(file.plan.bytes);
+    }
+    Ok(())
+}
+
+fn unasked() -> Problem {
+    failed("the server asked for a file that is not in the folder")
+}
+
+/// Who may reach an app, in words.
+pub(super) const fn access(access: Access) -> &'static str {
+    match access {
+        Access::Public => "public (anyone who reaches this server)",
+        Access::Members => "members (people whom the owner admitted)",
+        Access::Owner => "owner (you alone)",
+    }
+}
+
+/// Says what a deploy did.
+pub(super) fn print(deployed: &Deployed, began: Instant, out: Out) {
+    let version = &deployed.version;
+    let took = text::span(began.elapsed().as_millis() as u64);
+    let name = text::clean(&deployed.app.name);
+    if deployed.unchanged {
+        out.line(format!("{name} is live as version {}: nothing had changed ({took})", version.number));
+    } else {
+        out.line(format!(
+            "{name} is live as version {}: {} of {} sent, {} in all, {took}",
+            version.number,
+            deployed.files_sent,
+            text::count(version.files, "file"),
+            text::bytes(version.bytes)
+        ));
+    }
+    out.line(format!("  {}", out.paint(Colour::Bold, &text::clean(&deployed.app.url))));
+    out.line(format!("  access: {}", access(deployed.app.access)));
+    for warning in &deployed.warnings {
+        out.line(format!("  {} {}", out.paint(Colour::Yellow, "warning:"), text::clean(warning)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_called_as_told_or_by_its_manifest_or_by_its_folder() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let dir = parent.path().join("My Notes");
+        std::fs::create_dir(&dir).expect("a folder");
+        assert_eq!(name_of(&dir, None).as_deref(), Ok("my-notes"));
+        std::fs::write(dir.join("app.json"), r#"{"name":"journal"}"#).expect("a manifest");
+        assert_eq!(name_of(&dir, None).as_deref(), Ok("journal"));
+        assert_eq!(name_of(&dir, Some("told")).as_deref(), Ok("told"));
+        std::fs::write(dir.join("app.json"), "{\n  \"name\": oops }").expect("a manifest");
+        let problem = name_of(&dir, None).expect_err("not JSON");
+        assert!(problem.message.contains("app.json is not JSON") && problem.message.contains("line 2"), "{problem}");
+    }
+}

@@ -1,0 +1,122 @@
+//! `fazt app`: apps and their versions.
+
+mod deploy;
+mod dev;
+mod manage;
+mod new;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::client::Client;
+use crate::error::Done;
+use crate::output::Out;
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Make a folder live as an app; only what changed travels
+    #[command(after_help = "Examples:\n  fazt app deploy ./notes\n  fazt app deploy . --name notes --json")]
+    Deploy {
+        /// The folder of the app
+        dir: PathBuf,
+        /// Name of the app [default: the name in app.json, else that of the folder]
+        #[arg(long)]
+        name: Option<String>,
+        /// Ask nothing
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// List the apps
+    #[command(after_help = "Example:\n  fazt app list --json")]
+    List,
+    /// Show one app
+    #[command(after_help = "Example:\n  fazt app info notes")]
+    Info {
+        /// Name of the app
+        app: String,
+    },
+    /// Open an app in the browser
+    #[command(after_help = "Example:\n  fazt app open notes")]
+    Open {
+        /// Name of the app
+        app: String,
+    },
+    /// List the versions of an app that are kept
+    #[command(after_help = "Example:\n  fazt app versions notes")]
+    Versions {
+        /// Name of the app
+        app: String,
+    },
+    /// Make an older version live again
+    #[command(after_help = "Examples:\n  fazt app rollback notes\n  fazt app rollback notes 3")]
+    Rollback {
+        /// Name of the app
+        app: String,
+        /// Number of the version [default: the one before the live one]
+        version: Option<u64>,
+    },
+    /// Remove an app, its versions and its data
+    #[command(after_help = "Examples:\n  fazt app remove notes\n  fazt app remove notes --keep-data --yes")]
+    Remove {
+        /// Name of the app
+        app: String,
+        /// Keep what it stored
+        #[arg(long)]
+        keep_data: bool,
+        /// Ask nothing
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Give an app another name and with it another address
+    #[command(after_help = "Example:\n  fazt app rename notes journal")]
+    Rename {
+        /// Name of the app
+        app: String,
+        /// The new name
+        name: String,
+    },
+    /// Make the folder of a new app
+    #[command(after_help = "Examples:\n  fazt app new notes\n  fazt app new notes --template ts")]
+    New {
+        /// Name of the app and of its folder
+        name: String,
+        /// What to begin with
+        #[arg(long, value_enum, default_value = "hello")]
+        template: new::Template,
+    },
+    /// Watch a folder: deploy on each save, print the log
+    #[command(after_help = "Example:\n  fazt app dev ./notes")]
+    Dev {
+        /// The folder of the app
+        dir: PathBuf,
+        /// Name of the app [default: the name in app.json, else that of the folder]
+        #[arg(long)]
+        name: Option<String>,
+    },
+}
+
+/// Runs what needs no server; hands everything else back.
+pub(crate) fn alone(verb: Verb, out: Out) -> Done<Result<ExitCode, Verb>> {
+    match verb {
+        Verb::New { name, template } => new::new(&name, template, out).map(|()| Ok(ExitCode::SUCCESS)),
+        verb => Ok(Err(verb)),
+    }
+}
+
+pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
+    match verb {
+        Verb::Deploy { dir, name, yes: _ } => deploy::command(client, &dir, name.as_deref(), out).await,
+        Verb::List => manage::list(client, out).await,
+        Verb::Info { app } => manage::info(client, &app, out).await,
+        Verb::Open { app } => manage::open(client, &app, out).await,
+        Verb::Versions { app } => manage::versions(client, &app, out).await,
+        Verb::Rollback { app, version } => manage::rollback(client, &app, version, out).await,
+        Verb::Remove { app, keep_data, yes } => manage::remove(client, &app, keep_data, yes, out).await,
+        Verb::Rename { app, name } => manage::rename(client, &app, name, out).await,
+        Verb::Dev { dir, name } => dev::dev(client, &dir, name.as_deref(), out).await,
+        // Answered without a server.
+        Verb::New { .. } => Ok(()),
+    }
+}

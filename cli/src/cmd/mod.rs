@@ -1,0 +1,59 @@
+//! The commands, a folder or file for each noun.
+
+mod app;
+mod docs;
+mod fs;
+mod proc;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::client::Client;
+use crate::error::Done;
+use crate::output::Out;
+
+/// What a command is about.
+#[derive(Subcommand)]
+pub(crate) enum Noun {
+    /// The server and the processes of its apps
+    #[command(subcommand)]
+    Proc(proc::Verb),
+    /// Apps: deploy, list, roll back, remove
+    #[command(subcommand)]
+    App(app::Verb),
+    /// The files that apps were deployed with
+    #[command(subcommand)]
+    Fs(fs::Verb),
+    #[command(flatten)]
+    Docs(docs::Verb),
+}
+
+/// A role in which the server re-executes this program, if the first argument names one.
+pub(crate) fn role(name: &str) -> Option<ExitCode> {
+    match name {
+        "__supervise" => Some(fazt_supervisor::supervise()),
+        _ => None,
+    }
+}
+
+/// Runs what needs no server; hands everything else back.
+pub(crate) fn alone(noun: Noun, data: &Path, out: Out) -> Done<Result<ExitCode, Noun>> {
+    match noun {
+        Noun::Proc(verb) => Ok(proc::alone(verb, data, out)?.map_err(Noun::Proc)),
+        Noun::App(verb) => Ok(app::alone(verb, out)?.map_err(Noun::App)),
+        Noun::Docs(verb) => docs::run(&verb, out).map(|()| Ok(ExitCode::SUCCESS)),
+        Noun::Fs(verb) => Ok(Err(Noun::Fs(fs::alone(verb)?))),
+    }
+}
+
+/// Runs what speaks to the server.
+pub(crate) async fn run(noun: Noun, client: &Client, out: Out) -> Done<ExitCode> {
+    match noun {
+        Noun::Proc(verb) => proc::run(verb, client, out).await,
+        Noun::App(verb) => app::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
+        Noun::Fs(verb) => fs::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
+        Noun::Docs(verb) => docs::run(&verb, out).map(|()| ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,142 @@
+//! `fazt proc`: the server and the processes of its apps.
+
+mod logs;
+mod show;
+mod start;
+mod stop;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use fazt_ipc::control::Changed;
+
+use crate::client::{Client, part};
+use crate::error::Done;
+use crate::output::Out;
+use crate::text;
+
+pub(crate) use logs::follow;
+pub(crate) use show::{facts, word};
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Make the data folder and its configuration
+    #[command(after_help = "Example:\n  fazt proc init --data /srv/fazt")]
+    Init,
+    /// Start the server in the foreground
+    #[command(
+        after_help = "Examples:\n  fazt proc start\n  fazt proc start --dev --listen 127.0.0.1:0 --data ./cloud"
+    )]
+    Start {
+        /// Address to listen on instead of those in config.toml: ADDRESS:PORT, or a port on loopback
+        #[arg(long, value_name = "ADDR", value_parser = start::address)]
+        listen: Vec<SocketAddr>,
+        /// Development: sandbox layers that an ordinary user cannot have may be missing, on loopback only
+        #[arg(long)]
+        dev: bool,
+    },
+    /// Stop the server: requests in flight are answered first
+    #[command(after_help = "Example:\n  fazt proc stop")]
+    Stop,
+    /// Show how the server is
+    #[command(after_help = "Example:\n  fazt proc status --json")]
+    Status,
+    /// List the processes of apps
+    #[command(after_help = "Examples:\n  fazt proc ps\n  fazt proc ps --watch")]
+    Ps {
+        /// Show again each second
+        #[arg(short, long)]
+        watch: bool,
+    },
+    /// Show which apps use the machine now, busiest first
+    #[command(after_help = "Example:\n  fazt proc top")]
+    Top,
+    /// Kill an app's processes at once; a request wakes it again
+    #[command(after_help = "Example:\n  fazt proc kill notes")]
+    Kill {
+        /// Name of the app
+        app: String,
+    },
+    /// End an app's processes when their requests are answered
+    #[command(after_help = "Example:\n  fazt proc hibernate notes")]
+    Hibernate {
+        /// Name of the app
+        app: String,
+    },
+    /// Start an app before a request does; lifts back-off and quarantine
+    #[command(after_help = "Example:\n  fazt proc wake notes")]
+    Wake {
+        /// Name of the app
+        app: String,
+    },
+    /// Give an app new processes
+    #[command(after_help = "Example:\n  fazt proc restart notes")]
+    Restart {
+        /// Name of the app
+        app: String,
+    },
+    /// Print the log of an app
+    #[command(after_help = "Examples:\n  fazt proc logs notes --since 10m\n  fazt proc logs notes -f")]
+    Logs {
+        /// Name of the app
+        app: String,
+        /// Go on as lines come
+        #[arg(short, long)]
+        follow: bool,
+        /// From when: 30s, 10m, 2h, 3d ago, or a UTC time such as 2026-11-20T08:30
+        #[arg(long, value_name = "T")]
+        since: Option<String>,
+    },
+    /// Print the messages between the server and an app's processes as they pass
+    #[command(after_help = "Example:\n  fazt proc trace notes")]
+    Trace {
+        /// Name of the app
+        app: String,
+    },
+    /// Try real escapes in a real process and show which layer stops each
+    #[command(after_help = "Example:\n  fazt proc doctor")]
+    Doctor,
+    /// Explain each field of config.toml
+    #[command(after_help = "Example:\n  fazt proc config")]
+    Config,
+}
+
+/// Runs what needs no server; hands everything else back.
+pub(crate) fn alone(verb: Verb, data: &Path, out: Out) -> Done<Result<ExitCode, Verb>> {
+    match verb {
+        Verb::Init => start::init(data, out).map(|()| Ok(ExitCode::SUCCESS)),
+        Verb::Start { listen, dev } => start::start(data, listen, dev, out),
+        Verb::Config => show::config(data, out).map(|()| Ok(ExitCode::SUCCESS)),
+        verb => Ok(Err(verb)),
+    }
+}
+
+pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done<ExitCode> {
+    match verb {
+        Verb::Stop => stop::stop(client, out).await?,
+        Verb::Status => show::status(client, out).await?,
+        Verb::Ps { watch } => show::ps(client, watch, out).await?,
+        Verb::Top => show::top(client, out).await?,
+        Verb::Kill { app } => change(client, &app, "kill", "killed", out).await?,
+        Verb::Hibernate { app } => change(client, &app, "hibernate", "sent to sleep", out).await?,
+        Verb::Wake { app } => change(client, &app, "wake", "woken", out).await?,
+        Verb::Restart { app } => change(client, &app, "restart", "restarted", out).await?,
+        Verb::Logs { app, follow, since } => logs::logs(client, &app, follow, since.as_deref(), out).await?,
+        Verb::Trace { app } => logs::trace(client, &app, out).await?,
+        Verb::Doctor => return show::doctor(client, out).await,
+        // Answered without a server.
+        Verb::Init | Verb::Start { .. } | Verb::Config => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn change(client: &Client, app: &str, verb: &str, done: &str, out: Out) -> Done {
+    let changed: Changed = client.order(&format!("/api/apps/{}/{verb}", part(app))).await?;
+    out.show(&changed, |changed| match changed.workers {
+        0 => out.line(format!("{}: no process had to be {done}", text::clean(app))),
+        1 => out.line(format!("{}: 1 process {done}", text::clean(app))),
+        workers => out.line(format!("{}: {workers} processes {done}", text::clean(app))),
+    })
+}

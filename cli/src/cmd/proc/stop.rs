@@ -1,0 +1,52 @@
+//! `fazt proc stop`: asks, then waits until the processes are gone.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use fazt_ipc::control::{ErrorKind, Status};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
+
+use crate::client::Client;
+use crate::error::{Done, failed, problem};
+use crate::output::Out;
+
+/// Longer than the server drains.
+const WAIT: Duration = Duration::from_secs(60);
+
+#[derive(serde::Serialize)]
+struct Stopped {
+    stopped: bool,
+}
+
+pub(super) async fn stop(client: &Client, out: Out) -> Done {
+    let status: Status = client.get("/api/status").await?;
+    // The supervisor, and who made the socket: the launcher where that is another process.
+    let ids = [i32::try_from(status.pid).ok(), client.server_pid().await?];
+    let processes: Vec<OwnedFd> = ids
+        .into_iter()
+        .flatten()
+        .filter_map(Pid::from_raw)
+        .filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+        .collect();
+    client.order::<serde_json::Value>("/api/stop").await?;
+    let gone = async {
+        for process in processes {
+            let process = AsyncFd::register_with_interest(process, tokio::io::Interest::READABLE)
+                .map_err(|error| failed(format!("cannot wait for the server: {error}")))?;
+            process.readable().await.map_err(|error| failed(format!("cannot wait for the server: {error}")))?;
+        }
+        Done::Ok(())
+    };
+    match tokio::time::timeout(WAIT, gone).await {
+        Ok(done) => done?,
+        Err(_) => {
+            return Err(problem(
+                ErrorKind::Failed,
+                format!("the server was told to stop but still runs after {} s", WAIT.as_secs()),
+                format!("see what it is doing, or end process {} by hand", status.pid),
+            ));
+        }
+    }
+    out.show(&Stopped { stopped: true }, |_| out.line("The server has stopped."))
+}
