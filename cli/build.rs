@@ -10,8 +10,13 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Set by cargo or by a lint run for this build, wrong for the other one.
-const NOT_FOR_THE_WORKER: &[&str] =
-    &["CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET_DIR", "CARGO_TARGET_DIR", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS"];
+const NOT_FOR_THE_WORKER: &[&str] = &[
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_TARGET_DIR",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "CLIPPY_ARGS",
+];
 
 fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
@@ -46,8 +51,12 @@ fn build(root: &Path) -> PathBuf {
         cargo.env_remove(name);
     }
     // QuickJS runs faster built by clang; without it the machine's own compiler does.
-    if env::var("CC").is_ok_and(|cc| cc == "clang") && Command::new("clang").arg("--version").output().is_err() {
-        println!("cargo::warning=clang is not installed: the JavaScript engine is built by cc and runs slower");
+    if env::var("CC").is_ok_and(|cc| cc == "clang")
+        && Command::new("clang").arg("--version").output().is_err()
+    {
+        println!(
+            "cargo::warning=clang is not installed: the JavaScript engine is built by cc and runs slower"
+        );
         cargo.env("CC", "cc");
     }
     let status = cargo.status().expect("cargo runs");

@@ -88,7 +88,11 @@ impl Client {
     }
 
     /// `GET`, answered by newline-separated JSON that is handed on as it comes.
-    pub(crate) async fn lines<T: DeserializeOwned>(&self, path: &str, mut take: impl FnMut(T) -> Done) -> Done {
+    pub(crate) async fn lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mut take: impl FnMut(T) -> Done,
+    ) -> Done {
         let mut held = Vec::new();
         self.download(path, |mut bytes| {
             while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
@@ -100,7 +104,11 @@ impl Client {
                 }
             }
             held.extend_from_slice(bytes);
-            if held.len() > LINE_BYTES_MAX { Err(failed("the server sent a line that is too long")) } else { Ok(()) }
+            if held.len() > LINE_BYTES_MAX {
+                Err(failed("the server sent a line that is too long"))
+            } else {
+                Ok(())
+            }
         })
         .await
     }
@@ -153,7 +161,8 @@ impl Client {
         if let Outgoing::Whole(Some(_)) = body {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        let request = request.body(body).map_err(|error| failed(format!("cannot ask for {path}: {error}")))?;
+        let request =
+            request.body(body).map_err(|error| failed(format!("cannot ask for {path}: {error}")))?;
         let response = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
         if response.status().is_success() {
             return Ok((response, sender));

@@ -11,7 +11,12 @@ pub(crate) fn folder(flag: Option<&Path>) -> Done<PathBuf> {
     choose(flag, std::env::var_os("FAZT_DATA"), root, std::env::var_os("HOME"))
 }
 
-fn choose(flag: Option<&Path>, variable: Option<OsString>, root: bool, home: Option<OsString>) -> Done<PathBuf> {
+fn choose(
+    flag: Option<&Path>,
+    variable: Option<OsString>,
+    root: bool,
+    home: Option<OsString>,
+) -> Done<PathBuf> {
     let said = |value: Option<OsString>| value.filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(folder) = flag.map(Path::to_path_buf).or_else(|| said(variable)) {
         return Ok(folder);

@@ -125,7 +125,8 @@ mod tests {
             assert!(command.get_about().is_some(), "{path}: no description");
             for example in examples {
                 assert!(example.starts_with(&path), "{path}: the example is of another command: {example}");
-                let words = example.split(" | ").next().unwrap_or(example).split(" > ").next().unwrap_or(example);
+                let words =
+                    example.split(" | ").next().unwrap_or(example).split(" > ").next().unwrap_or(example);
                 if let Err(error) = Cli::try_parse_from(words.split_whitespace()) {
                     panic!("{example}: {error}");
                 }

@@ -60,14 +60,17 @@ impl Out {
 
     /// Prints one JSON document.
     pub(crate) fn document(self, value: &impl Serialize) -> Done {
-        let text = if self.terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+        let text =
+            if self.terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
         self.line(text.map_err(|error| failed(format!("cannot write JSON: {error}")))?);
         Ok(())
     }
 
     /// Prints one of several JSON documents, each on a line of its own.
     pub(crate) fn document_line(self, value: &impl Serialize) -> Done {
-        self.line(serde_json::to_string(value).map_err(|error| failed(format!("cannot write JSON: {error}")))?);
+        self.line(
+            serde_json::to_string(value).map_err(|error| failed(format!("cannot write JSON: {error}")))?,
+        );
         Ok(())
     }
 

@@ -44,10 +44,11 @@ impl Table {
         let widths: Vec<usize> = (0..head.len()).map(width).collect();
         all()
             .map(|row| {
-                let cells = row.iter().zip(&self.head).zip(&widths).map(|((cell, (_, align)), width)| match align {
-                    Left => format!("{cell:<width$}"),
-                    Right => format!("{cell:>width$}"),
-                });
+                let cells =
+                    row.iter().zip(&self.head).zip(&widths).map(|((cell, (_, align)), width)| match align {
+                        Left => format!("{cell:<width$}"),
+                        Right => format!("{cell:>width$}"),
+                    });
                 cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
             })
             .collect()
@@ -65,7 +66,7 @@ mod tests {
         table.row(["x\x1b[31m".into(), "9 B".into(), "hibernated".into()]);
         assert_eq!(
             table.lines(),
-            ["APP            MEM  STATE", "notes       1.2 MB  idle", "x\\u{1b}[31m     9 B  hibernated"]
+            ["APP             MEM  STATE", "notes        1.2 MB  idle", "x\\u{1b}[31m     9 B  hibernated"]
         );
     }
 }

@@ -121,9 +121,8 @@ pub(crate) fn since(text: &str, now_ms: u64) -> Option<u64> {
     }
     let text = text.strip_suffix('Z').unwrap_or(text);
     let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
-    let numbers = |text: &str, by: char| -> Option<Vec<u64>> {
-        text.split(by).map(|part| part.parse().ok()).collect()
-    };
+    let numbers =
+        |text: &str, by: char| -> Option<Vec<u64>> { text.split(by).map(|part| part.parse().ok()).collect() };
     let (date, time) = (numbers(date, '-')?, numbers(time, ':')?);
     let [year, month @ 1..=12, day @ 1..=31] = date[..] else { return None };
     let (hour, minute, second) = match time[..] {
@@ -161,12 +160,19 @@ mod tests {
 
     #[test]
     fn sizes_and_spans_read_well() {
-        for (input, expect) in
-            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KB"), (10_240, "10 KB"), (1_048_575, "1.0 MB"), (40 << 20, "40 MB")]
-        {
+        for (input, expect) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KB"),
+            (10_240, "10 KB"),
+            (1_048_575, "1.0 MB"),
+            (40 << 20, "40 MB"),
+        ] {
             assert_eq!(bytes(input), expect);
         }
-        for (input, expect) in [(7, "7 ms"), (4_250, "4.2 s"), (61_000, "61 s"), (180_000, "3 min"), (1 << 40, "12725 d")] {
+        for (input, expect) in
+            [(7, "7 ms"), (4_250, "4.2 s"), (61_000, "61 s"), (180_000, "3 min"), (1 << 40, "12725 d")]
+        {
             assert_eq!(span(input), expect);
         }
     }

@@ -212,10 +212,7 @@ mod tests {
         let folder = folder(&[("a", "abc")]);
         let found = walk(folder.path(), &mut Hashes::default()).expect("walks");
         assert_eq!(found[0].plan.bytes, 3);
-        assert_eq!(
-            found[0].plan.sha256,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(found[0].plan.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]

@@ -189,11 +189,12 @@ async fn cat(client: &Client, app: &str, path: &str, out: Out) -> Done {
     let url = url(app, "file", path);
     // Into a file or a pipe go the bytes as they are; a terminal is not driven by an app's file.
     if !out.json && !out.terminal {
-        return client.download(&url, |bytes| {
-            out.raw(bytes);
-            Ok(())
-        })
-        .await;
+        return client
+            .download(&url, |bytes| {
+                out.raw(bytes);
+                Ok(())
+            })
+            .await;
     }
     let mut content = Vec::new();
     client
@@ -204,7 +205,9 @@ async fn cat(client: &Client, app: &str, path: &str, out: Out) -> Done {
         .await?;
     let bytes = content.len() as u64;
     match (String::from_utf8(content), out.json) {
-        (Ok(text), true) => out.document(&Content { path: path.into(), bytes, text: Some(text), base64: None }),
+        (Ok(text), true) => {
+            out.document(&Content { path: path.into(), bytes, text: Some(text), base64: None })
+        }
         (Err(error), true) => {
             let base64 = base64::engine::general_purpose::STANDARD.encode(error.as_bytes());
             out.document(&Content { path: path.into(), bytes, text: None, base64: Some(base64) })
@@ -253,7 +256,9 @@ async fn get(client: &Client, app: &str, path: &str, dest: &Path, out: Out) -> D
 /// The last part of a path, if it can be the name of a file here.
 fn safe_name(path: &str) -> Done<&str> {
     match name(path) {
-        bad @ ("" | "." | "..") => Err(failed(format!("the app has a file called “{bad}”, which was not copied"))),
+        bad @ ("" | "." | "..") => {
+            Err(failed(format!("the app has a file called “{bad}”, which was not copied")))
+        }
         name => Ok(name),
     }
 }

@@ -144,6 +144,9 @@ mod tests {
         assert_eq!(name_of(&dir, Some("told")).as_deref(), Ok("told"));
         std::fs::write(dir.join("app.json"), "{\n  \"name\": oops }").expect("a manifest");
         let problem = name_of(&dir, None).expect_err("not JSON");
-        assert!(problem.message.contains("app.json is not JSON") && problem.message.contains("line 2"), "{problem}");
+        assert!(
+            problem.message.contains("app.json is not JSON") && problem.message.contains("line 2"),
+            "{problem}"
+        );
     }
 }

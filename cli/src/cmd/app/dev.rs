@@ -83,11 +83,13 @@ impl Watch {
                 "if too many files are watched, raise fs.inotify.max_user_watches",
             )
         };
-        let root = std::path::absolute(dir).map_err(|error| failed(format!("cannot find {}: {error}", dir.display())))?;
+        let root = std::path::absolute(dir)
+            .map_err(|error| failed(format!("cannot find {}: {error}", dir.display())))?;
         let base = root.clone();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let matters = event.is_ok_and(|event| {
-                !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| deployed(&base, path))
+                !matches!(event.kind, EventKind::Access(_))
+                    && event.paths.iter().any(|path| deployed(&base, path))
             });
             if matters {
                 // Full: a deploy is already due.

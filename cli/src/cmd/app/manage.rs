@@ -53,7 +53,11 @@ pub(super) async fn info(client: &Client, app: &str, out: Out) -> Done {
         match &app.version {
             None => rows.push(("version", "none: no deploy succeeded yet".to_owned())),
             Some(version) => {
-                let own = if version.version.is_empty() { String::new() } else { format!(" ({})", version.version) };
+                let own = if version.version.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", version.version)
+                };
                 let files = text::count(version.files, "file");
                 rows.push(("version", format!("{}{own}", version.number)));
                 rows.push(("deployed", text::timestamp(version.created_unix_ms)));
@@ -125,7 +129,8 @@ pub(super) async fn remove(client: &Client, name: &str, keep_data: bool, yes: bo
     let app: App = client.get(&url(name)).await?;
     let name_clean = text::clean(&app.name).into_owned();
     if !yes {
-        let what = if keep_data { "its versions; its data stays" } else { "its versions and all of its data" };
+        let what =
+            if keep_data { "its versions; its data stays" } else { "its versions and all of its data" };
         match confirm(&format!("Remove {name_clean}, {what} ({})?", text::bytes(app.disk_bytes))) {
             Some(true) => {}
             Some(false) => return Err(problem(ErrorKind::Failed, "nothing was removed", "")),

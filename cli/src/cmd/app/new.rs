@@ -53,7 +53,9 @@ pub(super) fn new(name: &str, template: Template, out: Out) -> Done {
         Some(label) if label == name => {}
         label => {
             return Err(invalid(
-                format!("“{name}” cannot be the name of an app: lower-case letters, digits and hyphens make one"),
+                format!(
+                    "“{name}” cannot be the name of an app: lower-case letters, digits and hyphens make one"
+                ),
                 label.map_or_else(String::new, |label| format!("fazt app new {label}")),
             ));
         }

@@ -21,7 +21,11 @@ pub(super) async fn logs(client: &Client, app: &str, follow: bool, since: Option
     let mut lines = Vec::new();
     client
         .lines(&path(app, since_ms, false), |line: LogLine| {
-            if out.json { lines.push(line) } else { print(&line, out) }
+            if out.json {
+                lines.push(line)
+            } else {
+                print(&line, out)
+            }
             Ok(())
         })
         .await?;

@@ -90,9 +90,8 @@ fn banner(status: &Status) -> Vec<String> {
 
 /// The columns are fixed: scripts read them.
 fn table(processes: &[Process]) -> Table {
-    let mut table = Table::new(&[
-        "APP", "PRINCIPAL", "STATE", ">PID", ">GEN", ">MEM", ">CAP", ">CPU", ">REQS", ">IDLE",
-    ]);
+    let mut table =
+        Table::new(&["APP", "PRINCIPAL", "STATE", ">PID", ">GEN", ">MEM", ">CAP", ">CPU", ">REQS", ">IDLE"]);
     let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
     for process in processes {
         let lives = process.pid.is_some();
@@ -132,11 +131,7 @@ pub(super) async fn ps(client: &Client, watch: bool, out: Out) -> Done {
 }
 
 /// Share of one CPU that each process used between two looks, busiest first.
-fn busiest(
-    before: &HashMap<u64, u64>,
-    now: Vec<Process>,
-    passed: Duration,
-) -> Vec<(Process, f64)> {
+fn busiest(before: &HashMap<u64, u64>, now: Vec<Process>, passed: Duration) -> Vec<(Process, f64)> {
     let ms = passed.as_secs_f64() * 1_000.0;
     let share = |process: &Process| {
         let generation = process.generation?;
@@ -203,14 +198,24 @@ pub(super) async fn doctor(client: &Client, out: Out) -> Done<ExitCode> {
         };
         out.line(out.paint(Colour::Bold, "Layers"));
         for layer in &doctor.layers {
-            out.line(format!("  {} {:<16} {}", mark(layer.present), text::clean(&layer.name), text::clean(&layer.detail)));
+            out.line(format!(
+                "  {} {:<16} {}",
+                mark(layer.present),
+                text::clean(&layer.name),
+                text::clean(&layer.detail)
+            ));
             if !layer.present && !layer.fix.is_empty() {
                 out.line(format!("       to do: {}", text::clean(&layer.fix)));
             }
         }
         out.line(out.paint(Colour::Bold, "Escapes"));
         for escape in &doctor.escapes {
-            out.line(format!("  {} {:<32} {}", mark(escape.stopped), text::clean(&escape.name), text::clean(&escape.by)));
+            out.line(format!(
+                "  {} {:<32} {}",
+                mark(escape.stopped),
+                text::clean(&escape.name),
+                text::clean(&escape.by)
+            ));
         }
         out.line(if healthy {
             out.paint(Colour::Green, "Every layer is there and every escape was stopped.")
@@ -222,8 +227,9 @@ pub(super) async fn doctor(client: &Client, out: Out) -> Done<ExitCode> {
 }
 
 pub(super) fn config(data: &Path, out: Out) -> Done {
-    let config = Config::load(data)
-        .map_err(|error| invalid(error.to_string(), "correct the file, or remove the line to have the default"))?;
+    let config = Config::load(data).map_err(|error| {
+        invalid(error.to_string(), "correct the file, or remove the line to have the default")
+    })?;
     out.show(&config.explain(), |fields| {
         out.line(format!("{}", data.join("config.toml").display()));
         for field in fields {
@@ -264,8 +270,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "APP          PRINCIPAL  STATE        PID   GEN     MEM    CAP    CPU  REQS   IDLE",
-                "notes        anonymous  idle        4711  4711  1.4 MB  40 MB  35 ms    12  4.2 s",
+                "APP         PRINCIPAL  STATE        PID   GEN     MEM    CAP    CPU  REQS   IDLE",
+                "notes       anonymous  idle        4711  4711  1.4 MB  40 MB  35 ms    12  4.2 s",
                 "x\\u{1b}[2J  anonymous  hibernated     -     -       -      -      -     -      -",
             ]
         );
@@ -278,16 +284,29 @@ mod tests {
         keys.sort_unstable();
         assert_eq!(
             keys,
-            ["app", "cap_bytes", "cpu_ms", "gen", "idle_ms", "mem_bytes", "pid", "principal", "reqs", "state"]
+            [
+                "app",
+                "cap_bytes",
+                "cpu_ms",
+                "gen",
+                "idle_ms",
+                "mem_bytes",
+                "pid",
+                "principal",
+                "reqs",
+                "state"
+            ]
         );
     }
 
     #[test]
     fn the_busiest_process_comes_first_and_the_dead_do_not_come_at_all() {
         let before = HashMap::from([(1, 100), (2, 100)]);
-        let now = vec![process("calm", Some(1), 110), process("busy", Some(2), 600), process("gone", None, 0)];
+        let now =
+            vec![process("calm", Some(1), 110), process("busy", Some(2), 600), process("gone", None, 0)];
         let rows = busiest(&before, now, Duration::from_secs(1));
-        let rows: Vec<_> = rows.iter().map(|(process, share)| (&*process.app, share.round() as u64)).collect();
+        let rows: Vec<_> =
+            rows.iter().map(|(process, share)| (&*process.app, share.round() as u64)).collect();
         assert_eq!(rows, [("busy", 50), ("calm", 1)]);
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| "expected ADDRESS:PORT such as 127.0.0.1:8080 or [::1]:8080, or a port".to_owned())
 }
 
-/// Becomes the server. Returns only when nothing was started.
+/// Becomes the server; returns when it has stopped.
 pub(super) fn start(
     data: &Path,
     listen: Vec<SocketAddr>,
@@ -40,7 +40,7 @@ pub(super) fn start(
     let data = std::path::absolute(data).context(|| format!("find {}", data.display()))?;
     let options = StartOptions { data, listen, dev, json: out.json, worker: WORKER };
     match fazt_supervisor::start(options) {
-        Ok(never) => match never {},
+        Ok(code) => Ok(Ok(code)),
         Err(error) => Err(explain(&error)),
     }
 }

@@ -1,11 +1,12 @@
 //! `fazt proc stop`: asks, then waits until the processes are gone.
 
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fazt_ipc::control::{ErrorKind, Status};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::unix::AsyncFd;
 
 use crate::client::Client;
 use crate::error::{Done, failed, problem};
@@ -30,23 +31,30 @@ pub(super) async fn stop(client: &Client, out: Out) -> Done {
         .filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
         .collect();
     client.order::<serde_json::Value>("/api/stop").await?;
-    let gone = async {
-        for process in processes {
-            let process = AsyncFd::register_with_interest(process, tokio::io::Interest::READABLE)
-                .map_err(|error| failed(format!("cannot wait for the server: {error}")))?;
-            process.readable().await.map_err(|error| failed(format!("cannot wait for the server: {error}")))?;
-        }
-        Done::Ok(())
-    };
-    match tokio::time::timeout(WAIT, gone).await {
-        Ok(done) => done?,
-        Err(_) => {
-            return Err(problem(
-                ErrorKind::Failed,
-                format!("the server was told to stop but still runs after {} s", WAIT.as_secs()),
-                format!("see what it is doing, or end process {} by hand", status.pid),
-            ));
-        }
+    if !gone(&processes)? {
+        return Err(problem(
+            ErrorKind::Failed,
+            format!("the server was told to stop but still runs after {} s", WAIT.as_secs()),
+            format!("see what it is doing, or end process {} by hand", status.pid),
+        ));
     }
     out.show(&Stopped { stopped: true }, |_| out.line("The server has stopped."))
+}
+
+/// Waits for the end of every process; false when the time is over. Blocks: nothing else is to be done meanwhile.
+fn gone(processes: &[OwnedFd]) -> Done<bool> {
+    let deadline = Instant::now() + WAIT;
+    for process in processes {
+        loop {
+            let left =
+                Timespec::try_from(deadline.saturating_duration_since(Instant::now())).unwrap_or_default();
+            match poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left)) {
+                Ok(0) => return Ok(false),
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(failed(format!("cannot wait for the server: {error}"))),
+            }
+        }
+    }
+    Ok(true)
 }
