@@ -28,8 +28,13 @@ pub const REQUESTS_PER_CONNECTION_MAX: u32 = 100_000;
 pub const SWEEP: Duration = Duration::from_secs(1);
 /// Requests in flight get so long to finish when the server stops.
 pub const DRAIN: Duration = Duration::from_secs(10);
+/// A client may be so far ahead of its rate of requests.
+pub const BURST_S: u64 = 4;
 /// Client addresses remembered for limits. When there are more, the ones that are idle are forgotten.
 pub const CLIENTS_MAX: usize = 65_536;
+
+/// A large file leaves its cartridge in pieces of this size.
+pub const PIECE_BYTES: u32 = 128 * 1024;
 
 /// Connections to the control socket at once.
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;

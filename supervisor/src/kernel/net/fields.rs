@@ -12,7 +12,7 @@ use super::cookies::{self, Kept};
 
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 /// Passkeys belong to the OS origin alone: apps may neither make nor use one.
-const NO_PASSKEYS: HeaderValue =
+pub(crate) const NO_PASSKEYS: HeaderValue =
     HeaderValue::from_static("publickey-credentials-get=(), publickey-credentials-create=()");
 /// Reserved for what the edge may one day tell a worker in fields.
 const RESERVED: &str = "x-fazt-";

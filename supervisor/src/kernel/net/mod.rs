@@ -1,5 +1,34 @@
 //! The HTTP edge and the control API.
+//!
+//! Called by `kernel::run` only. The edge reads strangers' bytes, framed by hyper; the control API those of
+//! whoever `security` admits to the control socket.
+//!
+//! What never happens here: a worker sees a cookie, a token or a word about the client that the edge did not
+//! write; a client sees a field from a worker that speaks for the connection or the site; a file wakes a
+//! worker; a client holds a connection without moving bytes.
+//!
+//! | task | file |
+//! |---|---|
+//! | which host is whose | `host.rs` |
+//! | what may pass in a field | `fields.rs`, `cookies.rs` |
+//! | serve a deployed file | `assets.rs`, `negotiate.rs`, `conditional.rs` |
+//! | the way of a request | `edge.rs` |
+//! | connections and their times | `serve.rs`, `conns.rs` |
+//! | bounds per client and app | `clients.rs` |
+//! | what an error looks like | `page.rs` |
+//! | counters | `metrics.rs` |
+//! | an operation of the command line | `control/` |
 
+mod assets;
+mod body;
+mod clients;
+mod conditional;
+mod conns;
 mod cookies;
+pub(crate) mod edge;
 mod fields;
 mod host;
+pub(crate) mod metrics;
+mod negotiate;
+mod page;
+pub(crate) mod serve;

@@ -1,0 +1,366 @@
+//! Connections and the time they may take. Nothing on the hot path sets a timer: a connection notes when it
+//! last did something, and one sweep a second closes those that are over a bound.
+//!
+//! ```text
+//! opened ──whole head──▶ answering ──last body ends──▶ idle ──next head──▶ answering …
+//!   HEAD_S_MAX             STALL_S_MAX without a byte    KEEP_ALIVE_S_MAX; HEAD_S_MAX once a head has begun
+//! ```
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::AbortHandle;
+
+use super::clients::{Connected, Place};
+use crate::limits::{HEAD_S_MAX, KEEP_ALIVE_S_MAX, STALL_S_MAX};
+
+/// Seconds since start, told by the sweep.
+pub(crate) type Clock = Arc<AtomicU64>;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    /// The other end.
+    pub(crate) peer: SocketAddr,
+    /// Its address as a field value.
+    pub(crate) peer_value: HeaderValue,
+    clock: Clock,
+    /// Requests whose answer is not finished.
+    in_flight: AtomicU32,
+    served: AtomicU32,
+    http2: AtomicBool,
+    /// When nothing was in flight any more.
+    idle_since_s: AtomicU64,
+    /// When the first byte of a head came, plus 1; 0: none has begun.
+    head_since_s: AtomicU64,
+    last_read_s: AtomicU64,
+    /// Since when the client takes no bytes, plus 1; 0: it does.
+    blocked_since_s: AtomicU64,
+    /// Request bodies that are waited for.
+    awaited: AtomicU32,
+    _place: Option<Connected>,
+}
+
+impl Conn {
+    /// A connection that was accepted just now.
+    pub(crate) fn new(peer: SocketAddr, clock: Clock, place: Option<Connected>) -> Arc<Self> {
+        let address = peer.ip().to_canonical().to_string();
+        let now = clock.load(Relaxed);
+        Arc::new(Self {
+            peer,
+            peer_value: HeaderValue::from_maybe_shared(Bytes::from(address))
+                .unwrap_or(HeaderValue::from_static("unknown")),
+            clock,
+            in_flight: AtomicU32::new(0),
+            served: AtomicU32::new(0),
+            http2: AtomicBool::new(false),
+            idle_since_s: AtomicU64::new(now),
+            head_since_s: AtomicU64::new(now + 1),
+            last_read_s: AtomicU64::new(now),
+            blocked_since_s: AtomicU64::new(0),
+            awaited: AtomicU32::new(0),
+            _place: place,
+        })
+    }
+
+    /// A request begins.
+    pub(crate) fn begin(self: &Arc<Self>, http2: bool) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.head_since_s.store(0, Relaxed);
+        self.served.fetch_add(1, Relaxed);
+        if http2 {
+            self.http2.store(true, Relaxed);
+        }
+        InFlight { conn: Arc::clone(self), _app: None }
+    }
+
+    /// Requests that began on it.
+    pub(crate) fn served(&self) -> u32 {
+        self.served.load(Relaxed)
+    }
+
+    /// Whether it is over a bound.
+    fn is_over(&self, now: u64) -> bool {
+        let since = |mark: &AtomicU64| match mark.load(Relaxed) {
+            0 => 0,
+            mark => (now + 1).saturating_sub(mark),
+        };
+        if since(&self.blocked_since_s) > STALL_S_MAX {
+            return true;
+        }
+        if self.in_flight.load(Relaxed) > 0 {
+            return self.awaited.load(Relaxed) > 0
+                && now.saturating_sub(self.last_read_s.load(Relaxed)) > STALL_S_MAX;
+        }
+        now.saturating_sub(self.idle_since_s.load(Relaxed)) > KEEP_ALIVE_S_MAX
+            || (!self.http2.load(Relaxed) && since(&self.head_since_s) > HEAD_S_MAX)
+    }
+}
+
+/// A request that is being answered. Dropped with the end of the answer's body.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    conn: Arc<Conn>,
+    _app: Option<Place>,
+}
+
+impl InFlight {
+    /// Holds a place at an app as well.
+    pub(crate) fn at(mut self, place: Place) -> Self {
+        self._app = Some(place);
+        self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.conn.in_flight.fetch_sub(1, Relaxed) == 1 {
+            self.conn.idle_since_s.store(self.conn.clock.load(Relaxed), Relaxed);
+        }
+    }
+}
+
+/// A socket that notes when bytes move.
+pub(crate) struct Watched<S> {
+    socket: S,
+    conn: Arc<Conn>,
+}
+
+impl<S> Watched<S> {
+    /// Around a socket.
+    pub(crate) const fn new(socket: S, conn: Arc<Conn>) -> Self {
+        Self { socket, conn }
+    }
+
+    fn wrote<T>(&self, outcome: Poll<T>) -> Poll<T> {
+        let mark = &self.conn.blocked_since_s;
+        if outcome.is_ready() {
+            if mark.load(Relaxed) != 0 {
+                mark.store(0, Relaxed);
+            }
+        } else if mark.load(Relaxed) == 0 {
+            mark.store(self.conn.clock.load(Relaxed) + 1, Relaxed);
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut self.socket).poll_read(cx, buf);
+        if outcome.is_ready() && buf.filled().len() > before {
+            let conn = &self.conn;
+            let now = conn.clock.load(Relaxed);
+            conn.last_read_s.store(now, Relaxed);
+            if conn.in_flight.load(Relaxed) == 0 && conn.head_since_s.load(Relaxed) == 0 {
+                conn.head_since_s.store(now + 1, Relaxed);
+            }
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.wrote(outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.wrote(outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+/// A request's body that notes when it is waited for.
+pub(crate) struct Awaited<B> {
+    body: B,
+    conn: Arc<Conn>,
+    waiting: bool,
+}
+
+impl<B> Awaited<B> {
+    /// Around a body.
+    pub(crate) const fn new(body: B, conn: Arc<Conn>) -> Self {
+        Self { body, conn, waiting: false }
+    }
+
+    fn wait(&mut self, waiting: bool) {
+        if waiting == self.waiting {
+            return;
+        }
+        self.waiting = waiting;
+        if waiting {
+            // The client's time begins now, not when it last sent something that nobody asked for.
+            self.conn.last_read_s.store(self.conn.clock.load(Relaxed), Relaxed);
+            self.conn.awaited.fetch_add(1, Relaxed);
+        } else {
+            self.conn.awaited.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl<B> Drop for Awaited<B> {
+    fn drop(&mut self) {
+        self.wait(false);
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Awaited<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let outcome = Pin::new(&mut self.body).poll_frame(cx);
+        self.wait(outcome.is_pending());
+        outcome
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Every open connection and how to end it.
+#[derive(Debug, Default)]
+pub(crate) struct Conns {
+    open: Mutex<HashMap<u64, (Arc<Conn>, Option<AbortHandle>)>>,
+    next: AtomicU64,
+}
+
+impl Conns {
+    /// Notes a connection.
+    pub(crate) fn insert(&self, conn: Arc<Conn>) -> u64 {
+        let key = self.next.fetch_add(1, Relaxed);
+        self.lock().insert(key, (conn, None));
+        key
+    }
+
+    /// Says how to end it.
+    pub(crate) fn arm(&self, key: u64, abort: AbortHandle) {
+        if let Some(entry) = self.lock().get_mut(&key) {
+            entry.1 = Some(abort);
+        }
+    }
+
+    /// Forgets a connection that ended.
+    pub(crate) fn remove(&self, key: u64) {
+        self.lock().remove(&key);
+    }
+
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Ends those that are over a bound; how many.
+    pub(crate) fn sweep(&self, now: u64) -> u64 {
+        let over: Vec<AbortHandle> = self
+            .lock()
+            .values()
+            .filter(|(conn, _)| conn.is_over(now))
+            .filter_map(|(_, abort)| abort.clone())
+            .collect();
+        over.iter().for_each(AbortHandle::abort);
+        over.len() as u64
+    }
+
+    /// Ends every one.
+    pub(crate) fn abort_all(&self) {
+        let all: Vec<AbortHandle> = self.lock().values().filter_map(|(_, abort)| abort.clone()).collect();
+        all.iter().for_each(AbortHandle::abort);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, (Arc<Conn>, Option<AbortHandle>)>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conn() -> (Arc<Conn>, Clock) {
+        let clock = Clock::default();
+        (Conn::new(SocketAddr::from(([127, 0, 0, 1], 1)), Arc::clone(&clock), None), clock)
+    }
+
+    #[test]
+    fn a_connection_that_sends_no_head_is_over() {
+        let (conn, _) = conn();
+        assert!(!conn.is_over(HEAD_S_MAX));
+        assert!(conn.is_over(HEAD_S_MAX + 1));
+    }
+
+    #[test]
+    fn an_answer_may_take_its_time_and_an_idle_connection_may_not() {
+        let (conn, clock) = conn();
+        let request = conn.begin(false);
+        assert!(!conn.is_over(10_000));
+        clock.store(10_000, Relaxed);
+        drop(request);
+        assert!(!conn.is_over(10_000 + KEEP_ALIVE_S_MAX));
+        assert!(conn.is_over(10_001 + KEEP_ALIVE_S_MAX));
+    }
+
+    #[test]
+    fn a_body_that_is_waited_for_must_grow() {
+        let (conn, _) = conn();
+        let _request = conn.begin(false);
+        let mut body = Awaited::new(http_body_util::Empty::<Bytes>::new(), Arc::clone(&conn));
+        assert!(!conn.is_over(STALL_S_MAX + 1));
+        body.wait(true);
+        assert!(conn.is_over(STALL_S_MAX + 1));
+        drop(body);
+        assert!(!conn.is_over(STALL_S_MAX + 1));
+    }
+
+    #[test]
+    fn a_client_that_takes_no_bytes_is_over_even_while_it_is_answered() {
+        let (conn, _) = conn();
+        let _request = conn.begin(true);
+        let watched = Watched::new((), Arc::clone(&conn));
+        assert!(watched.wrote(Poll::<()>::Pending).is_pending());
+        assert!(!conn.is_over(STALL_S_MAX));
+        assert!(conn.is_over(STALL_S_MAX + 1));
+        assert!(watched.wrote(Poll::Ready(())).is_ready());
+        assert!(!conn.is_over(STALL_S_MAX + 1));
+    }
+}

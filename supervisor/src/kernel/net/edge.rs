@@ -1,0 +1,459 @@
+//! One request from its head to the head of its answer. Everything in it is a stranger's until a rule has
+//! looked at it.
+//!
+//! ```text
+//! health ─▶ host ─▶ bounds ─▶ origin ─▶ release ─▶ may they? ─▶ file, or worker ─▶ rules for answers
+//!            400     429      421        404        403                              502 503 504
+//! ```
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use fazt_ipc::ids::{AppId, RequestId};
+use fazt_ipc::limits::{HEADER_BYTES_MAX, HEADERS_MAX, METHOD_BYTES_MAX, URL_BYTES_MAX};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::assets::{self, Answer as Answers};
+use super::body::{EdgeBody, Whole};
+use super::clients::Clients;
+use super::conns::{Awaited, Conn, InFlight};
+use super::fields::{self, Answering};
+use super::host::{self, Origin};
+use super::metrics::{Metrics, Source};
+use super::page::{self, Page};
+use crate::config::Config;
+use crate::kernel::fs::{Fs, FsError, Release};
+use crate::kernel::proc::{BodyError, DispatchError, Proc, RequestBody, WorkerBody};
+use crate::kernel::security::{Authority, Visitor, decide};
+use crate::limits::{FORWARDED_FIELDS, REQUESTS_PER_CONNECTION_MAX};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Who has apps answer requests: proc, or a stand-in in tests.
+pub(crate) trait Apps: Send + Sync + 'static {
+    /// Body of an answer.
+    type Body: Body<Data = Bytes, Error = BodyError> + Send + Unpin + 'static;
+
+    /// Has the app answer.
+    fn answer(
+        &self,
+        release: &Arc<Release>,
+        authority: Authority,
+        id: RequestId,
+        origin: &str,
+        request: Request<RequestBody>,
+    ) -> impl Future<Output = Result<Response<Self::Body>, DispatchError>> + Send;
+
+    /// What the app's log says of a request that failed, for its developer.
+    fn trouble(&self, app: AppId, id: RequestId) -> impl Future<Output = String> + Send;
+}
+
+impl Apps for Arc<Proc> {
+    type Body = WorkerBody;
+
+    async fn answer(
+        &self,
+        release: &Arc<Release>,
+        authority: Authority,
+        id: RequestId,
+        origin: &str,
+        request: Request<RequestBody>,
+    ) -> Result<Response<WorkerBody>, DispatchError> {
+        self.dispatch(release, authority, id, origin, request).await
+    }
+
+    async fn trouble(&self, app: AppId, id: RequestId) -> String {
+        let id = id.to_string();
+        let (lines, _) = self.logs(app, unix_ms().saturating_sub(60_000)).await;
+        let lines: Vec<_> =
+            lines.into_iter().filter(|line| line.request == id).map(|line| line.text).collect();
+        lines.join("\n")
+    }
+}
+
+/// The edge.
+pub(crate) struct Edge<A> {
+    /// Host of the OS origin.
+    pub(crate) domain: String,
+    /// Stacks are shown to clients on this machine.
+    pub(crate) dev: bool,
+    /// The configuration.
+    pub(crate) config: Config,
+    /// Apps and their files.
+    pub(crate) fs: Arc<Fs>,
+    /// Who answers for apps.
+    pub(crate) apps: A,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Bounds.
+    pub(crate) clients: Clients,
+    /// Everything is up and nothing is being stopped.
+    pub(crate) ready: AtomicBool,
+}
+
+type Answered<A> = Response<EdgeBody<<A as Apps>::Body>>;
+
+/// What is known of a request before its app is.
+struct Asked<'a> {
+    id: RequestId,
+    conn: &'a Arc<Conn>,
+    /// The client: the peer, or whom a trusted proxy names.
+    client: IpAddr,
+    /// Its address as a field value; none: that of the connection.
+    forwarded: Option<(HeaderValue, HeaderValue)>,
+    https: bool,
+}
+
+impl<A: Apps> Edge<A> {
+    /// Answers one request. The answer's body holds the request's places until it ends.
+    pub(crate) async fn handle(
+        self: Arc<Self>,
+        conn: Arc<Conn>,
+        request: Request<Incoming>,
+    ) -> Result<Answered<A>, Infallible> {
+        let started = Instant::now();
+        let version = request.version();
+        let held = conn.begin(version == Version::HTTP_2);
+        let id = RequestId::new(unix_ms(), rand::random());
+        let method = request.method().clone();
+        let (mut response, source, held) = self.answer(&conn, id, held, request, started).await;
+        let headers = response.headers_mut();
+        if version < Version::HTTP_2 && conn.served() >= REQUESTS_PER_CONNECTION_MAX {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        self.metrics.answered(source, response.status().as_u16(), started.elapsed());
+        let has_body = fields::has_body(&method, response.status());
+        Ok(response.map(|body| {
+            let hint = body.size_hint().exact();
+            match has_body {
+                true => body.holding(held),
+                false if method == Method::HEAD => EdgeBody::length(hint),
+                false => EdgeBody::length(None),
+            }
+        }))
+    }
+
+    async fn answer(
+        &self,
+        conn: &Arc<Conn>,
+        id: RequestId,
+        held: InFlight,
+        request: Request<Incoming>,
+        started: Instant,
+    ) -> (Answered<A>, Source, InFlight) {
+        let (parts, body) = request.into_parts();
+        let refuse = |status, message: &str| {
+            let page = Page { status, message, detail: "", id, retry_after_s: None };
+            page.response(&parts.headers).map(EdgeBody::whole)
+        };
+        if let Some(response) = self.health(parts.uri.path()) {
+            return (response, Source::Edge, held);
+        }
+        let host = match host::host_of(parts.version, &parts.uri, &parts.headers) {
+            Ok(Some(host)) => host,
+            Ok(None) => {
+                let response = refuse(StatusCode::MISDIRECTED_REQUEST, "the request names no host");
+                return (response, Source::Edge, held);
+            }
+            Err(error) => {
+                return (refuse(StatusCode::BAD_REQUEST, &error.to_string()), Source::Edge, held);
+            }
+        };
+        if let Some((status, message)) = oversized(&parts) {
+            return (refuse(status, message), Source::Edge, held);
+        }
+        let asked = self.asked(conn, id, &parts.headers);
+        if !self.clients.exempt(asked.client)
+            && let Err(wait) = self.clients.request(asked.client, started)
+        {
+            let seconds = wait.as_secs() + 1;
+            return (
+                self.limited(&parts.headers, id, "too many requests from your address", seconds),
+                Source::Edge,
+                held,
+            );
+        }
+        let name = match host::origin(&host.name, &self.domain) {
+            Origin::App(name) => name,
+            Origin::Os => return (self.home(&parts, id), Source::Edge, held),
+            Origin::Elsewhere => return (self.misdirected(&parts.headers, id), Source::Edge, held),
+        };
+        let Some(app) = self.fs.route(name) else {
+            return (self.misdirected(&parts.headers, id), Source::Edge, held);
+        };
+        let release = match self.release(app).await {
+            Ok(release) => release,
+            Err(error) => return (self.unreadable(&parts.headers, id, app, &error), Source::Edge, held),
+        };
+        let authority = match decide(app, release.access, Visitor::Stranger) {
+            Ok(authority) => authority,
+            Err(denied) => {
+                return (refuse(StatusCode::FORBIDDEN, &denied.to_string()), Source::Edge, held);
+            }
+        };
+        match assets::answer(&release, &parts.method, &parts.uri, &parts.headers) {
+            Answers::File(file, status) => {
+                match assets::serve(&release, file, status, &parts.method, &parts.headers).await {
+                    Ok(response) => (response, Source::File, held),
+                    Err(error) => (self.unreadable(&parts.headers, id, app, &error), Source::File, held),
+                }
+            }
+            Answers::Folder => (assets::redirect(&parts.uri), Source::File, held),
+            Answers::Nobody => (refuse(StatusCode::NOT_FOUND, "there is nothing here"), Source::File, held),
+            Answers::Method => {
+                let mut response =
+                    refuse(StatusCode::METHOD_NOT_ALLOWED, "this is a file: it can only be read");
+                response.headers_mut().insert(assets::ALLOWED.0, assets::ALLOWED.1);
+                (response, Source::File, held)
+            }
+            Answers::Server => {
+                let Some(place) = self.clients.enter(app) else {
+                    return (
+                        self.limited(&parts.headers, id, "this app is answering too many requests", 1),
+                        Source::Edge,
+                        held,
+                    );
+                };
+                let held = held.at(place);
+                let scheme = if asked.https { "https" } else { "http" };
+                let origin = [scheme, "://", &host.authority].concat();
+                drop(host);
+                let response = self.dispatch(&release, authority, &asked, &origin, parts, body).await;
+                (response, Source::App, held)
+            }
+        }
+    }
+
+    /// Who asks: the peer, unless it is a proxy whose word is taken.
+    fn asked<'a>(&self, conn: &'a Arc<Conn>, id: RequestId, headers: &HeaderMap) -> Asked<'a> {
+        let peer = conn.peer.ip();
+        let mut asked = Asked { id, conn, client: peer, forwarded: None, https: false };
+        if self.config.trusted_proxies.is_empty() || !self.trusts(peer) {
+            return asked;
+        }
+        asked.https = headers
+            .get(X_FORWARDED_PROTO)
+            .is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+        // From the nearest hop outwards, up to the first that is not trusted: what lies beyond is hearsay.
+        let hops = headers.get_all(X_FORWARDED_FOR).iter().rev();
+        let hops = hops.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
+        for hop in hops {
+            let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+            asked.client = address.to_canonical();
+            if !self.trusts(address) {
+                break;
+            }
+        }
+        let client = asked.client.to_string();
+        let chain = if asked.client == peer.to_canonical() {
+            client.clone()
+        } else {
+            format!("{client}, {}", peer.to_canonical())
+        };
+        if let (Ok(client), Ok(chain)) = (HeaderValue::try_from(client), HeaderValue::try_from(chain)) {
+            asked.forwarded = Some((client, chain));
+        }
+        asked
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.config.trusted_proxies.iter().any(|net| net.contains(address))
+    }
+
+    async fn release(&self, app: AppId) -> Result<Arc<Release>, FsError> {
+        match self.fs.release_cached(app) {
+            Some(release) => Ok(release),
+            None => self.fs.release(app).await,
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        release: &Arc<Release>,
+        authority: Authority,
+        asked: &Asked<'_>,
+        origin: &str,
+        mut parts: http::request::Parts,
+        body: Incoming,
+    ) -> Answered<A> {
+        // For a page, should one be needed: the worker gets the fields themselves.
+        let accept = parts.headers.get(http::header::ACCEPT).cloned();
+        let body = RequestBody::new(Awaited::new(body, Arc::clone(asked.conn)));
+        prepare(&mut parts.headers, asked, origin);
+        let request = Request::from_parts(parts, body);
+        match self.apps.answer(release, authority, asked.id, origin, request).await {
+            Ok(response) => self.judge(release, asked, response),
+            Err(error) => {
+                let mut headers = HeaderMap::new();
+                headers.extend(accept.map(|accept| (http::header::ACCEPT, accept)));
+                self.failed(&headers, asked, release.app, &error).await
+            }
+        }
+    }
+
+    /// Applies the rules for answers.
+    fn judge(&self, release: &Release, asked: &Asked<'_>, response: Response<A::Body>) -> Answered<A> {
+        let mut response = response.map(EdgeBody::worker);
+        let answering = Answering { https: asked.https, domain: &self.domain };
+        let dropped = fields::clean_response(response.headers_mut(), answering);
+        if dropped > 0 {
+            self.metrics.fields_dropped.fetch_add(dropped.into(), Relaxed);
+            tracing::debug!(app = release.name, request = %asked.id, dropped, "fields that an app may not set");
+        }
+        if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(asked.id.to_string())) {
+            response.headers_mut().insert(page::REQUEST_ID, id);
+        }
+        response
+    }
+
+    async fn failed(
+        &self,
+        headers: &HeaderMap,
+        asked: &Asked<'_>,
+        app: AppId,
+        error: &DispatchError,
+    ) -> Answered<A> {
+        let local = asked.conn.peer.ip().to_canonical().is_loopback() && asked.client.is_loopback();
+        let detail = if self.dev && local { self.apps.trouble(app, asked.id).await } else { String::new() };
+        let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let page = Page {
+            status,
+            message: &error.to_string(),
+            detail: &detail,
+            id: asked.id,
+            retry_after_s: error.retry_after_s(),
+        };
+        page.response(headers).map(EdgeBody::whole)
+    }
+
+    fn limited(&self, headers: &HeaderMap, id: RequestId, message: &str, seconds: u64) -> Answered<A> {
+        self.metrics.limited.fetch_add(1, Relaxed);
+        let page = Page {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            message,
+            detail: "",
+            id,
+            retry_after_s: Some(seconds),
+        };
+        page.response(headers).map(EdgeBody::whole)
+    }
+
+    fn misdirected(&self, headers: &HeaderMap, id: RequestId) -> Answered<A> {
+        let message =
+            format!("nothing on this server answers to this host; apps are at NAME.{}", self.domain);
+        let page = Page {
+            status: StatusCode::MISDIRECTED_REQUEST,
+            message: &message,
+            detail: "",
+            id,
+            retry_after_s: None,
+        };
+        page.response(headers).map(EdgeBody::whole)
+    }
+
+    fn unreadable(&self, headers: &HeaderMap, id: RequestId, app: AppId, error: &FsError) -> Answered<A> {
+        let (status, message) = match error {
+            // Removed between the route and here.
+            FsError::NoApp(_) => return self.misdirected(headers, id),
+            FsError::NoVersion(_) => (StatusCode::NOT_FOUND, "nothing is deployed here yet"),
+            _ => {
+                tracing::error!(%app, request = %id, %error, "an app cannot be read");
+                (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "this app cannot be read; its owner finds the reason in the log",
+                )
+            }
+        };
+        Page { status, message, detail: "", id, retry_after_s: None }.response(headers).map(EdgeBody::whole)
+    }
+
+    fn health(&self, path: &str) -> Option<Answered<A>> {
+        let (status, text) = match path {
+            "/healthz" => (StatusCode::OK, "ok\n"),
+            "/readyz" if self.ready.load(Relaxed) => (StatusCode::OK, "ready\n"),
+            "/readyz" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            _ => return None,
+        };
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        Some(page::own(status, plain, Bytes::from_static(text.as_bytes())).map(EdgeBody::whole))
+    }
+
+    /// The page of the OS origin until the Shell is there: says nothing of apps or people.
+    fn home(&self, parts: &http::request::Parts, id: RequestId) -> Answered<A> {
+        if parts.uri.path() != "/" {
+            let page = Page {
+                status: StatusCode::NOT_FOUND,
+                message: "there is nothing here",
+                detail: "",
+                id,
+                retry_after_s: None,
+            };
+            return page.response(&parts.headers).map(EdgeBody::whole);
+        }
+        let inside = "<p>This is a personal cloud. Its apps have addresses of their own.</p>";
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        page::own(StatusCode::OK, html, Bytes::from(page::html("Fazt", inside))).map(EdgeBody::whole)
+    }
+}
+
+/// The fields that a worker gets: the client's, cleaned, and the edge's words about the client.
+fn prepare(headers: &mut HeaderMap, asked: &Asked<'_>, origin: &str) {
+    fields::clean_request(headers);
+    headers.reserve(FORWARDED_FIELDS);
+    let authority = origin.split_once("://").map_or(origin, |(_, authority)| authority);
+    let host = match headers.get(HOST) {
+        Some(host) => Some(host.clone()),
+        None => HeaderValue::from_str(authority).ok(),
+    };
+    if let Some(host) = host {
+        headers.insert(HOST, host.clone());
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if asked.https { "https" } else { "http" }));
+    let (client, chain) = match &asked.forwarded {
+        Some((client, chain)) => (client.clone(), chain.clone()),
+        None => (asked.conn.peer_value.clone(), asked.conn.peer_value.clone()),
+    };
+    headers.insert(X_REAL_IP, client);
+    headers.insert(X_FORWARDED_FOR, chain);
+}
+
+/// Whether a head is over the bounds that a worker is sent.
+fn oversized(parts: &http::request::Parts) -> Option<(StatusCode, &'static str)> {
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > URL_BYTES_MAX / 2 {
+        return Some((StatusCode::URI_TOO_LONG, "the address is too long"));
+    }
+    if parts.method.as_str().len() > METHOD_BYTES_MAX || parts.method == Method::CONNECT {
+        return Some((StatusCode::METHOD_NOT_ALLOWED, "the method is not one of an app"));
+    }
+    if !parts.uri.path().starts_with('/') {
+        return Some((StatusCode::BAD_REQUEST, "the request names no path"));
+    }
+    let bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if parts.headers.len() + FORWARDED_FIELDS > HEADERS_MAX || bytes + 1024 > HEADER_BYTES_MAX {
+        return Some((
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request's fields are too many or too large",
+        ));
+    }
+    None
+}
+
+/// Now, in milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
+}

@@ -1,0 +1,179 @@
+//! Listening sockets: accepts within the bounds, serves HTTP/1.1 and HTTP/2 on each connection, drains at the
+//! end. hyper frames; nothing here looks at bytes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::conns::{Clock, Conn, Conns, Watched};
+use super::edge::{Apps, Edge};
+use crate::limits::{DRAIN, HTTP2_STREAMS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEADERS_MAX, SWEEP};
+
+/// A running edge.
+pub(crate) struct Serving {
+    conns: Arc<Conns>,
+    stop: watch::Sender<bool>,
+    /// Where it listens.
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+/// Serves on these sockets until [`Serving::drain`].
+///
+/// # Errors
+/// When a socket is not a listening one.
+pub(crate) fn serve<A: Apps>(edge: &Arc<Edge<A>>, listeners: Vec<TcpListener>) -> io::Result<Serving> {
+    let conns = Arc::new(Conns::default());
+    let clock: Clock = Arc::new(AtomicU64::new(0));
+    let (stop, stopping) = watch::channel(false);
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    for listener in listeners {
+        let door = Door {
+            edge: Arc::clone(edge),
+            conns: Arc::clone(&conns),
+            clock: Arc::clone(&clock),
+            stopping: stopping.clone(),
+            builder: builder(),
+        };
+        tokio::spawn(door.accept(listener));
+    }
+    tokio::spawn(sweep(Arc::clone(edge), Arc::clone(&conns), clock, stopping));
+    Ok(Serving { conns, stop, addresses })
+}
+
+impl Serving {
+    /// Stops accepting and lets what is in flight finish, within a bound.
+    pub(crate) async fn drain(&self) {
+        let _ = self.stop.send(true);
+        let deadline = tokio::time::Instant::now() + DRAIN;
+        while self.conns.count() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.conns.abort_all();
+    }
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().max_headers(REQUEST_HEADERS_MAX).max_buf_size(REQUEST_HEAD_BYTES_MAX).half_close(false);
+    builder
+        .http2()
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(REQUEST_HEAD_BYTES_MAX as u32)
+        .initial_stream_window_size(fazt_ipc::limits::CREDIT_BYTES)
+        .initial_connection_window_size(4 * fazt_ipc::limits::CREDIT_BYTES)
+        .max_send_buf_size(fazt_ipc::limits::CREDIT_BYTES as usize);
+    builder
+}
+
+async fn sweep<A: Apps>(
+    edge: Arc<Edge<A>>,
+    conns: Arc<Conns>,
+    clock: Clock,
+    stopping: watch::Receiver<bool>,
+) {
+    let start = tokio::time::Instant::now();
+    let mut tick = tokio::time::interval(SWEEP);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !*stopping.borrow() || conns.count() > 0 {
+        tick.tick().await;
+        let now = start.elapsed().as_secs();
+        clock.store(now, Relaxed);
+        edge.metrics.connections_timed_out.fetch_add(conns.sweep(now), Relaxed);
+    }
+}
+
+struct Door<A> {
+    edge: Arc<Edge<A>>,
+    conns: Arc<Conns>,
+    clock: Clock,
+    stopping: watch::Receiver<bool>,
+    builder: auto::Builder<TokioExecutor>,
+}
+
+impl<A: Apps> Door<A> {
+    async fn accept(self, listener: TcpListener) {
+        let mut stopping = self.stopping.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                accepted = listener.accept() => accepted,
+                _ = stopping.wait_for(|stop| *stop) => return,
+            };
+            match accepted {
+                Ok((socket, peer)) => self.admit(socket, peer),
+                // A client that went away before it was accepted is no news.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    // Out of descriptors: give those that end a moment.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, socket: TcpStream, peer: SocketAddr) {
+        let metrics = &self.edge.metrics;
+        metrics.connections_total.fetch_add(1, Relaxed);
+        let clients = &self.edge.clients;
+        let full = self.conns.count() >= self.edge.config.limits.connections as usize;
+        // A trusted proxy brings many clients; they are told apart request by request.
+        let exempt = clients.exempt(peer.ip())
+            || self.edge.config.trusted_proxies.iter().any(|net| net.contains(peer.ip()));
+        let place = if exempt { None } else { clients.connect(peer.ip()) };
+        if full || (place.is_none() && !exempt) {
+            metrics.connections_refused.fetch_add(1, Relaxed);
+            return;
+        }
+        // Answers go out as they are written; without it the last segment of each would wait for an ACK.
+        let _ = socket.set_nodelay(true);
+        let conn = Conn::new(peer, Arc::clone(&self.clock), place);
+        let key = self.conns.insert(Arc::clone(&conn));
+        metrics.connections.fetch_add(1, Relaxed);
+        let left = Left { edge: Arc::clone(&self.edge), conns: Arc::clone(&self.conns), key };
+        let (edge, builder) = (Arc::clone(&self.edge), self.builder.clone());
+        let mut stopping = self.stopping.clone();
+        let task = tokio::spawn(async move {
+            let _left = left;
+            let io = TokioIo::new(Watched::new(socket, Arc::clone(&conn)));
+            let service = service_fn(move |request| Arc::clone(&edge).handle(Arc::clone(&conn), request));
+            let mut serving = std::pin::pin!(builder.serve_connection(io, service));
+            let ended = tokio::select! {
+                biased;
+                ended = serving.as_mut() => Some(ended),
+                _ = stopping.wait_for(|stop| *stop) => None,
+            };
+            // What goes wrong with a connection is its client's affair.
+            let _ = match ended {
+                Some(ended) => ended,
+                None => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            };
+        });
+        self.conns.arm(key, task.abort_handle());
+    }
+}
+
+/// Notes the end of a connection, however it ends.
+struct Left<A> {
+    edge: Arc<Edge<A>>,
+    conns: Arc<Conns>,
+    key: u64,
+}
+
+impl<A> Drop for Left<A> {
+    fn drop(&mut self) {
+        self.conns.remove(self.key);
+        self.edge.metrics.connections.fetch_sub(1, Relaxed);
+    }
+}
