@@ -534,3 +534,30 @@ fn bytes_at(value: &Value<'_>) -> Option<(*mut u8, usize)> {
         (offset.checked_add(length)? <= whole).then(|| (pointer.add(offset), length))
     }
 }
+
+// --------------------------------------------------------------------------------------------- values
+
+/// The engine's class number of an object; 0 for other values.
+pub(crate) fn class_id(value: &Value<'_>) -> u32 {
+    // SAFETY: reads the header of a live object, and looks at the tag before.
+    unsafe { qjs::JS_GetClassID(value.as_raw()) }
+}
+
+/// Target and handler of a proxy, without running its traps.
+pub(crate) fn proxy_parts<'js>(value: &Value<'js>) -> Option<(Value<'js>, Value<'js>)> {
+    let ctx = value.ctx();
+    // SAFETY: the value lives in this context; both results are owned references.
+    unsafe {
+        if !qjs::JS_IsProxy(value.as_raw()) {
+            return None;
+        }
+        let target = qjs::JS_GetProxyTarget(ctx.as_raw().as_ptr(), value.as_raw());
+        let handler = qjs::JS_GetProxyHandler(ctx.as_raw().as_ptr(), value.as_raw());
+        if qjs::JS_IsException(target) || qjs::JS_IsException(handler) {
+            // A revoked proxy has neither.
+            qjs::JS_FreeValue(ctx.as_raw().as_ptr(), qjs::JS_GetException(ctx.as_raw().as_ptr()));
+            return Some((Value::new_null(ctx.clone()), Value::new_null(ctx.clone())));
+        }
+        Some((Value::from_raw(ctx.clone(), target), Value::from_raw(ctx.clone(), handler)))
+    }
+}

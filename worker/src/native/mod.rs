@@ -33,4 +33,5 @@ macro_rules! groups {
 
 groups! {
     host,
+    inspect,
 }
