@@ -33,7 +33,7 @@ pub(crate) enum Noun {
 /// A role in which the server re-executes this program, if the first argument names one.
 pub(crate) fn role(name: &str) -> Option<ExitCode> {
     match name {
-        "__supervise" => Some(fazt_supervisor::supervise()),
+        fazt_supervisor::jail::SUPERVISE => Some(fazt_supervisor::supervise()),
         _ => None,
     }
 }
