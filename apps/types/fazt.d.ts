@@ -155,6 +155,28 @@ declare class WebSocketPair {
   readonly 1: WebSocket;
 }
 
+/** Files beside the code can be imported as what they hold. */
+declare module "*.txt" {
+  const text: string;
+  export default text;
+}
+declare module "*.md" {
+  const text: string;
+  export default text;
+}
+declare module "*.html" {
+  const text: string;
+  export default text;
+}
+declare module "*.css" {
+  const text: string;
+  export default text;
+}
+declare module "*.sql" {
+  const text: string;
+  export default text;
+}
+
 /** The system calls, by kernel noun. */
 declare namespace fazt {
   const fs: {

@@ -58,9 +58,13 @@ pub(crate) fn print(line: &LogLine, out: Out) {
         LogLevel::Error => out.paint(Colour::Red, "error"),
     };
     let time = out.paint(Colour::Dim, &text::timestamp(line.unix_ms));
-    let origin = match &*text::clean(&line.origin) {
+    // An error page names the request: that of an error stands here too.
+    let request = if line.level == LogLevel::Error { &line.request } else { "" };
+    let whence: Vec<_> =
+        [line.origin.as_str(), request].into_iter().filter(|part| !part.is_empty()).collect();
+    let origin = match &*text::clean(&whence.join(", ")) {
         "" => String::new(),
-        origin => out.paint(Colour::Dim, &format!("  ({origin})")),
+        whence => out.paint(Colour::Dim, &format!("  ({whence})")),
     };
     // Further lines (a stack) stand under the first.
     let body = text::clean_lines(&line.text).trim_end().replace('\n', "\n    ");
