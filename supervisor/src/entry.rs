@@ -1,11 +1,21 @@
 //! The two ways into this crate for the program `fazt`: [`start`], which becomes the launcher, and
 //! [`supervise`], which the launcher re-executes itself in.
 
+use std::fs::{File, OpenOptions};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::ConfigError;
+use rustix::fs::FlockOperation;
+
+use crate::config::{Config, ConfigError};
+use crate::confine;
+use crate::jail::{self, LaunchOptions};
+use crate::kernel::{self, Announce};
+use crate::limits::{BACKLOG, BLOCKING_LINGER, BLOCKING_THREAD_IDLE, BLOCKING_THREADS_MAX};
 
 /// What `fazt proc start` was told on its command line; everything else is in `config.toml`.
 #[derive(Debug, Clone)]
@@ -58,19 +68,129 @@ pub enum StartError {
 }
 
 /// Checks the configuration, locks the data folder, binds the addresses, then becomes the launcher. When the
-/// server serves, its supervisor announces so on standard output. Returns when the
-/// server has ended, or nothing was started; must be called while the process has one thread.
+/// server serves, its supervisor announces so on standard output. Returns when the server has ended, or nothing
+/// was started; must be called while the process has one thread.
 ///
 /// # Errors
 /// See [`StartError`].
 pub fn start(options: StartOptions) -> Result<ExitCode, StartError> {
-    let _ = crate::config::Config::load(&options.data)?;
-    Err(StartError::Launcher("the launcher is not linked in".into()))
+    let StartOptions { data, listen, dev, json, worker } = options;
+    folder(&data, 0o700)?;
+    let config = Config::load(&data)?;
+    let run = data.join("run");
+    folder(&run, 0o750)?;
+    // Held until this process, the launcher, ends. Nobody inherits it.
+    let _lock = lock(&run.join("lock"), &data)?;
+    let addresses = if listen.is_empty() { &config.listen } else { &listen };
+    let listeners = addresses.iter().map(|&address| bind(address)).collect::<Result<_, _>>()?;
+    let announce = if json { "--json" } else { "--text" };
+    let outcome = jail::run(LaunchOptions {
+        worker_image: worker,
+        listeners,
+        data,
+        dev,
+        allow_missing: config.sandbox.allow_missing,
+        supervisor_args: vec![announce.into()],
+    });
+    outcome.map_err(|error| StartError::Launcher(error.to_string()))
+}
+
+fn folder(path: &Path, mode: u32) -> Result<(), StartError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|error| StartError::Data { path: path.to_owned(), error })
+}
+
+/// One server for one data folder: two of them would each believe to be the only writer.
+fn lock(path: &Path, data: &Path) -> Result<File, StartError> {
+    let failed = |error| StartError::Data { path: path.to_owned(), error };
+    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let mut file = open.map_err(failed)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            return Err(StartError::Running { pid: pid.trim().parse().ok(), data: data.to_owned() });
+        }
+        Err(error) => return Err(failed(error.into())),
+    }
+    file.set_len(0).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+fn bind(address: SocketAddr) -> Result<OwnedFd, StartError> {
+    let listener = || -> std::io::Result<OwnedFd> {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(family, SocketType::STREAM, flags, None)?;
+        // A restart must not wait for the last server's connections to be forgotten.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        if address.is_ipv6() {
+            // `[::]` beside `0.0.0.0` is two sockets, not a clash.
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        bind(&socket, &address)?;
+        listen(&socket, BACKLOG)?;
+        Ok(socket)
+    };
+    listener().map_err(|error| StartError::Listen { address, error })
 }
 
 /// The supervisor: what the launcher runs in a second process. Takes what it inherits, confines itself and
 /// serves until it is told to stop.
 #[must_use]
 pub fn supervise() -> ExitCode {
-    ExitCode::FAILURE
+    let announce =
+        if std::env::args().any(|argument| argument == "--json") { Announce::Json } else { Announce::Text };
+    log();
+    match serve(announce) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            tracing::error!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(announce: Announce) -> Result<(), String> {
+    let inherited = jail::inherited().map_err(|error| error.to_string())?;
+    raise_descriptors();
+    // Before the runtime, while there is one thread: every later one inherits it.
+    confine::supervisor(&inherited.facts.data).map_err(|error| error.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_keep_alive(BLOCKING_THREAD_IDLE)
+        .build()
+        .map_err(|error| format!("make the runtime: {error}"))?;
+    let outcome = runtime.block_on(kernel::run(inherited, announce));
+    // What still runs on a blocking thread has nobody left to answer to.
+    runtime.shutdown_timeout(BLOCKING_LINGER);
+    outcome.map_err(|error| error.to_string())
+}
+
+/// Plain lines for a person at a terminal, JSON for whoever collects logs otherwise. `FAZT_LOG` as in
+/// `FAZT_LOG=debug`.
+fn log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("FAZT_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.compact().init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+}
+
+/// As many descriptors as the system lets this process have: each connection is one.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, "cannot raise the number of open files");
+    }
 }

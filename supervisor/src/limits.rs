@@ -36,8 +36,19 @@ pub const CLIENTS_MAX: usize = 65_536;
 /// A large file leaves its cartridge in pieces of this size.
 pub const PIECE_BYTES: u32 = 128 * 1024;
 
+/// Connections that wait to be accepted, for each address. The system may have a lower bound.
+pub const BACKLOG: i32 = 4_096;
+/// Threads for work that blocks: SQLite, files. Few: the disk is one, and each thread has a stack and an arena.
+pub const BLOCKING_THREADS_MAX: usize = 8;
+/// A blocking thread without work goes after this time.
+pub const BLOCKING_THREAD_IDLE: Duration = Duration::from_secs(5);
+/// Blocking work gets so long to finish after everything else has ended.
+pub const BLOCKING_LINGER: Duration = Duration::from_secs(2);
+
 /// Connections to the control socket at once.
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// Control connections get so long to be answered when the server stops.
+pub const CONTROL_LINGER: Duration = Duration::from_secs(2);
 /// JSON body of one control request. A deploy plan of the most files, each with the longest path, fits.
 pub const CONTROL_JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Descriptors that the supervisor keeps back from connections, for databases, workers and files.

@@ -3,6 +3,10 @@
 pub mod fs;
 pub mod net;
 pub mod proc;
+mod run;
 pub mod security;
 pub mod storage;
 pub mod syscall;
+
+pub use run::RunError;
+pub(crate) use run::{Announce, run};

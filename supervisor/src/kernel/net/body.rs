@@ -85,7 +85,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.kind {
             Kind::Whole(whole) => Poll::Ready(whole.0.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Pieces(pieces) => pieces.poll(cx),
+            Kind::Pieces(pieces) => Pin::new(&mut **pieces).poll_frame(cx),
             Kind::Worker(body) => Pin::new(body).poll_frame(cx),
             Kind::Length(_) => Poll::Ready(None),
         }
@@ -127,33 +127,50 @@ impl Pieces {
     pub(crate) fn new(release: Arc<Release>, file: File, encoding: Encoding, offset: u64, left: u64) -> Self {
         Self { release, file: Arc::new(file), encoding, offset, left, reading: None }
     }
+}
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.left == 0 {
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if this.left == 0 {
             return Poll::Ready(None);
         }
-        let reading = self.reading.get_or_insert_with(|| {
-            let (release, file) = (Arc::clone(&self.release), Arc::clone(&self.file));
-            let (encoding, offset) = (self.encoding, self.offset);
-            let bytes = u32::try_from(self.left).unwrap_or(u32::MAX).min(PIECE_BYTES);
+        let reading = this.reading.get_or_insert_with(|| {
+            let (release, file) = (Arc::clone(&this.release), Arc::clone(&this.file));
+            let (encoding, offset) = (this.encoding, this.offset);
+            let bytes = u32::try_from(this.left).unwrap_or(u32::MAX).min(PIECE_BYTES);
             Box::pin(async move { release.content_range(&file, encoding, offset, bytes).await })
         });
         let piece = std::task::ready!(reading.as_mut().poll(cx));
-        self.reading = None;
+        this.reading = None;
         match piece {
-            Ok(piece) if piece.is_empty() || piece.len() as u64 > self.left => {
-                self.left = 0;
+            Ok(piece) if piece.is_empty() || piece.len() as u64 > this.left => {
+                this.left = 0;
                 Poll::Ready(Some(Err("a deployed file is not as long as its index says".into())))
             }
             Ok(piece) => {
-                self.offset += piece.len() as u64;
-                self.left -= piece.len() as u64;
+                this.offset += piece.len() as u64;
+                this.left -= piece.len() as u64;
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             Err(error) => {
-                self.left = 0;
+                this.left = 0;
                 Poll::Ready(Some(Err(error.into())))
             }
         }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
     }
 }

@@ -21,9 +21,10 @@
 
 mod assets;
 mod body;
-mod clients;
+pub(crate) mod clients;
 mod conditional;
 mod conns;
+pub(crate) mod control;
 mod cookies;
 pub(crate) mod edge;
 mod fields;

@@ -1,0 +1,71 @@
+//! Failures of operations as [`Failed`], with the status that their kind says.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use fazt_ipc::control::{ErrorKind, Failed, Problem};
+use http::StatusCode;
+
+use crate::kernel::fs::FsError;
+use crate::kernel::proc::DispatchError;
+
+/// An operation that was not done.
+#[derive(Debug)]
+pub(crate) struct Refused(Problem);
+
+impl Refused {
+    /// Of this kind, saying what happened and what to do.
+    pub(crate) fn new(code: ErrorKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self(Problem { code, message: message.into(), hint: hint.into() })
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.0.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if self.0.code == ErrorKind::Failed {
+            tracing::warn!(error = self.0.message, "an operation failed");
+        }
+        (status, Json(Failed { error: self.0 })).into_response()
+    }
+}
+
+impl From<FsError> for Refused {
+    fn from(error: FsError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<DispatchError> for Refused {
+    fn from(error: DispatchError) -> Self {
+        let hint = match &error {
+            DispatchError::LoadFailed
+            | DispatchError::Exception
+            | DispatchError::NoHandler
+            | DispatchError::Died => "`fazt proc logs APP` has the reason with file and line",
+            DispatchError::NoWorker => "`fazt proc doctor` says which part of the sandbox is missing",
+            DispatchError::Overloaded | DispatchError::WakeTimeout => {
+                "try again when the server is less busy"
+            }
+            _ => "",
+        };
+        Self::new(ErrorKind::Failed, error.to_string(), hint)
+    }
+}
+
+impl From<JsonRejection> for Refused {
+    fn from(error: JsonRejection) -> Self {
+        let kind = match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::TooLarge,
+            _ => ErrorKind::Invalid,
+        };
+        Self::new(kind, error.body_text(), "")
+    }
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(error: QueryRejection) -> Self {
+        Self::new(ErrorKind::Invalid, error.body_text(), "")
+    }
+}

@@ -1,0 +1,60 @@
+//! Operations on the server itself.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use fazt_ipc::control::{Doctor, Process, Status};
+use http::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use super::Shared;
+
+/// `GET /api/status`
+pub(super) async fn status(State(control): Shared) -> Json<Status> {
+    let proc = control.proc.snapshot();
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        uptime_s: control.started.elapsed().as_secs(),
+        listen: control.addresses.iter().map(ToString::to_string).collect(),
+        url: control.url(None),
+        data: control.data.display().to_string(),
+        apps: control.fs.count() as u64,
+        workers: proc.workers,
+        pool: proc.pool,
+        workers_bytes: proc.workers_bytes,
+        workers_bytes_max: proc.workers_bytes_max,
+        requests: control.metrics.total(),
+        missing_layers: control.missing.clone(),
+        troubled: proc.troubled,
+    })
+}
+
+/// `POST /api/stop`
+pub(super) async fn stop(State(control): Shared) -> Json<Value> {
+    control.stop.send_replace(true);
+    Json(json!({}))
+}
+
+/// `GET /api/processes`
+pub(super) async fn processes(State(control): Shared) -> Json<Vec<Process>> {
+    Json(control.proc.processes().await)
+}
+
+/// `GET /api/doctor`
+pub(super) async fn doctor(State(control): Shared) -> Json<Doctor> {
+    let layers = control.layers.clone();
+    let healthy = layers.iter().all(|layer| layer.present);
+    Json(Doctor { layers, escapes: Vec::new(), healthy })
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(control): Shared) -> Response {
+    let mut text = control.metrics.text();
+    text.push_str(&format!(
+        "# HELP fazt_apps Apps installed.\n# TYPE fazt_apps gauge\nfazt_apps {}\n",
+        control.fs.count()
+    ));
+    text.push_str(&control.proc.metrics_text());
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

@@ -1,0 +1,206 @@
+//! The supervisor's life: wires storage, processes and network together, serves, drains, ends.
+//!
+//! ```text
+//! config ─▶ proc (pool) ─▶ fs ─▶ control socket ─▶ listeners ─▶ ready, announced ─▶ … ─▶ drain ─▶ exit
+//! ```
+//! Each step needs the one before: fs builds deploys in proc's jails, the socket answers with both, and nobody
+//! is served before all of it stands.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use fazt_ipc::control::Access;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::fs::{Fs, FsError, FsOptions};
+use super::net::clients::Clients;
+use super::net::control::{self, Control};
+use super::net::edge::Edge;
+use super::net::metrics::Metrics;
+use super::net::serve;
+use super::proc::{Proc, ProcError, ProcOptions};
+use crate::config::{Config, ConfigError};
+use crate::jail::Inherited;
+use crate::limits::CONTROL_LINGER;
+
+/// Why the supervisor could not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Workers cannot be made.
+    #[error(transparent)]
+    Proc(#[from] ProcError),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// A socket, a signal or a file.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+fn io(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
+    move |error| RunError::Io { what, error }
+}
+
+/// How the supervisor says that it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Announce {
+    /// In lines for people.
+    Text,
+    /// As one JSON document on one line.
+    Json,
+}
+
+/// Serves until told to stop. `inherited` is what the launcher handed down.
+///
+/// # Errors
+/// When a part of it cannot be brought up.
+pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), RunError> {
+    let started = Instant::now();
+    let Inherited { launcher, listeners, facts } = inherited;
+    let config = Config::load(&facts.data)?;
+    let listeners = listeners.into_iter().map(listener).collect::<io::Result<Vec<_>>>();
+    let listeners = listeners.map_err(io("take over the listening sockets"))?;
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+
+    let proc = Proc::start(launcher, proc_options(&config, &facts.data))?;
+    let fs = Fs::open(&facts.data, proc.builder(), fs_options(&config, &addresses)).await?;
+    proc.follow(Arc::clone(&fs));
+
+    let metrics = Arc::new(Metrics::default());
+    let (stop, stopping) = watch::channel(false);
+    let control = Arc::new(Control {
+        fs: Arc::clone(&fs),
+        proc: Arc::clone(&proc),
+        metrics: Arc::clone(&metrics),
+        config: config.clone(),
+        addresses,
+        data: facts.data.clone(),
+        layers: facts.layers,
+        missing: facts.missing,
+        started,
+        stop,
+    });
+    let socket_path = control::socket_path(&facts.data);
+    let socket = control::bind(&socket_path).map_err(io("make the control socket"))?;
+    let (end_control, control_ending) = tokio::sync::oneshot::channel::<()>();
+    let api = axum::serve(socket, control::router(Arc::clone(&control)))
+        .with_graceful_shutdown(async { drop(control_ending.await) });
+    let api = tokio::spawn(api.into_future());
+
+    let edge = Arc::new(Edge {
+        domain: config.domain.clone(),
+        dev: facts.dev,
+        clients: Clients::new(config.limits.clone()),
+        config,
+        fs,
+        apps: Arc::clone(&proc),
+        metrics,
+        ready: AtomicBool::new(true),
+    });
+    let serving = serve::serve(&edge, listeners).map_err(io("serve on the listening sockets"))?;
+    // After a restart whoever waited for the announcement has had it.
+    if facts.restarts == 0 {
+        say(&control, announce);
+    }
+    tracing::info!(url = control.url(None), pid = std::process::id(), "serving");
+
+    until_stopped(stopping).await.map_err(io("listen for signals"))?;
+    control.stop.send_replace(true);
+    tracing::info!("stopping: requests in flight finish");
+    edge.ready.store(false, Relaxed);
+    // Side by side: a request that waits for its worker ends when proc says so.
+    tokio::join!(serving.drain(), proc.drain());
+    // Whoever asked for the stop gets the answer; nobody can hold the server up.
+    drop(end_control);
+    let _ = tokio::time::timeout(CONTROL_LINGER, api).await;
+    let _ = std::fs::remove_file(socket_path);
+    Ok(())
+}
+
+fn listener(fd: OwnedFd) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(fd);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+fn proc_options(config: &Config, data: &Path) -> ProcOptions {
+    ProcOptions {
+        pool: config.workers.pool,
+        idle: Duration::from_secs(config.workers.idle_s),
+        budget_bytes: (config.workers.memory_mib > 0).then_some(config.workers.memory_mib << 20),
+        ..ProcOptions::new(data.to_owned())
+    }
+}
+
+/// Without a word in the manifest an app is open where only this machine can reach it.
+fn fs_options(config: &Config, addresses: &[SocketAddr]) -> FsOptions {
+    let loopback = addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
+    FsOptions {
+        access_default: if loopback { Access::Public } else { Access::Owner },
+        versions_kept: config.keep_versions,
+        ..FsOptions::default()
+    }
+}
+
+/// Waits for SIGTERM, SIGINT or the word of the control API.
+async fn until_stopped(mut stopping: watch::Receiver<bool>) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+    Ok(())
+}
+
+/// Tells whoever started the server that it serves: from the first line on, a request is answered.
+fn say(control: &Control, announce: Announce) {
+    let url = control.url(None);
+    let listen: Vec<String> = control.addresses.iter().map(ToString::to_string).collect();
+    let text = match announce {
+        Announce::Json => {
+            let document = serde_json::json!({
+                "url": url,
+                "listen": listen,
+                "data": control.data.display().to_string(),
+                "pid": std::process::id(),
+                "missing_layers": control.missing,
+            });
+            format!("{document}\n")
+        }
+        Announce::Text => {
+            let mut text = format!("Fazt is up at {url} (listening on {})\n", listen.join(", "));
+            if !control.missing.is_empty() {
+                let missing = control.missing.join(", ");
+                let (red, plain) =
+                    if io::stdout().is_terminal() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+                text.push_str(&format!(
+                    "{red}Without the sandbox layers {missing}: run only apps that you wrote yourself.{plain} \
+                     `fazt proc doctor` says more.\n"
+                ));
+            }
+            text.push_str("Deploy an app: fazt app deploy DIR --name NAME\n");
+            text
+        }
+    };
+    let mut out = io::stdout().lock();
+    // Nobody may be reading; the server serves all the same.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
