@@ -1,0 +1,430 @@
+// What moves data between streams: pipeTo, tee, async iteration, ReadableStream.from.
+
+import { Deferred, quiet, rejected, resolved, then, upon } from "fazt:streams-core";
+import { acquireReader, cancelStream, createReadable } from "fazt:streams-readable";
+import { ByobReaderState, ByteControllerState, createByteReadable } from "fazt:streams-bytes";
+import { abortStream, acquireWriter, closeQueuedOrInFlight } from "fazt:streams-writable";
+import { addAlgorithm, removeAlgorithm } from "fazt:abort";
+
+const microtask = globalThis.queueMicrotask;
+
+export function pipeTo(source, dest, preventClose, preventAbort, preventCancel, signal) {
+  const reader = acquireReader(source);
+  const writer = acquireWriter(dest);
+  source.disturbed = true;
+  let shuttingDown = false;
+  let currentWrite = resolved(undefined);
+  const result = new Deferred();
+
+  function finalize(failed, error) {
+    writer.release();
+    reader.release();
+    if (signal !== undefined) removeAlgorithm(signal, onAbort);
+    if (failed) result.reject(error);
+    else result.resolve(undefined);
+  }
+
+  function waitForWrites() {
+    const seen = currentWrite;
+    return then(currentWrite, () => (seen === currentWrite ? undefined : waitForWrites()));
+  }
+
+  function shutdown(action, failed, error) {
+    if (shuttingDown) return;
+    shuttingDown = true;
+    const rest = () => {
+      if (action === null) finalize(failed, error);
+      else upon(action(), () => finalize(failed, error), (e) => finalize(true, e));
+    };
+    if (dest.state === "writable" && !closeQueuedOrInFlight(dest)) upon(waitForWrites(), rest);
+    else rest();
+  }
+
+  function onAbort() {
+    const error = signal.reason;
+    const actions = [];
+    if (!preventAbort) actions.push(() => (dest.state === "writable" ? abortStream(dest, error) : resolved(undefined)));
+    if (!preventCancel) {
+      actions.push(() => (source.state === "readable" ? cancelStream(source, error) : resolved(undefined)));
+    }
+    shutdown(() => all(actions.map((action) => action())), true, error);
+  }
+
+  if (signal !== undefined) {
+    if (signal.aborted) {
+      onAbort();
+      return result.promise;
+    }
+    addAlgorithm(signal, onAbort);
+  }
+
+  const sourceFailed = (error) => {
+    if (preventAbort) shutdown(null, true, error);
+    else shutdown(() => abortStream(dest, error), true, error);
+  };
+  if (source.state === "errored") sourceFailed(source.error);
+  else upon(reader.closedPromise(), undefined, sourceFailed);
+
+  const destFailed = (error) => {
+    if (preventCancel) shutdown(null, true, error);
+    else shutdown(() => cancelStream(source, error), true, error);
+  };
+  if (dest.state === "errored") destFailed(dest.error);
+  else upon(writer.closed.promise, undefined, destFailed);
+
+  const sourceClosed = () => {
+    if (preventClose) shutdown(null);
+    else shutdown(() => writer.closeWithErrorPropagation());
+  };
+  if (source.state === "closed") sourceClosed();
+  else upon(reader.closedPromise(), sourceClosed, () => {});
+
+  if (closeQueuedOrInFlight(dest) || dest.state === "closed") {
+    const error = new TypeError("The destination is closing or closed");
+    if (preventCancel) shutdown(null, true, error);
+    else shutdown(() => cancelStream(source, error), true, error);
+  }
+
+  const request = {
+    chunk(value) {
+      currentWrite = then(writer.write(value), undefined, () => {});
+      step();
+    },
+    close() {},
+    error() {},
+  };
+  function step() {
+    if (shuttingDown) return;
+    upon(writer.ready.promise, () => {
+      if (!shuttingDown) reader.read(request);
+    }, () => {});
+  }
+  step();
+  return result.promise;
+}
+
+/** Promise.all for the prelude's own promises, with their values dropped. */
+function all(promises) {
+  const d = new Deferred();
+  let left = promises.length;
+  if (left === 0) d.resolve(undefined);
+  for (const p of promises) upon(p, () => --left === 0 && d.resolve(undefined), (e) => d.reject(e));
+  return d.promise;
+}
+
+export function tee(s) {
+  return s.controller instanceof ByteControllerState ? teeBytes(s) : teeDefault(s);
+}
+
+function teeDefault(s) {
+  const reader = acquireReader(s);
+  let reading = false, readAgain = false;
+  const canceled = [false, false], reasons = [undefined, undefined];
+  const cancelled = new Deferred();
+  const branches = [];
+  const each = (fn) => {
+    for (let i = 0; i < 2; i++) if (!canceled[i]) fn(branches[i].controller);
+  };
+  function pull() {
+    if (reading) {
+      readAgain = true;
+      return resolved(undefined);
+    }
+    reading = true;
+    reader.read({
+      chunk(value) {
+        microtask(() => {
+          readAgain = false;
+          each((c) => c.enqueue(value));
+          reading = false;
+          if (readAgain) pull();
+        });
+      },
+      close() {
+        reading = false;
+        each((c) => c.close());
+        if (!canceled[0] || !canceled[1]) cancelled.resolve(undefined);
+      },
+      error() {
+        reading = false;
+      },
+    });
+    return resolved(undefined);
+  }
+  const cancel = (i) => (reason) => {
+    canceled[i] = true;
+    reasons[i] = reason;
+    if (canceled[1 - i]) cancelled.resolve(cancelStream(s, [reasons[0], reasons[1]]));
+    return cancelled.promise;
+  };
+  branches.push(createReadable(undefined, pull, cancel(0)), createReadable(undefined, pull, cancel(1)));
+  upon(reader.closedPromise(), undefined, (error) => {
+    for (const b of branches) b.controller.error(error);
+    if (!canceled[0] || !canceled[1]) cancelled.resolve(undefined);
+  });
+  return branches;
+}
+
+function teeBytes(s) {
+  let reader = acquireReader(s);
+  let reading = false;
+  const again = [false, false];
+  const canceled = [false, false], reasons = [undefined, undefined];
+  const cancelled = new Deferred();
+  const branches = [];
+
+  function forward(current) {
+    upon(current.closedPromise(), undefined, (error) => {
+      if (current !== reader) return;
+      for (const b of branches) b.controller.error(error);
+      if (!canceled[0] || !canceled[1]) cancelled.resolve(undefined);
+    });
+  }
+
+  function fail(error) {
+    for (const b of branches) b.controller.error(error);
+    cancelled.resolve(cancelStream(s, error));
+  }
+
+  function rest() {
+    reading = false;
+    if (again[0]) pull(0);
+    else if (again[1]) pull(1);
+  }
+
+  function pullDefault() {
+    if (reader.byob) {
+      reader.release();
+      reader = acquireReader(s);
+      forward(reader);
+    }
+    reader.read({
+      chunk(chunk) {
+        microtask(() => {
+          again[0] = again[1] = false;
+          let second = chunk;
+          if (!canceled[0] && !canceled[1]) {
+            try {
+              second = chunk.slice();
+            } catch (error) {
+              return fail(error);
+            }
+          }
+          if (!canceled[0]) branches[0].controller.enqueue(chunk);
+          if (!canceled[1]) branches[1].controller.enqueue(second);
+          rest();
+        });
+      },
+      close() {
+        reading = false;
+        for (let i = 0; i < 2; i++) if (!canceled[i]) branches[i].controller.close();
+        for (const b of branches) if (b.controller.pending.length > 0) b.controller.respond(0);
+        if (!canceled[0] || !canceled[1]) cancelled.resolve(undefined);
+      },
+      error() {
+        reading = false;
+      },
+    });
+  }
+
+  function pullByob(view, i) {
+    if (!reader.byob) {
+      reader.release();
+      reader = ByobReaderState.acquire(s);
+      forward(reader);
+    }
+    const mine = branches[i].controller, other = branches[1 - i].controller;
+    ByobReaderState.read(reader, view, 1, {
+      chunk(chunk) {
+        microtask(() => {
+          again[0] = again[1] = false;
+          if (!canceled[1 - i]) {
+            let copy;
+            try {
+              copy = new Uint8Array(chunk.slice().buffer);
+            } catch (error) {
+              mine.error(error);
+              other.error(error);
+              cancelled.resolve(cancelStream(s, error));
+              return;
+            }
+            if (!canceled[i]) mine.respondWithNewView(chunk);
+            other.enqueue(copy);
+          } else if (!canceled[i]) {
+            mine.respondWithNewView(chunk);
+          }
+          rest();
+        });
+      },
+      close(chunk) {
+        reading = false;
+        if (!canceled[i]) mine.close();
+        if (!canceled[1 - i]) other.close();
+        if (chunk !== undefined) {
+          if (!canceled[i]) mine.respondWithNewView(chunk);
+          if (!canceled[1 - i] && other.pending.length > 0) other.respond(0);
+        }
+        if (!canceled[0] || !canceled[1]) cancelled.resolve(undefined);
+      },
+      error() {
+        reading = false;
+      },
+    });
+  }
+
+  function pull(i) {
+    if (reading) {
+      again[i] = true;
+      return resolved(undefined);
+    }
+    reading = true;
+    const request = branches[i].controller.getByobRequest();
+    if (request === null) pullDefault();
+    else pullByob(request.view, i);
+    return resolved(undefined);
+  }
+
+  const cancel = (i) => (reason) => {
+    canceled[i] = true;
+    reasons[i] = reason;
+    if (canceled[1 - i]) cancelled.resolve(cancelStream(s, [reasons[0], reasons[1]]));
+    return cancelled.promise;
+  };
+  branches.push(
+    createByteReadable(() => pull(0), cancel(0)),
+    createByteReadable(() => pull(1), cancel(1)),
+  );
+  forward(reader);
+  return branches;
+}
+
+// -- async iteration --
+
+const AsyncIteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf(async function* () {}).prototype);
+const END = Symbol("end");
+const iterators = new WeakMap();
+
+const ReadableStreamAsyncIteratorPrototype = Object.create(AsyncIteratorPrototype);
+for (const [name, fn] of Object.entries({
+  next() {
+    const it = iterators.get(this);
+    if (!it) return rejected(new TypeError("next called on an object that is not a ReadableStream async iterator"));
+    const step = () => nextStep(it);
+    return (it.ongoing = it.ongoing === null ? step() : then(it.ongoing, step, step));
+  },
+  return(value) {
+    const it = iterators.get(this);
+    if (!it) return rejected(new TypeError("return called on an object that is not a ReadableStream async iterator"));
+    const step = () => returnStep(it, value);
+    const done = it.ongoing === null ? step() : then(it.ongoing, step, step);
+    it.ongoing = done;
+    return then(done, () => ({ value, done: true }));
+  },
+})) {
+  Object.defineProperty(ReadableStreamAsyncIteratorPrototype, name, {
+    value: fn, writable: true, enumerable: true, configurable: true,
+  });
+}
+
+function nextStep(it) {
+  if (it.finished) return resolved({ value: undefined, done: true });
+  const d = new Deferred();
+  it.reader.read({
+    chunk: (value) => d.resolve({ value, done: false }),
+    close() {
+      it.reader.release();
+      it.finished = true;
+      it.ongoing = null;
+      d.resolve({ value: undefined, done: true });
+    },
+    error(error) {
+      it.reader.release();
+      it.finished = true;
+      it.ongoing = null;
+      d.reject(error);
+    },
+  });
+  return d.promise;
+}
+
+function returnStep(it, value) {
+  if (it.finished) return resolved(END);
+  it.finished = true;
+  const reader = it.reader;
+  if (it.preventCancel) {
+    reader.release();
+    return resolved(END);
+  }
+  const result = reader.cancel(value);
+  reader.release();
+  return result;
+}
+
+export function asyncIterator(s, preventCancel) {
+  const iterator = Object.create(ReadableStreamAsyncIteratorPrototype);
+  iterators.set(iterator, { reader: acquireReader(s), preventCancel, finished: false, ongoing: null });
+  return iterator;
+}
+
+// -- ReadableStream.from --
+
+function iteratorOf(value) {
+  if (value === undefined || value === null) throw new TypeError("ReadableStream.from: the argument is not iterable");
+  let make = value[Symbol.asyncIterator];
+  let sync = false;
+  if (make === undefined || make === null) {
+    make = value[Symbol.iterator];
+    sync = true;
+  }
+  if (typeof make !== "function") throw new TypeError("ReadableStream.from: the argument is not iterable");
+  const iterator = Reflect.apply(make, value, []);
+  if (Object(iterator) !== iterator) throw new TypeError("The iterator is not an object");
+  return { iterator, next: iterator.next, sync };
+}
+
+export function fromIterable(iterable) {
+  const { iterator, next, sync } = iteratorOf(iterable);
+  const object = (value) => {
+    if (Object(value) !== value) throw new TypeError("The iterator result is not an object");
+    return value;
+  };
+  let s;
+  function pull() {
+    let result;
+    try {
+      result = Reflect.apply(next, iterator, []);
+      if (sync) {
+        const { done, value } = object(result);
+        result = then(resolved(value), (v) => ({ done, value: v }));
+      } else {
+        result = resolved(result);
+      }
+    } catch (error) {
+      return rejected(error);
+    }
+    return then(result, (step) => {
+      if (object(step).done) s.controller.close();
+      else s.controller.enqueue(step.value);
+    });
+  }
+  function cancel(reason) {
+    let result;
+    try {
+      const close = iterator.return;
+      if (close === undefined || close === null) return resolved(undefined);
+      if (typeof close !== "function") throw new TypeError("The iterator's return is not a function");
+      result = Reflect.apply(close, iterator, [reason]);
+      if (sync) {
+        const { value, done } = object(result);
+        result = then(resolved(value), () => ({ done }));
+      }
+    } catch (error) {
+      return rejected(error);
+    }
+    return then(resolved(result), (value) => void object(value));
+  }
+  s = createReadable(undefined, pull, cancel, 0);
+  return s;
+}
+
+export { quiet };
