@@ -472,6 +472,36 @@ unsafe impl<'js> JsLifetime<'js> for crate::engine::Shared {
     type Changed<'to> = Self;
 }
 
+// ---------------------------------------------------------------------------------- objects and classes
+
+/// The engine's number for what kind of object a value is (`Map`, `Date`, plain object, …); 0 for what is no
+/// object. Unlike tags and prototypes, a script cannot fake it. Numbers are stable within one engine only.
+pub(crate) fn class_id(value: &Value<'_>) -> u32 {
+    // SAFETY: looks at the tag and at the header of the object that the tag promises.
+    unsafe { qjs::JS_GetClassID(value.as_raw()) }
+}
+
+/// A Rust value inside a JavaScript object: the state behind a streaming native.
+pub(crate) struct Held<T: 'static>(pub(crate) T);
+
+// SAFETY: `Held` holds no JavaScript lifetime, since `T` is 'static.
+unsafe impl<'js, T: 'static> JsLifetime<'js> for Held<T> {
+    type Changed<'to> = Self;
+}
+
+impl<'js, T: 'static> rquickjs::class::Trace<'js> for Held<T> {
+    fn trace<'a>(&self, _: rquickjs::class::Tracer<'a, 'js>) {}
+}
+
+impl<'js, T: 'static> rquickjs::class::JsClass<'js> for Held<T> {
+    const NAME: &'static str = "Native";
+    type Mutable = rquickjs::class::Writable;
+
+    fn constructor(_: &Ctx<'js>) -> Result<Option<rquickjs::function::Constructor<'js>>> {
+        Ok(None)
+    }
+}
+
 // ---------------------------------------------------------------------------------------------- bytes
 
 /// Lends the bytes of an `ArrayBuffer` or a view on one (typed array) to `look`, which cannot run JavaScript

@@ -32,6 +32,10 @@ macro_rules! groups {
 }
 
 groups! {
+    compress,
+    encoding,
     host,
     inspect,
+    object,
+    url,
 }

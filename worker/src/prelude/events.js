@@ -2,6 +2,7 @@
 
 import { INTERNAL, constants, dictionary, domString, expose, need } from "fazt:webidl";
 import { DOMException } from "fazt:dom-exception";
+import { now } from "fazt:clock";
 
 const F_BUBBLES = 1, F_CANCELABLE = 2, F_COMPOSED = 4, F_STOP = 8, F_STOP_NOW = 16;
 const F_CANCELED = 32, F_PASSIVE = 64, F_DISPATCH = 128, F_TRUSTED = 256, F_UNINITIALISED = 512;
@@ -31,7 +32,7 @@ export class Event {
       if (init.composed) flags |= F_COMPOSED;
     }
     this.#flags = flags;
-    this.#time = globalThis.performance?.now() ?? 0;
+    this.#time = now();
     Object.defineProperty(this, "isTrusted", IS_TRUSTED);
   }
 
@@ -415,3 +416,6 @@ export function unhandledRejection(promise, reason) {
   if (!listens(globalThis, "unhandledrejection")) return false;
   return !dispatch(globalThis, trust(new PromiseRejectionEvent("unhandledrejection", { cancelable: true, promise, reason })));
 }
+
+const { addEventListener, dispatchEvent, removeEventListener } = EventTarget.prototype;
+export { addEventListener, dispatchEvent, removeEventListener };

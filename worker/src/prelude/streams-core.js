@@ -1,6 +1,6 @@
 // What all stream classes share: promise plumbing that apps cannot patch, queues with sizes, strategies.
 
-import { dictionary, domString, expose, need } from "fazt:webidl";
+import { dictionary, expose, need } from "fazt:webidl";
 
 const PromiseThen = Promise.prototype.then;
 const call = Function.prototype.call;
@@ -175,4 +175,3 @@ export class CountQueuingStrategy {
 }
 expose(ByteLengthQueuingStrategy, CountQueuingStrategy);
 
-export { domString };

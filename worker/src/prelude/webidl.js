@@ -3,10 +3,14 @@
 
 const { defineProperty, getOwnPropertyDescriptor, getOwnPropertyNames } = Object;
 
+/** Prototypes of platform objects: what structuredClone does not take for plain objects. */
+export const platformPrototypes = new WeakSet();
+
 /** Makes members enumerable and tags the prototype, as Web IDL wants for each of `classes`. */
 export function expose(...classes) {
   for (const C of classes) {
     const proto = C.prototype;
+    platformPrototypes.add(proto);
     for (const key of getOwnPropertyNames(proto)) {
       if (key !== "constructor") defineProperty(proto, key, { enumerable: true });
     }
