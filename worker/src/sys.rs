@@ -472,14 +472,7 @@ unsafe impl<'js> JsLifetime<'js> for crate::engine::Shared {
     type Changed<'to> = Self;
 }
 
-// ---------------------------------------------------------------------------------- objects and classes
-
-/// The engine's number for what kind of object a value is (`Map`, `Date`, plain object, …); 0 for what is no
-/// object. Unlike tags and prototypes, a script cannot fake it. Numbers are stable within one engine only.
-pub(crate) fn class_id(value: &Value<'_>) -> u32 {
-    // SAFETY: looks at the tag and at the header of the object that the tag promises.
-    unsafe { qjs::JS_GetClassID(value.as_raw()) }
-}
+// ----------------------------------------------------------------------------------------- held values
 
 /// A Rust value inside a JavaScript object: the state behind a streaming native.
 pub(crate) struct Held<T: 'static>(pub(crate) T);
