@@ -1,13 +1,12 @@
 // A request that no file in public/ answers comes here. This process serves this app alone: it sees no other
 // app, no file of the machine and no network. When nobody asks for a while it is gone; the next request wakes it.
 
-// What a module holds lives as long as its worker. `since` starts with the first request: no clock ticks before.
-let since = 0;
+// What a module holds lives as long as its process.
+const since = Date.now();
 let served = 0;
 
 export default {
   async fetch(request, env, ctx) {
-    since ||= Date.now();
     served += 1;
     const url = new URL(request.url);
 

@@ -119,6 +119,18 @@ fn log(text: &str) -> Value {
 }
 
 #[test]
+fn a_log_that_is_followed_is_a_document_a_line() {
+    let lines = format!("{}\n\n{}\n", log("one"), log("two"));
+    let server =
+        Fake::start(vec![("GET /api/apps/notes/logs?since_ms=1795163400000&follow=true", 200, lines)]);
+    let text = stdout(&fazt(server.data(), "proc logs notes -f --since 2026-11-20T08:30 --json"));
+    let documents: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(documents, [log("one"), log("two")]);
+    let words = stdout(&fazt(server.data(), "proc logs notes -f --since 2026-11-20T08:30Z"));
+    assert_eq!(words.lines().next(), Some("1970-01-01T00:00:00.000Z info  one  (server.js:3)"));
+}
+
+#[test]
 fn an_apps_texts_cannot_drive_the_terminal() {
     let server = Fake::start(vec![
         ("GET /api/apps/notes", 200, app().to_string()),
