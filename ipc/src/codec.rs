@@ -1,7 +1,6 @@
 //! Typed bodies: postcard, bounded, every byte consumed.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::limits::FRAME_BODY_BYTES_MAX;
 
@@ -23,7 +22,7 @@ pub enum CodecError {
 ///
 /// # Errors
 /// When the bytes are not exactly one `T`.
-pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, CodecError> {
+pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CodecError> {
     let (value, rest) = postcard::take_from_bytes(body).map_err(CodecError::Malformed)?;
     if rest.is_empty() { Ok(value) } else { Err(CodecError::Trailing(rest.len())) }
 }
