@@ -105,8 +105,10 @@ impl Launcher {
     /// process, because every worker is about to die with its launcher.
     pub(crate) fn start(fd: OwnedFd, lost: impl FnOnce() + Send + 'static) -> io::Result<Arc<Self>> {
         rustix::io::ioctl_fionbio(&fd, true)?;
+        #[expect(deprecated, reason = "unsound only for types that do not own their descriptor")]
+        let fd = AsyncFd::with_interest(fd, Interest::READABLE | Interest::WRITABLE)?;
         let launcher = Arc::new(Self {
-            fd: AsyncFd::with_interest(fd, Interest::READABLE | Interest::WRITABLE)?,
+            fd,
             state: Mutex::new(State { next_generation: 1, ..State::default() }),
             full: tokio::sync::Notify::new(),
         });
@@ -143,6 +145,18 @@ impl Launcher {
         match tokio::time::timeout(bounds::LAUNCHER_DEADLINE, told).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(SpawnError::Deadline),
+        }
+    }
+
+    /// Goes on with higher generations. False: there are none.
+    pub(super) fn leap(&self) -> bool {
+        let mut state = self.state();
+        match state.next_generation.checked_mul(2) {
+            Some(next) => {
+                state.next_generation = next;
+                true
+            }
+            None => false,
         }
     }
 

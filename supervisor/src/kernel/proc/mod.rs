@@ -20,28 +20,101 @@
 
 mod body;
 mod bounds;
+mod builder;
 mod error;
 mod launcher;
+mod lifecycle;
 mod link;
+mod logs;
+mod metrics;
 mod options;
+mod pool;
+mod pressure;
+mod slot;
+mod spec;
+#[cfg(test)]
+mod tests;
+mod trace;
 
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use fazt_ipc::control::{LogLine, Process, State, TraceLine, Troubled};
 use fazt_ipc::ids::{AppId, RequestId};
 use tokio::sync::broadcast;
 
-use super::fs::{Builder, Fs, Release};
+use super::fs::{Builder, Fs, FsError, Release};
 use super::security::{Authority, Principal};
+use builder::JailBuilder;
+use launcher::Launcher;
+use lifecycle::Event;
+use link::Opening;
+use logs::Logs;
+use metrics::{Metrics, count};
+use pool::Pool;
+use slot::Slot;
+use spec::Spec;
 
 pub use body::{BodyError, RequestBody};
 pub use error::{DispatchError, ProcError};
 pub use link::WorkerBody;
 pub use options::ProcOptions;
 
+/// The process ends with this code when its launcher is gone: `EX_UNAVAILABLE`.
+const EXIT_LAUNCHER_LOST: i32 = 69;
+
 /// All workers.
-pub struct Proc {}
+pub struct Proc {
+    shared: Arc<Shared>,
+    builder: Arc<JailBuilder>,
+    fs: OnceLock<Arc<Fs>>,
+}
+
+/// What all slots share.
+pub(crate) struct Shared {
+    launcher: Arc<Launcher>,
+    pool: Arc<Pool>,
+    options: ProcOptions,
+    metrics: Metrics,
+    logs: Logs,
+    slots: Mutex<HashMap<(AppId, Principal), Arc<Slot>>>,
+    quarantined: Mutex<HashSet<AppId>>,
+    workers_bytes: AtomicU64,
+    budget_bytes: u64,
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    fn map(&self) -> MutexGuard<'_, HashMap<(AppId, Principal), Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn banned(&self) -> MutexGuard<'_, HashSet<AppId>> {
+        self.quarantined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slots(&self) -> Vec<Arc<Slot>> {
+        self.map().values().cloned().collect()
+    }
+
+    fn slots_of(&self, app: AppId) -> Vec<Arc<Slot>> {
+        self.map().values().filter(|slot| slot.app == app).cloned().collect()
+    }
+
+    /// The app is compromised: so are its workers for everyone else.
+    fn quarantine(&self, app: AppId, by: Principal) {
+        self.banned().insert(app);
+        for slot in self.slots_of(app) {
+            if slot.principal != by {
+                slot.tell(Event::Compromised);
+            }
+        }
+    }
+}
 
 /// What `status` tells of workers.
 #[derive(Debug, Clone, Default)]
@@ -61,25 +134,123 @@ pub struct Snapshot {
 }
 
 impl Proc {
-    /// Takes over the channel to the launcher and starts filling the pool. Must run inside the runtime. When
-    /// the launcher goes away the process exits at once.
+    /// Takes over the channel to the launcher and starts filling the pool. Must run inside the runtime, before
+    /// the supervisor confines itself. When the launcher goes away the process exits at once.
     ///
     /// # Errors
     /// When the channel or the data folder cannot be used.
     pub fn start(launcher: OwnedFd, options: ProcOptions) -> Result<Arc<Self>, ProcError> {
-        let _ = (launcher, options);
-        Ok(Arc::new(Self {}))
+        // Without the launcher no worker can be made or killed, and those that live die with it.
+        Self::start_with(launcher, options, || std::process::exit(EXIT_LAUNCHER_LOST))
+    }
+
+    fn start_with(
+        launcher: OwnedFd,
+        options: ProcOptions,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> Result<Arc<Self>, ProcError> {
+        let logs = Logs::start(&options.data)
+            .map_err(|source| ProcError::Io { path: options.data.clone(), source })?;
+        let launcher = Launcher::start(launcher, lost).map_err(ProcError::Channel)?;
+        let pool = Pool::start(Arc::clone(&launcher), options.pool);
+        let builder = Arc::new(JailBuilder::new(Arc::clone(&launcher), Arc::clone(&pool)));
+        let budget_bytes = pressure::budget_bytes(options.budget_bytes);
+        let shared = Arc::new(Shared {
+            launcher,
+            pool,
+            options,
+            metrics: Metrics::default(),
+            logs,
+            slots: Mutex::default(),
+            quarantined: Mutex::default(),
+            workers_bytes: AtomicU64::new(0),
+            budget_bytes,
+            stopping: AtomicBool::new(false),
+        });
+        tokio::spawn(pressure::watch(Arc::clone(&shared), pressure::trigger()));
+        Ok(Arc::new(Self { shared, builder, fs: OnceLock::new() }))
     }
 
     /// What deploys need from jails.
     #[must_use]
     pub fn builder(self: &Arc<Self>) -> Arc<dyn Builder> {
-        Arc::new(NoBuilder)
+        Arc::clone(&self.builder) as Arc<dyn Builder>
     }
 
     /// Follows the changes of apps: new versions get new workers, removed apps lose theirs. Spawns its task.
     pub fn follow(self: &Arc<Self>, fs: Arc<Fs>) {
-        let _ = fs;
+        let mut changes = fs.changes();
+        let _ = self.fs.set(Arc::clone(&fs));
+        let proc = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                match changes.recv().await {
+                    Ok(app) => proc.changed(&fs, app).await,
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        let apps: HashSet<_> = proc.shared.slots().iter().map(|slot| slot.app).collect();
+                        for app in apps {
+                            proc.changed(&fs, app).await;
+                        }
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        });
+    }
+
+    async fn changed(&self, fs: &Fs, app: AppId) {
+        let slots = self.shared.slots_of(app);
+        if slots.is_empty() {
+            return;
+        }
+        match fs.release(app).await {
+            Ok(release) => {
+                let spec = Spec::of(&release);
+                slots.iter().for_each(|slot| slot.renew(Arc::clone(&spec)));
+            }
+            Err(FsError::NoApp(_) | FsError::NoVersion(_)) => {
+                for slot in slots {
+                    slot.tell(Event::Stop);
+                    self.shared.map().remove(&(app, slot.principal));
+                }
+                self.shared.logs.forget(app);
+                self.shared.banned().remove(&app);
+            }
+            // What cannot be read now is asked for again by the next request.
+            Err(error) => tracing::warn!(%app, %error, "a changed app cannot be read"),
+        }
+    }
+
+    /// The slot of an app and principal, on the version that is active.
+    fn slot(&self, release: &Arc<Release>, principal: Principal) -> Arc<Slot> {
+        let known = self.shared.map().get(&(release.app, principal)).cloned();
+        let Some(slot) = known else {
+            return self.make_slot(principal, Spec::of(release));
+        };
+        if slot.version() != release.version {
+            // The caller's release may be the older one: a request that was on its way when the app changed.
+            let active = self.fs.get().and_then(|fs| fs.release_cached(release.app));
+            let active = active.as_ref().unwrap_or(release);
+            if slot.version() != active.version {
+                slot.renew(Spec::of(active));
+            }
+        }
+        slot
+    }
+
+    fn make_slot(&self, principal: Principal, spec: Arc<Spec>) -> Arc<Slot> {
+        let app = spec.app;
+        let mut slots = self.shared.map();
+        if let Some(slot) = slots.get(&(app, principal)) {
+            return Arc::clone(slot);
+        }
+        let slot = Slot::start(Arc::clone(&self.shared), principal, spec);
+        slots.insert((app, principal), Arc::clone(&slot));
+        drop(slots);
+        if self.shared.banned().contains(&app) {
+            slot.tell(Event::Compromised);
+        }
+        slot
     }
 
     /// Has the app answer a request. `origin` is what the client sees in front of the path:
@@ -96,38 +267,137 @@ impl Proc {
         origin: &str,
         request: http::Request<RequestBody>,
     ) -> Result<http::Response<WorkerBody>, DispatchError> {
-        let _ = (release, authority, id, origin, request);
-        Err(DispatchError::NoWorker)
+        if authority.app() != release.app {
+            return Err(DispatchError::NoWorker);
+        }
+        if self.shared.stopping.load(Ordering::Relaxed) {
+            return Err(DispatchError::Stopping);
+        }
+        let slot = self.slot(release, authority.principal());
+        self.serve(&slot, id, origin, request).await
+    }
+
+    async fn serve(
+        &self,
+        slot: &Arc<Slot>,
+        id: RequestId,
+        origin: &str,
+        request: http::Request<RequestBody>,
+    ) -> Result<http::Response<WorkerBody>, DispatchError> {
+        count(&self.shared.metrics.requests);
+        let (head, body) = request.into_parts();
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut url = String::with_capacity(origin.len() + path.len());
+        url.push_str(origin);
+        url.push_str(path);
+        let opening = Opening {
+            id,
+            method: head.method.as_str(),
+            url: &url,
+            headers: &head.headers,
+            body: matches!(body, RequestBody::Stream(_)),
+        };
+        slot.dispatch(&opening, body).await
     }
 
     /// Every app that has a worker or is in trouble, for `ps` and `top`. Asks the launcher what they use.
     pub async fn processes(&self) -> Vec<Process> {
-        Vec::new()
+        let bytes = pressure::total(&self.shared).await;
+        self.shared.workers_bytes.store(bytes, Ordering::Relaxed);
+        let mut rows = Vec::new();
+        for slot in self.shared.slots() {
+            let view = slot.view();
+            let row = |state| Process {
+                app: view.name.clone(),
+                principal: slot.principal.name().to_owned(),
+                state,
+                pid: None,
+                generation: None,
+                mem_bytes: 0,
+                cap_bytes: view.cap_bytes,
+                cpu_ms: 0,
+                reqs: 0,
+                idle_ms: 0,
+            };
+            if view.links.is_empty() && view.state != State::Hibernated {
+                rows.push(row(view.state));
+            }
+            for link in &view.links {
+                let open = link.open_streams();
+                let state = match view.state {
+                    State::Starting => State::Starting,
+                    _ if open > 0 => State::Running,
+                    _ => State::Idle,
+                };
+                let (mem_bytes, cpu_us) = link.usage();
+                let idle = if open > 0 { std::time::Duration::ZERO } else { link.active().elapsed() };
+                rows.push(Process {
+                    pid: Some(link.pid),
+                    generation: Some(link.generation.0),
+                    mem_bytes,
+                    cpu_ms: cpu_us / 1000,
+                    reqs: link.answered(),
+                    idle_ms: u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
+                    ..row(state)
+                });
+            }
+        }
+        rows.sort_by(|a, b| (&a.app, &a.principal, a.generation).cmp(&(&b.app, &b.principal, b.generation)));
+        rows
     }
 
     /// State of the app's busiest worker.
     #[must_use]
     pub fn state(&self, app: AppId) -> State {
-        let _ = app;
-        State::Hibernated
+        let rank = |state: &State| match state {
+            State::Hibernated => 0,
+            State::Idle => 1,
+            State::Starting => 2,
+            State::Running => 3,
+            State::Backoff => 4,
+            State::Quarantined => 5,
+        };
+        let states = self.shared.slots_of(app).into_iter().map(|slot| slot.view().state);
+        states.max_by_key(rank).unwrap_or(State::Hibernated)
     }
 
     /// What `status` tells.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::default()
+        let mut workers = BTreeMap::new();
+        let mut troubled = Vec::new();
+        for slot in self.shared.slots() {
+            let view = slot.view();
+            *workers.entry(view.state).or_insert(0) += 1;
+            if matches!(view.state, State::Backoff | State::Quarantined) {
+                troubled.push(Troubled { app: view.name, state: view.state, reason: view.reason });
+            }
+        }
+        Snapshot {
+            workers: workers.into_iter().collect(),
+            pool: self.shared.pool.len() as u64,
+            workers_bytes: self.shared.workers_bytes.load(Ordering::Relaxed),
+            workers_bytes_max: self.shared.budget_bytes,
+            requests: self.shared.metrics.requests.load(Ordering::Relaxed),
+            troubled,
+        }
     }
 
     /// Kills the app's workers. How many there were.
     pub fn kill(&self, app: AppId) -> u64 {
-        let _ = app;
-        0
+        self.order(app, Event::Kill)
     }
 
     /// Lets the app's workers finish what they do, and go. How many there were.
     pub fn hibernate(&self, app: AppId) -> u64 {
-        let _ = app;
-        0
+        self.order(app, Event::Hibernate)
+    }
+
+    fn order(&self, app: AppId, event: Event) -> u64 {
+        let slots = self.shared.slots_of(app);
+        let workers = slots.iter().map(|slot| slot.view().links.len() as u64).sum();
+        slots.iter().for_each(|slot| slot.tell(event));
+        workers
     }
 
     /// Wakes the app for `principal`: the owner's word, which also ends back-off and quarantine. Returns when
@@ -140,8 +410,9 @@ impl Proc {
         release: &Arc<Release>,
         principal: Principal,
     ) -> Result<u64, DispatchError> {
-        let _ = (release, principal);
-        Err(DispatchError::NoWorker)
+        self.shared.banned().remove(&release.app);
+        let slot = self.slot(release, principal);
+        self.come_up(&slot, Event::Wake).await
     }
 
     /// Replaces the app's workers by new ones; requests in flight finish on the old.
@@ -149,49 +420,101 @@ impl Proc {
     /// # Errors
     /// When the new ones do not come up.
     pub async fn restart(self: &Arc<Self>, release: &Arc<Release>) -> Result<u64, DispatchError> {
-        self.wake(release, Principal::Anonymous).await
+        self.shared.banned().remove(&release.app);
+        let mut slots = self.shared.slots_of(release.app);
+        if slots.is_empty() {
+            slots.push(self.slot(release, Principal::Anonymous));
+        }
+        let mut workers = 0;
+        for slot in slots {
+            workers += self.come_up(&slot, Event::Restart).await?;
+        }
+        Ok(workers)
+    }
+
+    async fn come_up(&self, slot: &Arc<Slot>, event: Event) -> Result<u64, DispatchError> {
+        let wakes = self.shared.metrics.wakes.load(Ordering::Relaxed);
+        if event == Event::Wake && matches!(slot.view().state, State::Running | State::Idle) {
+            return Ok(0);
+        }
+        let mut states = slot.watch();
+        states.mark_unchanged();
+        slot.tell(event);
+        let up = async {
+            loop {
+                if states.changed().await.is_err() {
+                    return Err(DispatchError::Stopping);
+                }
+                match *states.borrow_and_update() {
+                    State::Starting => {}
+                    State::Running | State::Idle => return Ok(()),
+                    State::Hibernated | State::Backoff => return Err(DispatchError::LoadFailed),
+                    State::Quarantined => return Err(DispatchError::Quarantined),
+                }
+            }
+        };
+        tokio::time::timeout(self.shared.options.wake_deadline, up)
+            .await
+            .map_err(|_| DispatchError::WakeTimeout)??;
+        Ok(self.shared.metrics.wakes.load(Ordering::Relaxed).saturating_sub(wakes).max(1))
     }
 
     /// Log lines of an app not older than `since_unix_ms`, and those to come. Reads files: may take a while.
     pub async fn logs(&self, app: AppId, since_unix_ms: u64) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {
-        let _ = (app, since_unix_ms);
-        (Vec::new(), broadcast::channel(1).1)
+        self.shared.logs.read(app, since_unix_ms).await
     }
 
-    /// Frames of the app's workers as they pass, until the receiver is dropped.
+    /// Frames of the app's workers as they pass, until the receiver is dropped. Shows an app that has been
+    /// asked for at least once since the server started.
     #[must_use]
     pub fn trace(&self, app: AppId) -> broadcast::Receiver<TraceLine> {
-        let _ = app;
-        broadcast::channel(1).1
+        let slots = self.shared.slots_of(app);
+        let Some(slot) = slots.first() else { return broadcast::channel(1).1 };
+        let lines = slot.trace.join();
+        for link in slot.view().links {
+            slot.trace.attach(&link);
+        }
+        lines
     }
 
     /// Counters of workers for Prometheus, in its text format.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        String::new()
+        let mut text = String::new();
+        self.shared.metrics.text(&mut text);
+        let snapshot = self.snapshot();
+        let _ =
+            writeln!(text, "# HELP fazt_workers Apps and principals by state.\n# TYPE fazt_workers gauge");
+        for (state, number) in &snapshot.workers {
+            let state = format!("{state:?}").to_lowercase();
+            let _ = writeln!(text, "fazt_workers{{state=\"{state}\"}} {number}");
+        }
+        for (name, help, value) in [
+            ("fazt_pool_workers", "Warm workers without an app.", snapshot.pool),
+            ("fazt_workers_memory_bytes", "Memory of all workers, as last counted.", snapshot.workers_bytes),
+            ("fazt_workers_memory_max_bytes", "Budget for all workers.", snapshot.workers_bytes_max),
+        ] {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+        }
+        text
     }
 
     /// Stops: new requests are refused, those in flight finish within their deadlines, workers go.
-    pub async fn drain(&self) {}
-}
-
-struct NoBuilder;
-
-impl Builder for NoBuilder {
-    fn strip(
-        &self,
-        _: Vec<super::fs::Source>,
-    ) -> futures_util::future::BoxFuture<'static, Result<Vec<super::fs::StripResult>, super::fs::BuildError>>
-    {
-        Box::pin(async { Err(super::fs::BuildError::Unavailable("not started".into())) })
-    }
-    fn compile(
-        &self,
-        _: Vec<super::fs::Source>,
-    ) -> futures_util::future::BoxFuture<'static, Result<super::fs::Compiled, super::fs::BuildError>> {
-        Box::pin(async { Err(super::fs::BuildError::Unavailable("not started".into())) })
-    }
-    fn engine(&self) -> Option<u64> {
-        None
+    pub async fn drain(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.pool.stop();
+        let slots = self.shared.slots();
+        slots.iter().for_each(|slot| slot.tell(Event::Stop));
+        let end = Instant::now() + bounds::LAUNCHER_DEADLINE;
+        for slot in slots {
+            let gone = async {
+                while slot.has_workers() {
+                    slot.gone.notified().await;
+                }
+            };
+            if tokio::time::timeout_at(end.into(), gone).await.is_err() {
+                break;
+            }
+        }
     }
 }

@@ -32,16 +32,6 @@ impl Authority {
     pub const fn principal(self) -> Principal {
         self.principal
     }
-
-    /// The app itself acts: a wake-up by the owner, a schedule. Only the kernel's own modules can say so.
-    pub(in crate::kernel) const fn service(app: AppId) -> Self {
-        Self { app, principal: Principal::Service }
-    }
-
-    /// The owner wakes the workers of strangers before the first one comes.
-    pub(in crate::kernel) const fn stranger(app: AppId) -> Self {
-        Self { app, principal: Principal::Anonymous }
-    }
 }
 
 /// Why a visitor may not go on. The edge answers 403 to both until sign-in exists.

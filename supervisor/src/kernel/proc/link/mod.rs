@@ -1,35 +1,243 @@
-//! The supervisor's side of the wire to one worker.
+//! The supervisor's side of the wire to one worker: one task, one socket.
+//!
+//! `slot.rs` starts links and decides what they are for; the edge opens requests through [`Link::open`] and
+//! reads answers through [`Exchange`] and [`WorkerBody`]. The hot path makes no task, no channel and no system
+//! call: a request is encoded into the link's write buffer, the link's task is woken once and writes once for
+//! all requests that came in the same turn, and one read brings all answers.
+//!
+//! | task | file |
+//! |---|---|
+//! | what is legal, and what follows from it | `wire.rs` (no IO) |
+//! | one request's stream | `entry.rs` |
+//! | one worker's system calls | `calls.rs`, answered in `answers.rs` |
+//! | socket, deadlines, end | `task.rs` |
+//! | what the edge holds | `exchange.rs` |
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+mod answers;
+mod calls;
+mod entry;
+mod exchange;
+mod task;
+#[cfg(test)]
+mod tests;
+mod wire;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
 
-use super::BodyError;
+use fazt_ipc::ids::{Generation, RequestId};
+use fazt_ipc::wire::worker::{Loaded, Ready};
+use fazt_ipc::wire::{Failure, KernelKind, Phase, WireError};
 
-/// The body of a worker's response. Dropping it before its end tells the worker that the client is gone.
-#[derive(Debug)]
-pub struct WorkerBody {
-    whole: Option<Bytes>,
+use super::launcher::Exit;
+use crate::kernel::syscall::Calls;
+
+pub(crate) use exchange::Exchange;
+pub use exchange::WorkerBody;
+pub(crate) use task::run;
+pub(crate) use wire::Ticket;
+pub(crate) use wire::{Effect, Line, NotOpened, Opening, Tap, Wire};
+
+/// Why a worker's link ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The worker ended by itself.
+    Closed,
+    /// It broke the protocol.
+    Violation(WireError),
+    /// It did not keep a limit that it should have kept by itself.
+    Deadline(&'static str),
+    /// It is torn after running out of CPU time or memory.
+    Torn,
+    /// The app did not load.
+    LoadFailed,
+    /// The supervisor wanted it gone.
+    Ordered,
 }
 
-impl Body for WorkerBody {
-    type Data = Bytes;
-    type Error = BodyError;
+/// Whoever a link works for: the slot of one app and principal. Called from the link's task; must not block.
+pub(crate) trait Owner: Send + Sync {
+    /// The worker says what it is.
+    fn ready(&self, ready: Ready);
+    /// The app's top level ran.
+    fn loaded(&self, generation: Generation, loaded: Loaded);
+    /// The app did not load. `ended` follows.
+    fn load_failed(&self, failure: Failure);
+    /// A request failed.
+    fn failed(&self, request: RequestId, failure: Failure);
+    /// A request failed for a reason that the supervisor found.
+    fn fault(&self, request: Option<RequestId>, text: String);
+    /// A log line.
+    fn log(&self, request: Option<RequestId>, line: Line);
+    /// The worker can take requests that it could not take before.
+    fn freed(&self);
+    /// The worker has used its core up for a while, with several requests open.
+    fn crowded(&self);
+    /// The worker takes no more requests: it is torn or stuck.
+    fn retired(&self, generation: Generation);
+    /// It is over. `exit` is missing when the launcher did not tell in time.
+    fn ended(&self, generation: Generation, end: End, exit: Option<Exit>);
+    /// Who answers its calls.
+    fn calls(&self) -> Arc<dyn Calls>;
+}
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(self.whole.take().map(|bytes| Ok(Frame::data(bytes))))
+/// Limits that the supervisor holds a worker to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// CPU time of one request.
+    pub(crate) cpu: Duration,
+    /// Wall time of one request.
+    pub(crate) wall: Duration,
+    /// Whether a second worker could help a busy one.
+    pub(crate) may_grow: bool,
+}
+
+/// One worker, as the rest of the supervisor holds it.
+pub(crate) struct Link {
+    /// Its number.
+    pub(crate) generation: Generation,
+    /// As the host sees it.
+    pub(crate) pid: u32,
+    pub(crate) budget: Budget,
+    born: Instant,
+    inner: Mutex<Inner>,
+    memory_bytes: AtomicU64,
+    cpu_us: AtomicU64,
+}
+
+struct Inner {
+    wire: Wire,
+    /// The link's task, while it sleeps.
+    task: Option<Waker>,
+    /// Somebody wants it gone.
+    order: Option<Order>,
+    /// When a request was last opened or settled.
+    active: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Kill,
+    Drain,
+}
+
+impl Link {
+    /// For a worker that is locked and has said so or is about to.
+    pub(crate) fn new(generation: Generation, pid: u32, budget: Budget, wire: Wire) -> Arc<Self> {
+        let now = Instant::now();
+        Arc::new(Self {
+            generation,
+            pid,
+            budget,
+            born: now,
+            inner: Mutex::new(Inner { wire, task: None, order: None, active: now }),
+            memory_bytes: AtomicU64::new(0),
+            cpu_us: AtomicU64::new(0),
+        })
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.whole.is_none()
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.whole.as_ref().map_or(0, Bytes::len) as u64)
+    /// Opens a request on this worker.
+    pub(crate) fn open(self: &Arc<Self>, opening: &Opening<'_>) -> Result<Ticket, NotOpened> {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        let ticket = inner.wire.open(opening, now + self.budget.wall)?;
+        inner.active = now;
+        inner.kick();
+        Ok(ticket)
+    }
+
+    /// Puts messages for the worker together, in one go, and wakes the task.
+    pub(crate) fn send(
+        &self,
+        fill: impl FnOnce(&mut Wire) -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
+        let mut inner = self.inner();
+        let sent = fill(&mut inner.wire);
+        inner.kick();
+        sent
+    }
+
+    /// Requests open on it, if it takes any more.
+    pub(crate) fn load(&self) -> Option<usize> {
+        let inner = self.inner();
+        inner.wire.accepting().then(|| inner.wire.open_streams())
+    }
+
+    /// Requests that it has not settled.
+    pub(crate) fn open_streams(&self) -> usize {
+        self.inner().wire.open_streams()
+    }
+
+    /// Requests that it has settled.
+    pub(crate) fn answered(&self) -> u64 {
+        self.inner().wire.answered()
+    }
+
+    /// Since when nothing was open; none: something is.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let inner = self.inner();
+        (inner.wire.open_streams() == 0 && inner.wire.phase() == Phase::Running).then_some(inner.active)
+    }
+
+    /// When it was last given a request or settled one.
+    pub(crate) fn active(&self) -> Instant {
+        self.inner().active
+    }
+
+    /// When it was assigned.
+    pub(crate) const fn born(&self) -> Instant {
+        self.born
+    }
+
+    /// Memory as last counted, and CPU time.
+    pub(crate) fn usage(&self) -> (u64, u64) {
+        (self.memory_bytes.load(Ordering::Relaxed), self.cpu_us.load(Ordering::Relaxed))
+    }
+
+    /// Notes what the launcher counted.
+    pub(crate) fn note_usage(&self, usage: super::launcher::Usage) {
+        self.memory_bytes.store(usage.memory_bytes, Ordering::Relaxed);
+        self.cpu_us.store(usage.cpu_us, Ordering::Relaxed);
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&self) {
+        let mut inner = self.inner();
+        inner.wire.refuse_more();
+        inner.order = Some(Order::Kill);
+        inner.kick();
+    }
+
+    /// Lets it finish what is open, then go.
+    pub(crate) fn drain(&self) {
+        let mut inner = self.inner();
+        inner.wire.refuse_more();
+        if inner.order.is_none() {
+            inner.order = Some(Order::Drain);
+            if inner.wire.open_streams() > 0 {
+                let _ = inner.wire.send_raw(KernelKind::Drain, 0, false, &[]);
+            }
+        }
+        inner.kick();
+    }
+
+    /// Shows frames to `tap` from now on, or no more.
+    pub(crate) fn tap(&self, tap: Option<Tap>) {
+        self.inner().wire.set_tap(tap);
+    }
+}
+
+impl Inner {
+    /// Wakes the task. Once: until it has slept again it needs no other.
+    fn kick(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
     }
 }

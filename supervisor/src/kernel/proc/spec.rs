@@ -1,0 +1,136 @@
+//! What a slot must know to give a worker its app. Made once for each version, not for each request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fazt_ipc::ids::{AppId, VersionId};
+use fazt_ipc::limits::{FRAME_BODY_BYTES_MAX, MEMORY_MIB_BESIDE_HEAP};
+use fazt_ipc::wire::kernel::{Configure, Module, Start};
+use fazt_ipc::wire::{KernelKind, WireError};
+
+use super::link::{Budget, Wire};
+use crate::kernel::fs::{Code, FsError, Release};
+use crate::kernel::syscall::{Calls, Desk};
+
+/// One version of one app, as its workers are told of it.
+pub(crate) struct Spec {
+    /// The app.
+    pub(crate) app: AppId,
+    /// Its name.
+    pub(crate) name: String,
+    /// This version.
+    pub(crate) version: VersionId,
+    version_text: String,
+    compatibility_date: String,
+    heap_bytes: u64,
+    cpu_ms: u32,
+    wall: Duration,
+    /// Who answers its workers' calls.
+    pub(crate) calls: Arc<dyn Calls>,
+    source: Source,
+}
+
+enum Source {
+    Release(Arc<Release>),
+    #[cfg(test)]
+    Fixed(Arc<Code>),
+}
+
+impl Spec {
+    /// Of a release.
+    pub(crate) fn of(release: &Arc<Release>) -> Arc<Self> {
+        let limits = &release.manifest.limits;
+        Arc::new(Self {
+            app: release.app,
+            name: release.name.clone(),
+            version: release.version,
+            version_text: release.manifest.version.clone(),
+            compatibility_date: release.manifest.compatibility_date.clone(),
+            heap_bytes: u64::from(limits.memory_mib) << 20,
+            cpu_ms: limits.cpu_ms,
+            wall: Duration::from_secs(u64::from(limits.wall_s)),
+            calls: Arc::new(Desk::new(Arc::clone(release))),
+            source: Source::Release(Arc::clone(release)),
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fixed(app: AppId, calls: Arc<dyn Calls>) -> Arc<Self> {
+        use fazt_ipc::limits;
+        use fazt_ipc::wire::kernel::ModuleKind;
+        let module = crate::kernel::fs::CodeModule {
+            path: "server.js".into(),
+            kind: ModuleKind::Script,
+            bytes: bytes::Bytes::from_static(b"export default {}"),
+        };
+        Arc::new(Self {
+            app,
+            name: "app".into(),
+            version: VersionId::new(1, 1),
+            version_text: String::new(),
+            compatibility_date: "2026-11-20".into(),
+            heap_bytes: u64::from(limits::MEMORY_MIB_DEFAULT) << 20,
+            cpu_ms: limits::CPU_MS_DEFAULT,
+            wall: Duration::from_secs(u64::from(limits::WALL_S_DEFAULT)),
+            calls,
+            source: Source::Fixed(Arc::new(Code {
+                main: "server.js".into(),
+                modules: vec![module],
+                ..Code::default()
+            })),
+        })
+    }
+
+    /// Its modules.
+    pub(crate) async fn code(&self) -> Result<Arc<Code>, FsError> {
+        match &self.source {
+            Source::Release(release) => release.code().await,
+            #[cfg(test)]
+            Source::Fixed(code) => Ok(Arc::clone(code)),
+        }
+    }
+
+    /// Cap of the leaf of one of its workers.
+    pub(crate) const fn leaf_bytes(&self) -> u64 {
+        self.heap_bytes + ((MEMORY_MIB_BESIDE_HEAP as u64) << 20)
+    }
+
+    /// What the supervisor holds its workers to.
+    pub(crate) const fn budget(&self, may_grow: bool) -> Budget {
+        Budget { cpu: Duration::from_millis(self.cpu_ms as u64), wall: self.wall, may_grow }
+    }
+
+    /// Everything that a worker is sent before its first request.
+    pub(crate) fn load(&self, code: &Code, wire: &mut Wire) -> Result<(), WireError> {
+        let configure = Configure {
+            app: self.app,
+            app_name: self.name.clone(),
+            app_version: self.version_text.clone(),
+            memory_bytes: self.heap_bytes,
+            cpu_ms: self.cpu_ms,
+            user: None,
+            env: Vec::new(),
+            compatibility_date: self.compatibility_date.clone(),
+        };
+        wire.send(KernelKind::Configure, 0, false, &configure)?;
+        send_modules(wire, code.modules.iter().map(|module| (&*module.path, module.kind, &*module.bytes)))?;
+        wire.send(KernelKind::Start, 0, false, &Start { main: &code.main })?;
+        wire.accept();
+        Ok(())
+    }
+}
+
+/// Sends modules, each announced and then in frames.
+pub(crate) fn send_modules<'a>(
+    wire: &mut Wire,
+    modules: impl Iterator<Item = (&'a str, fazt_ipc::wire::kernel::ModuleKind, &'a [u8])>,
+) -> Result<(), WireError> {
+    for (path, kind, bytes) in modules {
+        let announced = u32::try_from(bytes.len()).map_err(|_| WireError::Bound("module"))?;
+        wire.send(KernelKind::Module, 0, false, &Module { path, kind, bytes: announced })?;
+        for chunk in bytes.chunks(FRAME_BODY_BYTES_MAX) {
+            wire.send_raw(KernelKind::ModuleData, 0, false, chunk)?;
+        }
+    }
+    Ok(())
+}
