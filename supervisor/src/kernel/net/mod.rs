@@ -33,3 +33,6 @@ pub(crate) mod metrics;
 mod negotiate;
 mod page;
 pub(crate) mod serve;
+
+#[cfg(test)]
+mod tests;
