@@ -2,5 +2,6 @@
 
 mod connections;
 mod files;
+mod http2;
 mod requests;
 mod stage;
