@@ -78,12 +78,17 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let addresses: Vec<SocketAddr> =
         listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
 
-    let proc = Proc::start(launcher, proc_options(&config, &facts.data))?;
+    let (stop, stopping) = watch::channel(false);
+    let lost = {
+        let stop = stop.clone();
+        // The launcher ends so when it is told to and may not send signals: requests in flight still finish.
+        move || drop(stop.send_replace(true))
+    };
+    let proc = Proc::start(launcher, proc_options(&config, &facts.data), lost)?;
     let fs = Fs::open(&facts.data, proc.builder(), fs_options(&config, &addresses)).await?;
     proc.follow(Arc::clone(&fs));
 
     let metrics = Arc::new(Metrics::default());
-    let (stop, stopping) = watch::channel(false);
     let control = Arc::new(Control {
         fs: Arc::clone(&fs),
         proc: Arc::clone(&proc),

@@ -64,9 +64,6 @@ pub use error::{DispatchError, ProcError};
 pub use link::WorkerBody;
 pub use options::ProcOptions;
 
-/// The process ends with this code when its launcher is gone: `EX_UNAVAILABLE`.
-const EXIT_LAUNCHER_LOST: i32 = 69;
-
 /// All workers.
 pub struct Proc {
     shared: Arc<Shared>,
@@ -134,17 +131,13 @@ pub struct Snapshot {
 }
 
 impl Proc {
-    /// Takes over the channel to the launcher and starts filling the pool. Must run inside the runtime, before
-    /// the supervisor confines itself. When the launcher goes away the process exits at once.
+    /// Takes over the channel to the launcher and starts filling the pool. Must run inside the runtime. `lost`
+    /// runs when the launcher goes away or closes the channel: without it no worker can be made or killed, and
+    /// those that live die with it, so the server can only stop.
     ///
     /// # Errors
     /// When the channel or the data folder cannot be used.
-    pub fn start(launcher: OwnedFd, options: ProcOptions) -> Result<Arc<Self>, ProcError> {
-        // Without the launcher no worker can be made or killed, and those that live die with it.
-        Self::start_with(launcher, options, || std::process::exit(EXIT_LAUNCHER_LOST))
-    }
-
-    fn start_with(
+    pub fn start(
         launcher: OwnedFd,
         options: ProcOptions,
         lost: impl FnOnce() + Send + 'static,

@@ -96,7 +96,9 @@ async fn a_client_has_its_share_of_connections() {
 async fn a_drain_finishes_what_is_in_flight_and_accepts_nothing_new() {
     let stage = Stage::app(&[]).await;
     let mut busy = stage.connect().await;
-    busy.write_all(b"POST /body HTTP/1.1\r\nhost: app.localhost\r\ncontent-length: 2\r\n\r\na").await.expect("sent");
+    busy.write_all(b"POST /body HTTP/1.1\r\nhost: app.localhost\r\ncontent-length: 2\r\n\r\na")
+        .await
+        .expect("sent");
     while stage.stub.seen.lock().expect("seen").is_empty() {
         tokio::task::yield_now().await;
     }

@@ -97,7 +97,10 @@ async fn a_trusted_proxy_says_who_the_client_is() {
     assert_eq!(stage.ask("GET", "/", &fields).await.status, 200);
     let seen = stage.stub.seen.lock().expect("seen").concat();
     assert!(seen.starts_with("GET https://app.localhost/\n"), "{seen}");
-    assert!(seen.contains("x-real-ip: 192.0.2.7\n"), "what the client said of itself is not believed: {seen}");
+    assert!(
+        seen.contains("x-real-ip: 192.0.2.7\n"),
+        "what the client said of itself is not believed: {seen}"
+    );
     assert!(seen.contains("x-forwarded-for: 192.0.2.7, 127.0.0.1\n"), "{seen}");
 }
 
@@ -107,7 +110,11 @@ async fn a_worker_cannot_speak_for_the_connection_or_the_site() {
     let reply = stage.ask("GET", "/hostile", &[]).await;
     assert_eq!((reply.status, reply.body.as_str()), (200, "hostile"));
     assert_eq!(reply.field("content-length"), Some("7"));
-    assert!(reply.field("permissions-policy").is_some_and(|policy| policy.contains("publickey-credentials-get=()")));
+    assert!(
+        reply
+            .field("permissions-policy")
+            .is_some_and(|policy| policy.contains("publickey-credentials-get=()"))
+    );
     assert!(reply.field("x-request-id").is_some_and(|id| id.starts_with("req_")));
     for name in ["server", "strict-transport-security", "x-fazt-x", "transfer-encoding", "keep-alive"] {
         assert_eq!(reply.field(name), None, "{name}");

@@ -50,11 +50,14 @@ impl Apps for Arc<Stub> {
             seen.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
         }
         self.seen.lock().expect("seen").push(seen.clone());
-        let whole = |text: String| Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
+        let whole =
+            |text: String| Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
         match request.uri().path() {
             "/hostile" => {
                 let mut response = Response::new(whole("hostile".into()));
-                for name in ["connection", "server", "date", "strict-transport-security", "x-fazt-x", "keep-alive"] {
+                for name in
+                    ["connection", "server", "date", "strict-transport-security", "x-fazt-x", "keep-alive"]
+                {
                     response.headers_mut().insert(name, "forged".parse().expect("value"));
                 }
                 response.headers_mut().insert("content-length", "9999".parse().expect("value"));
@@ -62,7 +65,9 @@ impl Apps for Arc<Stub> {
                 Ok(response)
             }
             "/empty" => Ok(Response::builder().status(204).body(whole("not sent".into())).expect("response")),
-            "/unchanged" => Ok(Response::builder().status(304).body(whole("not sent".into())).expect("response")),
+            "/unchanged" => {
+                Ok(Response::builder().status(304).body(whole("not sent".into())).expect("response"))
+            }
             "/fail" => Err(DispatchError::Exception),
             "/busy" => Err(DispatchError::Overloaded),
             "/hang" => std::future::pending().await,
@@ -75,7 +80,8 @@ impl Apps for Arc<Stub> {
             },
             "/flood" => {
                 let piece = Bytes::from(vec![b'x'; 64 * 1024]);
-                let pieces = futures_util::stream::repeat_with(move || Ok(http_body::Frame::data(piece.clone())));
+                let pieces =
+                    futures_util::stream::repeat_with(move || Ok(http_body::Frame::data(piece.clone())));
                 Ok(Response::new(StreamBody::new(pieces.boxed()).boxed_unsync()))
             }
             _ => Ok(Response::new(whole(seen))),
@@ -213,7 +219,8 @@ impl Reply {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0);
-        let fields = lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.into()));
+        let fields =
+            lines.filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_lowercase(), v.into()));
         Self { status, fields: fields.collect(), body: body.to_owned() }
     }
 
