@@ -81,7 +81,12 @@ pub enum FsError {
 impl FsError {
     /// For `map_err`: what was tried.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { what: what.into(), source }
+        move |source| match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::Storage(StorageError::Full(what.into()))
+            }
+            _ => Self::Io { what: what.into(), source },
+        }
     }
 
     /// Kind for exit codes and HTTP statuses.

@@ -11,22 +11,31 @@
 //! | which file answers a URL | `asset.rs` |
 //! | what a worker is sent | `code.rs` |
 
+mod apps;
 pub mod asset;
 pub mod builder;
+mod cache;
 pub mod code;
+mod deploy;
+mod deploys;
 mod error;
 pub mod manifest;
+mod media;
+pub mod name;
+mod path;
 mod release;
+mod shared;
+#[cfg(test)]
+mod tests;
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
-use bytes::Bytes;
-use fazt_ipc::control::{Access, DeployPlan, DeployTicket, Listing, Version};
+use fazt_ipc::control::{Access, Version};
 use fazt_ipc::ids::AppId;
-use fazt_ipc::syscall::{DirEntry, FileStat};
-use futures_util::stream::BoxStream;
-use tokio::sync::broadcast;
+use tokio::sync::{OwnedMutexGuard, broadcast};
 
 pub use asset::{AssetMatch, Encoding, Encodings, File, Sha256};
 pub use builder::{BuildError, Builder, Compiled, Diagnostic, Source, StripResult, Stripped};
@@ -34,6 +43,10 @@ pub use code::{Code, CodeModule};
 pub use error::FsError;
 pub use manifest::Manifest;
 pub use release::Release;
+
+use crate::kernel::storage::{AppRow, Storage, VersionRow};
+use deploy::Deploys;
+use shared::Shared;
 
 /// Largest content that [`Release::content`] should be asked for.
 pub const CONTENT_WHOLE_BYTES_MAX: u64 = 1024 * 1024;
@@ -49,6 +62,8 @@ pub struct FsOptions {
     pub content_cache_bytes_max: usize,
     /// A deploy that nobody goes on with is thrown away.
     pub deploy_idle_s_max: u64,
+    /// Largest cartridge: all versions that are kept, with everything built from them.
+    pub cartridge_bytes_max: u64,
 }
 
 impl Default for FsOptions {
@@ -58,6 +73,7 @@ impl Default for FsOptions {
             versions_kept: 10,
             content_cache_bytes_max: 8 << 20,
             deploy_idle_s_max: 15 * 60,
+            cartridge_bytes_max: 2 << 30,
         }
     }
 }
@@ -98,13 +114,48 @@ pub struct Committed {
     pub warnings: Vec<String>,
 }
 
+/// Releases kept in memory, by the bytes of their indexes. 500 apps of 50 files are 4 MB.
+const RELEASES_BYTES_MAX: usize = 12 << 20;
+/// How often idle deploys and idle cartridges are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+/// A cartridge that nobody reads for so long is closed.
+const CARTRIDGE_IDLE: Duration = Duration::from_secs(120);
+
 /// All apps.
 pub struct Fs {
+    shared: Arc<Shared>,
+    apps: RwLock<Apps>,
+    releases: cache::Cache<AppId, Arc<Release>>,
+    /// Active versions, for lists; filled when first asked for.
+    summaries: Mutex<HashMap<AppId, Option<VersionRow>>>,
+    deploys: Mutex<Deploys>,
+    /// Whoever changes an app holds the lock of its name.
+    locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
     changes: broadcast::Sender<AppId>,
 }
 
+/// What `kernel.db` says, in memory.
+#[derive(Default)]
+struct Apps {
+    by_name: HashMap<String, AppRow>,
+    names: HashMap<AppId, String>,
+}
+
+impl Apps {
+    fn insert(&mut self, row: AppRow) {
+        self.names.insert(row.id, row.name.clone());
+        self.by_name.insert(row.name.clone(), row);
+    }
+
+    fn remove(&mut self, id: AppId) -> Option<AppRow> {
+        let name = self.names.remove(&id)?;
+        self.by_name.remove(&name)
+    }
+}
+
 impl Fs {
-    /// Opens the data folder. A damaged cartridge does not make it fail: only its app does.
+    /// Opens the data folder and clears away what an interrupted deploy or removal left. A damaged cartridge
+    /// does not make it fail: only its app does. Must run inside the runtime.
     ///
     /// # Errors
     /// When the folder or `kernel.db` cannot be used.
@@ -113,28 +164,52 @@ impl Fs {
         builder: Arc<dyn Builder>,
         options: FsOptions,
     ) -> Result<Arc<Self>, FsError> {
-        let _ = (data, builder, options);
-        Ok(Arc::new(Self { changes: broadcast::channel(1024).0 }))
+        let data = data.to_owned();
+        let opened = tokio::task::spawn_blocking(move || -> Result<_, FsError> {
+            let storage = Storage::open(&data)?;
+            let rows = storage.sweep()?;
+            Ok((storage, rows))
+        });
+        let (storage, rows) = opened
+            .await
+            .map_err(|error| FsError::BadDeploy(format!("opening the data folder: {error}")))??;
+        let mut apps = Apps::default();
+        rows.into_iter().for_each(|row| apps.insert(row));
+        let fs = Arc::new(Self {
+            shared: Arc::new(Shared::new(storage, builder, options)),
+            apps: RwLock::new(apps),
+            releases: cache::Cache::new(RELEASES_BYTES_MAX),
+            summaries: Mutex::default(),
+            deploys: Mutex::default(),
+            locks: Mutex::default(),
+            changes: broadcast::channel(1024).0,
+        });
+        tokio::spawn(sweep(Arc::downgrade(&fs)));
+        Ok(fs)
     }
 
     /// The app that a name routes to.
     #[must_use]
     pub fn route(&self, name: &str) -> Option<AppId> {
-        let _ = name;
-        None
+        read(&self.apps).by_name.get(name).map(|row| row.id)
+    }
+
+    /// The name that routes to an app.
+    #[must_use]
+    pub fn name_of(&self, app: AppId) -> Option<String> {
+        read(&self.apps).names.get(&app).cloned()
     }
 
     /// How many apps there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        0
+        read(&self.apps).by_name.len()
     }
 
     /// The active version, if it is in memory: the hot path.
     #[must_use]
     pub fn release_cached(&self, app: AppId) -> Option<Arc<Release>> {
-        let _ = app;
-        None
+        self.releases.get(&app)
     }
 
     /// The active version.
@@ -142,7 +217,30 @@ impl Fs {
     /// # Errors
     /// When there is no such app or version, or its cartridge cannot be read.
     pub async fn release(&self, app: AppId) -> Result<Arc<Release>, FsError> {
-        Err(FsError::NoApp(app.to_string()))
+        if let Some(release) = self.release_cached(app) {
+            return Ok(release);
+        }
+        // One at a time for each app: a crowd at the door of a sleeping app reads its index once.
+        let _alone = self.lock(format!("release {app}")).await;
+        if let Some(release) = self.release_cached(app) {
+            return Ok(release);
+        }
+        let name = self.name_of(app).ok_or_else(|| FsError::NoApp(app.to_string()))?;
+        let mut changes = self.changes.subscribe();
+        let release = Arc::new(Release::load(&self.shared, app, name).await?);
+        // A deploy that went live while this was read must not be hidden by the older version.
+        let mut stale = false;
+        loop {
+            match changes.try_recv() {
+                Ok(changed) => stale |= changed == app,
+                Err(broadcast::error::TryRecvError::Lagged(_)) => stale = true,
+                Err(_) => break,
+            }
+        }
+        if !stale {
+            self.releases.put(app, Arc::clone(&release), release.index.bytes() + 2048);
+        }
+        Ok(release)
     }
 
     /// Tells when an app's active version changed, or it was renamed or removed. A receiver that lags must
@@ -152,140 +250,61 @@ impl Fs {
         self.changes.subscribe()
     }
 
-    /// Every app, by name.
-    ///
-    /// # Errors
-    /// When `kernel.db` cannot be read.
-    pub async fn apps(&self) -> Result<Vec<AppInfo>, FsError> {
-        Ok(Vec::new())
+    /// Forgets what is in memory about an app, and tells everyone.
+    fn changed(&self, app: AppId) {
+        self.releases.remove(&app);
+        lock(&self.summaries).remove(&app);
+        // Nobody may be listening.
+        let _ = self.changes.send(app);
+        // Again: a reader may have put the old one in between the two lines above.
+        self.releases.remove(&app);
     }
 
-    /// One app.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub async fn app(&self, name: &str) -> Result<AppInfo, FsError> {
-        Err(FsError::NoApp(name.into()))
-    }
-
-    /// Versions kept, newest first.
-    ///
-    /// # Errors
-    /// When there is no such app or its cartridge cannot be read.
-    pub async fn versions(&self, name: &str) -> Result<Vec<Version>, FsError> {
-        Err(FsError::NoApp(name.into()))
-    }
-
-    /// Makes an earlier version active: this number, or the one deployed before the active one.
-    ///
-    /// # Errors
-    /// When there is no such app or version, or its cartridge cannot be written.
-    pub async fn rollback(&self, name: &str, number: Option<u64>) -> Result<Version, FsError> {
-        let _ = number;
-        Err(FsError::NoApp(name.into()))
-    }
-
-    /// Takes an app away. With `keep_data` its folder stays, and deploying under the same name takes it up
-    /// again.
-    ///
-    /// # Errors
-    /// When there is none, or its files cannot be removed.
-    pub async fn remove(&self, name: &str, keep_data: bool) -> Result<(), FsError> {
-        let _ = keep_data;
-        Err(FsError::NoApp(name.into()))
-    }
-
-    /// Gives an app another name.
-    ///
-    /// # Errors
-    /// When there is none, or the name is not one, or is taken.
-    pub async fn rename(&self, name: &str, to: &str) -> Result<AppInfo, FsError> {
-        let _ = to;
-        Err(FsError::NoApp(name.into()))
-    }
-
-    /// First step of a deploy: checks the list and says which contents the server does not have. The app need
-    /// not exist yet.
-    ///
-    /// # Errors
-    /// When name or list are refused.
-    pub async fn plan(&self, name: &str, plan: DeployPlan) -> Result<DeployTicket, FsError> {
-        let _ = plan;
-        Err(FsError::NoApp(name.into()))
-    }
-
-    /// Second step, once for each missing content.
-    ///
-    /// # Errors
-    /// When the deploy is not open, or the bytes are not those of the plan.
-    pub async fn put(
-        &self,
-        deploy: &str,
-        sha256: &str,
-        body: BoxStream<'_, Result<Bytes, std::io::Error>>,
-    ) -> Result<(), FsError> {
-        let _ = (sha256, body);
-        Err(FsError::NoDeploy(deploy.into()))
-    }
-
-    /// Last step: checks everything, builds, and makes the version live in one transaction.
-    ///
-    /// # Errors
-    /// When something is refused or fails. Nothing has changed then; the deploy stays open for another try.
-    pub async fn commit(&self, deploy: &str) -> Result<Committed, FsError> {
-        Err(FsError::NoDeploy(deploy.into()))
-    }
-
-    /// Throws a deploy away.
-    ///
-    /// # Errors
-    /// When it is not open.
-    pub async fn abort(&self, deploy: &str) -> Result<(), FsError> {
-        Err(FsError::NoDeploy(deploy.into()))
-    }
-
-    /// What a path of the active version is, and what is in it. An empty path: the top.
-    ///
-    /// # Errors
-    /// When app or path do not exist.
-    pub async fn list(&self, name: &str, path: &str) -> Result<Listing, FsError> {
-        let _ = path;
-        Err(FsError::NoApp(name.into()))
-    }
-
-    /// A file of the active version, to be read in pieces with [`Release::content_range`].
-    ///
-    /// # Errors
-    /// When app or file do not exist.
-    pub async fn file(&self, name: &str, path: &str) -> Result<(Arc<Release>, File), FsError> {
-        let _ = path;
-        Err(FsError::NoApp(name.into()))
+    /// Waits for the lock of a name.
+    async fn lock(&self, name: String) -> OwnedMutexGuard<()> {
+        let mutex = {
+            let mut locks = lock(&self.locks);
+            if locks.len() > 256 {
+                locks.retain(|_, mutex| mutex.strong_count() > 0);
+            }
+            match locks.get(&name).and_then(Weak::upgrade) {
+                Some(mutex) => mutex,
+                None => {
+                    let mutex = Arc::default();
+                    locks.insert(name, Arc::downgrade(&mutex));
+                    mutex
+                }
+            }
+        };
+        mutex.lock_owned().await
     }
 }
 
-/// The app's own files, for its system calls `fazt.fs.*`. Paths are relative; a leading `/` is allowed.
-impl Release {
-    /// What a path is.
-    ///
-    /// # Errors
-    /// When it does not exist.
-    pub async fn stat(&self, path: &str) -> Result<FileStat, FsError> {
-        Err(FsError::NoFile(path.into()))
+/// Throws idle deploys away and closes idle cartridges, as long as there is an [`Fs`].
+async fn sweep(fs: Weak<Fs>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(fs) = fs.upgrade() else { return };
+        fs.drop_idle_deploys().await;
+        let storage = Arc::clone(&fs.shared.storage);
+        let closed = fs.shared.storage.blocking(move || -> Result<(), FsError> {
+            storage.close_idle(CARTRIDGE_IDLE);
+            Ok(())
+        });
+        if let Err(error) = closed.await {
+            tracing::warn!(%error, "closing idle cartridges");
+        }
     }
+}
 
-    /// What is in a folder, sorted by name. An empty path: the top.
-    ///
-    /// # Errors
-    /// When it does not exist or is a file.
-    pub async fn entries(&self, path: &str) -> Result<Vec<DirEntry>, FsError> {
-        Err(FsError::NoFile(path.into()))
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    /// A file, to be read with [`Release::content_range`].
-    ///
-    /// # Errors
-    /// When it does not exist or is a folder.
-    pub async fn deployed(&self, path: &str) -> Result<File, FsError> {
-        Err(FsError::NoFile(path.into()))
-    }
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

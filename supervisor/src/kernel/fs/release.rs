@@ -5,11 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fazt_ipc::control::Access;
 use fazt_ipc::ids::{AppId, VersionId};
+use fazt_ipc::syscall::{DirEntry, EntryKind, FileStat};
 
-use super::asset::{AssetMatch, Encoding, File};
-use super::code::Code;
+use super::asset::{self, AssetMatch, Encoding, File, Index};
+use super::code::{self, Code};
 use super::error::FsError;
 use super::manifest::Manifest;
+use super::shared::Shared;
+use crate::kernel::storage::VersionRow;
 
 /// An active version. Requests in flight keep theirs while a deploy puts another in its place.
 pub struct Release {
@@ -25,15 +28,58 @@ pub struct Release {
     pub manifest: Arc<Manifest>,
     /// Who may reach it, the default of the server filled in.
     pub access: Access,
+    pub(super) row: VersionRow,
+    pub(super) index: Index,
+    shared: Arc<Shared>,
 }
 
 impl Release {
+    /// Reads the active version of an app.
+    pub(super) async fn load(shared: &Arc<Shared>, app: AppId, name: String) -> Result<Self, FsError> {
+        let found = shared
+            .storage
+            .read(app, |cartridge| {
+                let Some(row) = cartridge.active()? else { return Ok(None) };
+                let files = cartridge.files(row.number)?;
+                let manifest = files.iter().find(|file| file.path == "app.json").map(|file| file.sha256);
+                let manifest = match manifest {
+                    Some(sha256) => cartridge.content(sha256, Encoding::Identity, 0, usize::MAX)?,
+                    None => None,
+                };
+                Ok(Some((row, files, manifest)))
+            })
+            .await?;
+        let Some((row, files, text)) = found else { return Err(FsError::NoVersion(name)) };
+        let mut manifest = match text {
+            Some(text) => Manifest::parse(&text).map_err(FsError::Manifest)?,
+            None => Manifest::default(),
+        };
+        manifest.complete(
+            |path| files.iter().any(|file| file.path == path),
+            |folder| {
+                files
+                    .iter()
+                    .any(|file| file.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
+            },
+        )?;
+        Ok(Self {
+            app,
+            name,
+            version: row.id,
+            number: row.number,
+            access: manifest.access.unwrap_or(shared.options.access_default),
+            manifest: Arc::new(manifest),
+            row,
+            index: Index::new(files),
+            shared: Arc::clone(shared),
+        })
+    }
+
     /// What the assets say to this path. `path` starts with `/`, is percent-decoded once, and carries no
     /// query.
     #[must_use]
     pub fn asset(&self, path: &str) -> AssetMatch<'_> {
-        let _ = path;
-        AssetMatch::None
+        asset::find(&self.index, self.manifest.assets.as_deref(), self.manifest.spa, path)
     }
 
     /// Whether there is code to run.
@@ -45,8 +91,7 @@ impl Release {
     /// A content that is in memory already: the hot path.
     #[must_use]
     pub fn content_cached(&self, file: &File, encoding: Encoding) -> Option<Bytes> {
-        let _ = (file, encoding);
-        None
+        self.shared.contents.get(&(file.sha256, encoding))
     }
 
     /// A whole content. Small ones stay in memory for a while; for one over
@@ -55,8 +100,7 @@ impl Release {
     /// # Errors
     /// When the cartridge cannot be read, or has no such content.
     pub async fn content(&self, file: &File, encoding: Encoding) -> Result<Bytes, FsError> {
-        let _ = encoding;
-        Err(FsError::NoFile(file.sha256.to_string()))
+        self.shared.content(self.app, file, encoding).await
     }
 
     /// Some bytes of a content, at most `bytes_max` from `offset`; fewer at its end.
@@ -70,15 +114,79 @@ impl Release {
         offset: u64,
         bytes_max: u32,
     ) -> Result<Bytes, FsError> {
-        let _ = (encoding, offset, bytes_max);
-        Err(FsError::NoFile(file.sha256.to_string()))
+        self.shared.range(self.app, file, encoding, offset, bytes_max as usize).await
     }
 
-    /// The modules as a worker is sent them.
+    /// The modules as a worker is sent them. Give it back when they are sent: it is as large as the app's
+    /// code, and asking again is cheap.
     ///
     /// # Errors
     /// When the app has no code, or the cartridge cannot be read.
     pub async fn code(&self) -> Result<Arc<Code>, FsError> {
-        Err(FsError::NoVersion(self.name.clone()))
+        code::load(&self.shared, self.app, &self.name, self.number, &self.manifest).await
     }
+}
+
+/// The app's own files, for its system calls `fazt.fs.*`. Paths are relative; a leading `/` is allowed.
+/// Asynchronous although the index is in memory, so that it may one day not be.
+impl Release {
+    /// What a path is. An empty path: the top.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub async fn stat(&self, path: &str) -> Result<FileStat, FsError> {
+        let path = clean(path);
+        if let Some(file) = self.index.get(path) {
+            return Ok(FileStat {
+                path: path.into(),
+                kind: EntryKind::File,
+                bytes: file.bytes,
+                sha256: file.sha256.to_string(),
+                media_type: file.media_type.into(),
+            });
+        }
+        if !path.is_empty() && self.index.below(path).next().is_none() {
+            return Err(FsError::NoFile(path.into()));
+        }
+        let (sha256, media_type) = (String::new(), String::new());
+        Ok(FileStat { path: path.into(), kind: EntryKind::Dir, bytes: 0, sha256, media_type })
+    }
+
+    /// What is in a folder, sorted by name. An empty path: the top.
+    ///
+    /// # Errors
+    /// When it does not exist or is a file.
+    pub async fn entries(&self, path: &str) -> Result<Vec<DirEntry>, FsError> {
+        let path = clean(path);
+        let skip = if path.is_empty() { 0 } else { path.len() + 1 };
+        let mut entries: Vec<DirEntry> = Vec::new();
+        for (below, file) in self.index.below(path) {
+            let (name, rest) = below[skip..].split_once('/').unwrap_or((&below[skip..], ""));
+            if rest.is_empty() {
+                entries.push(DirEntry { name: name.into(), kind: EntryKind::File, bytes: file.bytes });
+            } else if entries.last().is_none_or(|last| last.name != name || last.kind != EntryKind::Dir) {
+                entries.push(DirEntry { name: name.into(), kind: EntryKind::Dir, bytes: 0 });
+            }
+        }
+        if entries.is_empty() && !path.is_empty() {
+            return Err(FsError::NoFile(path.into()));
+        }
+        // By whole paths `a-b` stands before `a/c`; by names it stands behind `a`.
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        entries.dedup_by(|a, b| a.name == b.name);
+        Ok(entries)
+    }
+
+    /// A file, to be read with [`Release::content_range`].
+    ///
+    /// # Errors
+    /// When it does not exist or is a folder.
+    pub async fn deployed(&self, path: &str) -> Result<File, FsError> {
+        let path = clean(path);
+        self.index.get(path).cloned().ok_or_else(|| FsError::NoFile(path.into()))
+    }
+}
+
+pub(super) fn clean(path: &str) -> &str {
+    path.strip_prefix('/').unwrap_or(path).trim_end_matches('/')
 }

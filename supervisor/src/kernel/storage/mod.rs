@@ -8,11 +8,13 @@
 //! | `db.rs` | opening, hardening, migration, errors of any SQLite file |
 //! | `kernel.rs` | `kernel.db` |
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
+//! | `folder.rs` | folders of apps, and clearing up after an interruption |
 //! | `pool.rs` | which files are open; everything runs on blocking threads |
 
 mod cartridge;
 mod db;
 mod error;
+mod folder;
 mod kernel;
 mod limits;
 mod pool;

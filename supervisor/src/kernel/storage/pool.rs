@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::cartridge::Cartridge;
 use super::db;
 use super::error::StorageError;
-use super::kernel::KernelDb;
+use super::kernel::{AppRow, KernelDb};
 use super::limits::{BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
 
 /// All databases of one data folder.
@@ -55,6 +55,16 @@ impl Storage {
     #[must_use]
     pub fn folder(&self, app: AppId) -> PathBuf {
         self.apps.join(app.to_string())
+    }
+
+    pub(super) fn apps_folder(&self) -> &Path {
+        &self.apps
+    }
+
+    /// Apps, and those of which only the data is kept.
+    pub(super) fn rows(&self) -> Result<(Vec<AppRow>, Vec<AppRow>), StorageError> {
+        let kernel = lock(&self.kernel);
+        Ok((kernel.apps()?, kernel.kept()?))
     }
 
     fn file(&self, app: AppId) -> PathBuf {

@@ -1,9 +1,27 @@
 //! `app.json`: what an app says of itself. Hostile text; refused whole with the line that is wrong.
 
+//!
+//! | file | what |
+//! |---|---|
+//! | `shape.rs` | the grammar as a table: add a key there, then read it in `read.rs` |
+//! | `json.rs` | JSON with places |
+//! | `form.rs` | forms of text: hosts, dates, schedules |
+//! | `read.rs` | from a checked text to a [`Manifest`], and what follows from the app's files |
+
+mod form;
+mod json;
+mod read;
+mod shape;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 pub use fazt_ipc::control::Access;
 use fazt_ipc::limits;
+
+pub use read::json_schema;
+pub(super) use read::relative;
 
 /// A checked manifest. An app without `app.json` has the default one.
 #[derive(Debug, Clone, PartialEq)]

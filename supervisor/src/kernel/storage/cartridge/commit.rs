@@ -93,6 +93,18 @@ impl Cartridge {
         self.active()?.ok_or_else(|| self.damaged("the version just added is not there"))
     }
 
+    /// Bounds the file: what would make it larger fails as on a full disk.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn bound(&mut self, bytes_max: u64) -> Result<(), StorageError> {
+        let page: u32 =
+            self.connection.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(self.fail())?;
+        let pages = (bytes_max / u64::from(page.max(1))).clamp(1, u64::from(u32::MAX) - 2);
+        let sql = format!("PRAGMA max_page_count={pages}");
+        self.connection.query_row(&sql, [], |_| Ok(())).map_err(self.fail())
+    }
+
     /// Makes a version the active one; false when there is none of this number.
     ///
     /// # Errors

@@ -1,0 +1,331 @@
+//! A deploy: plan, contents, commit.
+//!
+//! ```text
+//! plan ─▶ open ──put*──▶ open ──commit─▶ live (one transaction)
+//!           └──abort, or nobody went on──▶ gone
+//! ```
+//! Contents wait in files below `apps/.deploys/`, which is emptied when the server starts: nothing of an
+//! unfinished deploy survives it. A commit that fails changes nothing and may be tried again.
+
+mod build;
+mod compress;
+mod stage;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fazt_ipc::control::{Access, DeployPlan, DeployTicket};
+use fazt_ipc::ids::{AppId, VersionId};
+
+use super::asset::{Encoding, Sha256};
+use super::code::is_asset;
+use super::error::FsError;
+use super::manifest::Manifest;
+use super::shared::{Shared, unix_ms};
+use super::{media, path};
+use crate::kernel::storage::{Change, NewContent, NewFile, NewVersion, VersionRow};
+
+/// Deploys that may be open at once.
+const DEPLOYS_MAX: usize = 64;
+
+/// Open deploys, by ticket.
+#[derive(Default)]
+pub(super) struct Deploys {
+    pub(super) open: HashMap<String, Deploy>,
+}
+
+/// An open deploy.
+#[derive(Debug, Clone)]
+pub(super) struct Deploy {
+    /// Name under which it was planned.
+    pub(super) name: String,
+    /// Every file, by path.
+    pub(super) files: Arc<Vec<Planned>>,
+    /// Contents that were missing, with their sizes.
+    pub(super) wanted: HashMap<Sha256, u64>,
+    /// Those that are here now.
+    pub(super) got: BTreeSet<Sha256>,
+    /// Where they are.
+    pub(super) folder: PathBuf,
+    /// When somebody last went on with it.
+    pub(super) touched: Instant,
+    /// It is being committed.
+    pub(super) busy: bool,
+}
+
+/// A file of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Planned {
+    pub(super) path: String,
+    pub(super) sha256: Sha256,
+    pub(super) bytes: u64,
+}
+
+/// Checks a plan's list.
+pub(super) fn check(plan: DeployPlan) -> Result<Vec<Planned>, FsError> {
+    path::check_all(plan.files.iter().map(|file| (file.path.as_str(), file.bytes)))?;
+    let mut sizes: HashMap<Sha256, u64> = HashMap::new();
+    let mut files = Vec::with_capacity(plan.files.len());
+    for file in plan.files {
+        let Some(sha256) = Sha256::parse(&file.sha256) else {
+            return Err(FsError::BadDeploy(format!("`{}` has no SHA-256 of 64 lowercase digits", file.path)));
+        };
+        if *sizes.entry(sha256).or_insert(file.bytes) != file.bytes {
+            return Err(FsError::BadDeploy(format!(
+                "`{}` has the hash of a file of another size",
+                file.path
+            )));
+        }
+        files.push(Planned { path: file.path, sha256, bytes: file.bytes });
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+impl Deploys {
+    /// Opens a deploy for contents that `missing` names.
+    pub(super) fn insert(
+        &mut self,
+        ticket: String,
+        name: String,
+        files: Vec<Planned>,
+        missing: &[Sha256],
+        folder: PathBuf,
+    ) -> Result<DeployTicket, FsError> {
+        if self.open.len() >= DEPLOYS_MAX {
+            return Err(FsError::TooLarge(format!("{DEPLOYS_MAX} deploys are open; try again in a while")));
+        }
+        let sizes: HashMap<_, _> = files.iter().map(|file| (file.sha256, file.bytes)).collect();
+        let wanted: HashMap<_, _> =
+            missing.iter().filter_map(|sha256| Some((*sha256, *sizes.get(sha256)?))).collect();
+        let mut list: Vec<_> = wanted.keys().copied().collect();
+        list.sort_unstable();
+        let deploy = Deploy {
+            name,
+            files: Arc::new(files),
+            wanted,
+            got: BTreeSet::new(),
+            folder,
+            touched: Instant::now(),
+            busy: false,
+        };
+        self.open.insert(ticket.clone(), deploy);
+        Ok(DeployTicket { id: ticket, missing: list.iter().map(ToString::to_string).collect() })
+    }
+
+    pub(super) fn get(&mut self, ticket: &str) -> Result<&mut Deploy, FsError> {
+        let deploy = self.open.get_mut(ticket).ok_or_else(|| FsError::NoDeploy(shown(ticket)))?;
+        if deploy.busy {
+            return Err(FsError::BadDeploy(format!("deploy `{}` is being committed", shown(ticket))));
+        }
+        deploy.touched = Instant::now();
+        Ok(deploy)
+    }
+}
+
+pub(super) use stage::receive;
+
+fn shown(ticket: &str) -> String {
+    ticket.chars().take(40).filter(|c| c.is_ascii_graphic()).collect()
+}
+
+/// Hash of all paths and contents: equal trees are equal versions.
+fn tree(files: &[Planned]) -> Sha256 {
+    use sha2::Digest;
+    let mut hash = sha2::Sha256::new();
+    for file in files {
+        hash.update((file.path.len() as u64).to_le_bytes());
+        hash.update(file.path.as_bytes());
+        hash.update(file.sha256.0);
+    }
+    Sha256(hash.finalize().into())
+}
+
+/// What a commit came to.
+pub(super) struct Outcome {
+    pub(super) row: VersionRow,
+    pub(super) unchanged: bool,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Checks, builds and writes a version into an app's cartridge; `fresh`: it is made for it.
+pub(super) async fn commit(
+    shared: &Arc<Shared>,
+    app: AppId,
+    fresh: bool,
+    deploy: &Deploy,
+    id: VersionId,
+) -> Result<Outcome, FsError> {
+    let missing = deploy.wanted.len() - deploy.got.len();
+    if missing > 0 {
+        return Err(FsError::BadDeploy(format!("{missing} contents were not sent")));
+    }
+    let reader = Contents { shared, app, fresh, deploy };
+    reader.still_there().await?;
+    let files = &*deploy.files;
+    let mut manifest = match files.iter().find(|file| file.path == "app.json") {
+        Some(file) if file.bytes > fazt_ipc::limits::MANIFEST_BYTES_MAX as u64 => {
+            return Err(FsError::TooLarge(format!("app.json has {} bytes", file.bytes)));
+        }
+        Some(file) => Manifest::parse(&reader.whole(file).await?).map_err(FsError::Manifest)?,
+        None => Manifest::default(),
+    };
+    manifest.complete(
+        |path| files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok(),
+        |folder| files.iter().any(|file| is_asset(Some(folder), &file.path) && !folder.is_empty()),
+    )?;
+    let tree = tree(files);
+    if !fresh {
+        let active = shared.storage.read(app, |cartridge| cartridge.active()).await?;
+        if let Some(row) = active.filter(|row| row.tree == tree) {
+            return Ok(Outcome { row, unchanged: true, warnings: Vec::new() });
+        }
+    }
+    let built = build::build(&reader, &manifest).await?;
+    let contents = prepare(&reader, &manifest).await?;
+    let version = NewVersion {
+        id,
+        label: manifest.version.clone(),
+        description: manifest.description.clone(),
+        access: manifest.access.map(access_text),
+        tree,
+        created_unix_ms: unix_ms(),
+        files: files
+            .iter()
+            .map(|file| NewFile {
+                path: file.path.clone(),
+                sha256: file.sha256,
+                bytes: file.bytes,
+                built: built.keys.get(&file.path).copied(),
+            })
+            .collect(),
+    };
+    let change = Change { version, contents, built: built.rows, keep: shared.options.versions_kept.max(1) };
+    let storage = Arc::clone(&shared.storage);
+    let bytes_max = shared.options.cartridge_bytes_max;
+    let row = shared
+        .storage
+        .blocking(move || {
+            if fresh {
+                storage.make_folder(app)?;
+            }
+            let mut writer = storage.writer(app, fresh)?;
+            writer.bound(bytes_max)?;
+            writer.commit(&change)
+        })
+        .await?;
+    Ok(Outcome { row, unchanged: false, warnings: built.warnings })
+}
+
+pub(super) fn access_text(access: Access) -> String {
+    match access {
+        Access::Public => "public",
+        Access::Members => "members",
+        Access::Owner => "owner",
+    }
+    .into()
+}
+
+pub(super) fn access_of(text: &str) -> Option<Access> {
+    [Access::Public, Access::Members, Access::Owner].into_iter().find(|access| access_text(*access) == text)
+}
+
+/// Contents to insert: those that were sent, and compressed forms of assets that have none yet.
+async fn prepare(reader: &Contents<'_>, manifest: &Manifest) -> Result<Vec<NewContent>, FsError> {
+    let deploy = reader.deploy;
+    let assets = manifest.assets.as_deref();
+    let squeezable: HashMap<Sha256, u64> = deploy
+        .files
+        .iter()
+        .filter(|file| is_asset(assets, &file.path) && media::compressible(&file.path))
+        .filter(|file| compress::worthwhile(file.bytes))
+        .map(|file| (file.sha256, file.bytes))
+        .collect();
+    let mut todo: Vec<Sha256> = squeezable.keys().copied().collect();
+    todo.sort_unstable();
+    if !reader.fresh {
+        let asked = todo.clone();
+        todo = reader.shared.storage.read(reader.app, move |cartridge| cartridge.uncoded(&asked)).await?;
+    }
+    let total: u64 = todo.iter().filter_map(|sha256| squeezable.get(sha256)).sum();
+    let mut contents: HashMap<Sha256, NewContent> = deploy
+        .got
+        .iter()
+        .map(|sha256| {
+            let bytes = Some(deploy.folder.join(sha256.to_string()));
+            (*sha256, NewContent { sha256: *sha256, bytes, encodings: None })
+        })
+        .collect();
+    for sha256 in todo {
+        let bytes = reader.bytes(sha256).await?;
+        let folder = deploy.folder.clone();
+        let encodings = reader
+            .shared
+            .storage
+            .blocking(move || {
+                compress::compress(&bytes, total, |encoding| form_path(&folder, sha256, encoding))
+            })
+            .await?;
+        let entry = contents.entry(sha256).or_insert(NewContent { sha256, bytes: None, encodings: None });
+        entry.encodings = Some(encodings);
+    }
+    let mut contents: Vec<_> = contents.into_values().collect();
+    contents.sort_by_key(|content| content.sha256);
+    Ok(contents)
+}
+
+fn form_path(folder: &std::path::Path, sha256: Sha256, encoding: Encoding) -> PathBuf {
+    folder.join(format!("{sha256}.{}", encoding.token().unwrap_or("raw")))
+}
+
+/// Contents of a deploy: sent just now, or in the cartridge.
+struct Contents<'a> {
+    shared: &'a Arc<Shared>,
+    app: AppId,
+    fresh: bool,
+    deploy: &'a Deploy,
+}
+
+impl Contents<'_> {
+    /// Between plan and commit another deploy may have pruned what this one counted on.
+    async fn still_there(&self) -> Result<(), FsError> {
+        let kept: Vec<_> = self
+            .deploy
+            .files
+            .iter()
+            .map(|file| file.sha256)
+            .filter(|sha256| !self.deploy.got.contains(sha256))
+            .collect();
+        let missing = if self.fresh {
+            kept
+        } else {
+            self.shared.storage.read(self.app, move |cartridge| cartridge.missing(&kept)).await?
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(FsError::BadDeploy(format!(
+            "the app changed since this deploy was planned ({} contents are gone); deploy again",
+            missing.len()
+        )))
+    }
+
+    async fn whole(&self, file: &Planned) -> Result<Vec<u8>, FsError> {
+        self.bytes(file.sha256).await
+    }
+
+    async fn bytes(&self, sha256: Sha256) -> Result<Vec<u8>, FsError> {
+        if self.deploy.got.contains(&sha256) {
+            let path = self.deploy.folder.join(sha256.to_string());
+            return self.shared.storage.blocking(move || stage::read(&path)).await;
+        }
+        let found = self
+            .shared
+            .storage
+            .read(self.app, move |cartridge| cartridge.content(sha256, Encoding::Identity, 0, usize::MAX))
+            .await?;
+        found.ok_or_else(|| FsError::NoFile(sha256.to_string()))
+    }
+}

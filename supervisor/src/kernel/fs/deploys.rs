@@ -1,0 +1,207 @@
+//! The steps of a deploy as callers see them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fazt_ipc::control::{DeployPlan, DeployTicket};
+use fazt_ipc::ids::{AppId, VersionId};
+use futures_util::stream::BoxStream;
+
+use super::deploy::{self, Deploy};
+use super::shared::unix_ms;
+use super::{Committed, Fs, FsError, Sha256, apps, lock, name, write};
+use crate::kernel::storage::{AppRow, StorageError};
+
+impl Fs {
+    /// First step of a deploy: checks the list and says which contents the server does not have. The app need
+    /// not exist yet; it is made by the commit.
+    ///
+    /// # Errors
+    /// When name or list are refused.
+    pub async fn plan(&self, name: &str, plan: DeployPlan) -> Result<DeployTicket, FsError> {
+        name::check(name)?;
+        let files = deploy::check(plan)?;
+        let mut contents: Vec<Sha256> = files.iter().map(|file| file.sha256).collect();
+        contents.sort_unstable();
+        contents.dedup();
+        let missing = match self.target(name).await? {
+            Some(app) => {
+                self.shared.storage.read(app.id, move |cartridge| cartridge.missing(&contents)).await?
+            }
+            None => contents,
+        };
+        let ticket = format!("dep_{:032x}", rand::random::<u128>());
+        let folder = self.shared.storage.deploys().join(&ticket);
+        let made = folder.clone();
+        self.shared.storage.blocking(move || crate::kernel::storage::private_folder(&made)).await?;
+        let opened = lock(&self.deploys).insert(ticket, name.to_owned(), files, &missing, folder.clone());
+        if opened.is_err() {
+            self.clear(folder).await;
+        }
+        opened
+    }
+
+    /// The app that a deploy of this name goes to: the one that has it, or one that was removed and kept.
+    async fn target(&self, name: &str) -> Result<Option<AppRow>, FsError> {
+        if let Ok(row) = self.row(name) {
+            return Ok(Some(row));
+        }
+        let name = name.to_owned();
+        Ok(self.shared.storage.kernel(move |kernel| kernel.kept_as(&name)).await?)
+    }
+
+    /// Second step, once for each missing content.
+    ///
+    /// # Errors
+    /// When the deploy is not open, or the bytes are not those of the plan.
+    pub async fn put(
+        &self,
+        deploy: &str,
+        sha256: &str,
+        body: BoxStream<'_, Result<Bytes, std::io::Error>>,
+    ) -> Result<(), FsError> {
+        let sha256 = Sha256::parse(sha256).ok_or_else(|| {
+            FsError::BadDeploy("a content is named by 64 lowercase hexadecimal digits".into())
+        })?;
+        let (folder, bytes) = {
+            let mut deploys = lock(&self.deploys);
+            let open = deploys.get(deploy)?;
+            let bytes = open.wanted.get(&sha256).copied();
+            (open.folder.clone(), bytes)
+        };
+        let bytes = bytes
+            .ok_or_else(|| FsError::BadDeploy(format!("content {sha256} is not missing in this deploy")))?;
+        deploy::receive(&self.shared, folder, sha256, bytes, body).await?;
+        lock(&self.deploys).get(deploy)?.got.insert(sha256);
+        Ok(())
+    }
+
+    /// Last step: checks everything, builds, and makes the version live in one transaction. Goes on to its end
+    /// even when the caller goes away.
+    ///
+    /// # Errors
+    /// When something is refused or fails. Nothing has changed then; the deploy stays open for another try.
+    pub async fn commit(self: &Arc<Self>, deploy: &str) -> Result<Committed, FsError> {
+        let ticket = deploy.to_owned();
+        let taken = {
+            let mut deploys = lock(&self.deploys);
+            let open = deploys.get(&ticket)?;
+            open.busy = true;
+            open.clone()
+        };
+        self.finish(move |fs| async move {
+            let outcome = fs.commit_alone(&taken).await;
+            if outcome.is_ok() {
+                lock(&fs.deploys).open.remove(&ticket);
+                fs.clear(taken.folder).await;
+            } else if let Some(open) = lock(&fs.deploys).open.get_mut(&ticket) {
+                open.busy = false;
+            }
+            outcome
+        })
+        .await
+    }
+
+    async fn commit_alone(&self, deploy: &Deploy) -> Result<Committed, FsError> {
+        let _alone = self.lock(deploy.name.clone()).await;
+        let routed = self.route(&deploy.name).is_some();
+        let (fresh, row) = match self.target(&deploy.name).await? {
+            Some(row) => (false, row),
+            None => {
+                let now = unix_ms();
+                let id = AppId::new(now, rand::random());
+                (true, AppRow { id, name: deploy.name.clone(), created_unix_ms: now })
+            }
+        };
+        let app = row.id;
+        let id = VersionId::new(unix_ms(), rand::random());
+        let outcome = match deploy::commit(&self.shared, app, fresh, deploy, id).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if fresh {
+                    self.undo(app).await;
+                }
+                return Err(error);
+            }
+        };
+        if !routed {
+            let inserted = row.clone();
+            if let Err(error) = self.shared.storage.kernel(move |kernel| kernel.insert(&inserted)).await {
+                if fresh {
+                    self.undo(app).await;
+                }
+                return Err(match error {
+                    StorageError::Taken(_) => FsError::NameTaken(deploy.name.clone()),
+                    other => other.into(),
+                });
+            }
+            write(&self.apps).insert(row.clone());
+            let storage = Arc::clone(&self.shared.storage);
+            if let Err(error) = self.shared.storage.blocking(move || storage.unmark(app)).await {
+                // The app is in kernel.db: the next start takes the mark away.
+                tracing::warn!(%app, %error, "the mark of an unfinished app stays");
+            }
+        }
+        if !outcome.unchanged || !routed {
+            self.changed(app);
+        }
+        Ok(Committed {
+            app: self.info(row).await,
+            version: apps::version(&outcome.row),
+            unchanged: outcome.unchanged,
+            files_sent: deploy.got.len() as u64,
+            warnings: outcome.warnings,
+        })
+    }
+
+    /// Takes back the folder of an app that did not come to be.
+    async fn undo(&self, app: AppId) {
+        let storage = Arc::clone(&self.shared.storage);
+        storage.close(app);
+        if let Err(error) = self.shared.storage.blocking(move || storage.delete_folder(app)).await {
+            tracing::warn!(%app, %error, "the folder of a deploy that failed stays until the next start");
+        }
+    }
+
+    /// Throws a deploy away.
+    ///
+    /// # Errors
+    /// When it is not open.
+    pub async fn abort(&self, deploy: &str) -> Result<(), FsError> {
+        let folder = {
+            let mut deploys = lock(&self.deploys);
+            deploys.get(deploy)?;
+            deploys.open.remove(deploy).map(|open| open.folder)
+        };
+        if let Some(folder) = folder {
+            self.clear(folder).await;
+        }
+        Ok(())
+    }
+
+    /// Throws deploys away that nobody goes on with.
+    pub(super) async fn drop_idle_deploys(&self) {
+        let idle = Duration::from_secs(self.shared.options.deploy_idle_s_max);
+        let mut folders = Vec::new();
+        lock(&self.deploys).open.retain(|_, open| {
+            let keep = open.busy || open.touched.elapsed() < idle;
+            if !keep {
+                folders.push(open.folder.clone());
+            }
+            keep
+        });
+        for folder in folders {
+            self.clear(folder).await;
+        }
+    }
+
+    async fn clear(&self, folder: std::path::PathBuf) {
+        let cleared = self.shared.storage.blocking(move || {
+            std::fs::remove_dir_all(&folder).map_err(FsError::io(folder.display().to_string()))
+        });
+        if let Err(error) = cleared.await {
+            tracing::warn!(%error, "contents of a finished deploy stay until the next start");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Forms of text in a manifest.
+
+pub(super) fn date(text: &str) -> bool {
+    let part = |range| text.get(range).filter(|part: &&str| part.bytes().all(|b| b.is_ascii_digit()));
+    let number = |range| part(range).and_then(|part| part.parse::<u32>().ok());
+    let dashes = text.len() == 10 && text.as_bytes()[4] == b'-' && text.as_bytes()[7] == b'-';
+    let (Some(year), Some(month), Some(day)) = (number(0..4), number(5..7), number(8..10)) else {
+        return false;
+    };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if leap => 29,
+        2 => 28,
+        _ => 0,
+    };
+    dashes && (1..=days).contains(&day)
+}
+
+pub(super) fn host(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A last label that starts with a digit would be an address.
+    name.contains('.')
+        && name.split('.').all(label)
+        && !name.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+pub(super) fn identifier(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+pub(super) fn label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+pub(super) fn timezone(text: &str) -> bool {
+    text.split('/').count() <= 3
+        && text.split('/').all(|part| {
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'-'))
+        })
+}
+
+/// Five fields of numbers, names, ranges, steps and lists.
+pub(super) fn schedule(text: &str) -> bool {
+    const MONTHS: &[&str] =
+        &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+    let bounds: [(u32, u32, &[&str]); 5] =
+        [(0, 59, &[]), (0, 23, &[]), (1, 31, &[]), (1, 12, MONTHS), (0, 7, DAYS)];
+    let fields: Vec<&str> = text.split(' ').collect();
+    fields.len() == 5
+        && fields.iter().zip(bounds).all(|(field, (min, max, names))| {
+            let value = |text: &str| -> Option<u32> {
+                let digits = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+                let number = if digits {
+                    text.parse().ok()
+                } else {
+                    let lower = text.to_ascii_lowercase();
+                    names.iter().position(|name| *name == lower).map(|at| at as u32 + min)
+                };
+                number.filter(|number| (min..=max).contains(number))
+            };
+            field.split(',').all(|item| {
+                let (range, step) =
+                    item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
+                let step_fits = step.is_none_or(|step| {
+                    (1..=2).contains(&step.len())
+                        && step.parse::<u32>().is_ok_and(|step| (1..=max).contains(&step))
+                });
+                let range_fits = range == "*"
+                    || match range.split_once('-') {
+                        Some((from, to)) => value(from).zip(value(to)).is_some_and(|(from, to)| from <= to),
+                        None => value(range).is_some() && step.is_none(),
+                    };
+                step_fits && range_fits
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_take_what_they_name_and_nothing_else() {
+        let table: [(fn(&str) -> bool, &[&str], &[&str]); 5] = [
+            (
+                date,
+                &["2026-11-20", "2024-02-29"],
+                &["2026-2-1", "2025-02-29", "2026-13-01", "2026-11-2x", "", "20261-1-20"],
+            ),
+            (
+                host,
+                &["api.github.com", "*.example.org", "xn--bcher-kva.example"],
+                &[
+                    "https://a.b",
+                    "a.b:80",
+                    "A.b",
+                    "localhost",
+                    "*",
+                    "*.",
+                    "a..b",
+                    "10.0.0.1",
+                    "-a.b",
+                    "a.b/c",
+                    "a.*.b",
+                ],
+            ),
+            (identifier, &["a", "API_KEY", "x1"], &["", "1a", "_a", "a-b", "é"]),
+            (
+                timezone,
+                &["UTC", "Europe/Berlin", "America/Argentina/Ushuaia"],
+                &["", "a//b", "../etc", "a b"],
+            ),
+            (
+                schedule,
+                &["0 8 * * *", "*/5 * * * *", "0-30/10 1,2,3 1 jan-mar mon", "0 0 * * 7"],
+                &[
+                    "0 8 * *",
+                    "60 * * * *",
+                    "* * * * * *",
+                    "5/2 * * * *",
+                    "0  8 * *",
+                    "a * * * *",
+                    "9-1 * * * *",
+                    "*/0 * * * *",
+                ],
+            ),
+        ];
+        for (at, (form, good, bad)) in table.into_iter().enumerate() {
+            for text in good {
+                assert!(form(text), "{at}: {text}");
+            }
+            for text in bad {
+                assert!(!form(text), "{at}: {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! From a checked text to a [`Manifest`], and what follows from the files beside it.
+
+use std::collections::BTreeMap;
+
+use fazt_ipc::limits::MANIFEST_BYTES_MAX;
+
+use super::json::{self, Node, Value};
+use super::shape::{self, MANIFEST, Shape};
+use super::{
+    Access, AppAccess, Collection, Cron, EnvVar, FieldType, Limits, Manifest, ManifestError, Permissions,
+};
+use crate::build::is_script;
+use crate::kernel::fs::FsError;
+
+/// Behaviour of an app that does not say.
+const COMPATIBILITY_DATE_DEFAULT: &str = "2026-11-20";
+
+impl Default for Manifest {
+    fn default() -> Self {
+        Self {
+            name: None,
+            version: String::new(),
+            description: String::new(),
+            license: String::new(),
+            homepage: String::new(),
+            icon: None,
+            main: None,
+            assets: None,
+            spa: false,
+            compatibility_date: COMPATIBILITY_DATE_DEFAULT.into(),
+            access: None,
+            collections: BTreeMap::new(),
+            permissions: Permissions::default(),
+            cron: Vec::new(),
+            env: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// JSON Schema of `app.json`, for editors.
+#[must_use]
+pub fn json_schema() -> String {
+    let mut whole = shape::schema(&Shape::Object(MANIFEST));
+    whole["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    whole["title"] = "app.json of a Fazt app".into();
+    let mut text = serde_json::to_string_pretty(&whole).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// `./public/` and `public` are the same; `.` is the top.
+pub(crate) fn relative(path: &str) -> &str {
+    let mut path = path;
+    while let Some(rest) = path.strip_prefix("./") {
+        path = rest;
+    }
+    let path = path.trim_end_matches('/');
+    if path == "." { "" } else { path }
+}
+
+impl Manifest {
+    /// Parses and checks the bytes of `app.json`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            let message = format!("{} bytes; at most {MANIFEST_BYTES_MAX}", bytes.len());
+            return Err(ManifestError { line: 1, column: 1, message });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|wrong| {
+            let good = String::from_utf8_lossy(&bytes[..wrong.valid_up_to()]);
+            json::error(&good, good.len(), "not UTF-8")
+        })?;
+        let root = json::parse(text)?;
+        shape::check(text, "app.json", &root, &Shape::Object(MANIFEST))?;
+        let manifest = Self::read(&Reader(&root));
+        manifest.agree(text, &root)?;
+        Ok(manifest)
+    }
+
+    fn read(root: &Reader<'_>) -> Self {
+        let path = |name: &str| root.text(name).map(|path| relative(&path).to_owned());
+        let permissions = root.object("permissions");
+        let limits = root.object("limits");
+        let default = Limits::default();
+        Self {
+            name: root.text("name"),
+            version: root.text("version").unwrap_or_default(),
+            description: root.text("description").unwrap_or_default(),
+            license: root.text("license").unwrap_or_default(),
+            homepage: root.text("homepage").unwrap_or_default(),
+            icon: path("icon"),
+            main: path("main"),
+            assets: path("assets"),
+            spa: root.flag("spa"),
+            compatibility_date: root
+                .text("compatibilityDate")
+                .unwrap_or_else(|| COMPATIBILITY_DATE_DEFAULT.into()),
+            access: root.text("access").map(|access| match access.as_str() {
+                "public" => Access::Public,
+                "members" => Access::Members,
+                _ => Access::Owner,
+            }),
+            collections: root.object("collections").entries(|_, collection| Collection {
+                indexes: collection.list("indexes", |index| index.items(Reader::own_text)),
+                schema: collection.object("schema").entries(|_, field| match field.own_text().as_str() {
+                    "string" => FieldType::String,
+                    "integer" => FieldType::Integer,
+                    "number" => FieldType::Number,
+                    "boolean" => FieldType::Boolean,
+                    _ => FieldType::Json,
+                }),
+            }),
+            permissions: Permissions {
+                net: permissions.list("net", Reader::own_text),
+                schedule: permissions.flag("schedule"),
+                push: permissions.flag("push"),
+                sql: permissions.flag("sql"),
+                spaces: permissions.flag("spaces"),
+                apps: permissions.object("apps").entries(|_, level| match level.own_text().as_str() {
+                    "write" => AppAccess::Write,
+                    _ => AppAccess::Read,
+                }),
+            },
+            cron: root.list("cron", |cron| Cron {
+                name: cron.text("name").unwrap_or_default(),
+                schedule: cron.text("schedule").unwrap_or_default(),
+                timezone: cron.text("timezone").unwrap_or_else(|| "UTC".into()),
+                run_missed_once: cron.text("missed").as_deref() == Some("run-once"),
+                per_user: cron.flag("perUser"),
+            }),
+            env: root.list("env", |env| EnvVar {
+                name: env.text("name").unwrap_or_default(),
+                required: env.flag("required"),
+                secret: env.flag("secret"),
+                description: env.text("description").unwrap_or_default(),
+                default: env.text("default"),
+            }),
+            limits: Limits {
+                memory_mib: limits.number("memoryMiB").unwrap_or(default.memory_mib),
+                cpu_ms: limits.number("cpuMs").unwrap_or(default.cpu_ms),
+                wall_s: limits.number("wallS").unwrap_or(default.wall_s),
+                storage_mib: limits.number("storageMiB").unwrap_or(default.storage_mib),
+            },
+        }
+    }
+
+    /// What no single value can say.
+    fn agree(&self, text: &str, root: &Node) -> Result<(), ManifestError> {
+        let at = |key: &str| Reader(root).get(key).map_or(root.at, |node| node.0.at);
+        if !self.cron.is_empty() && !self.permissions.schedule {
+            let message = "`cron` needs the permission: add `\"permissions\": { \"schedule\": true }`";
+            return Err(json::error(text, at("cron"), message));
+        }
+        for (number, cron) in self.cron.iter().enumerate() {
+            if self.cron[..number].iter().any(|other| other.name == cron.name) {
+                return Err(json::error(text, at("cron"), format!("two runs are named `{}`", cron.name)));
+            }
+        }
+        for (number, env) in self.env.iter().enumerate() {
+            if self.env[..number].iter().any(|other| other.name == env.name) {
+                return Err(json::error(text, at("env"), format!("two variables are named `{}`", env.name)));
+            }
+        }
+        for (name, collection) in &self.collections {
+            for field in collection.indexes.iter().flatten() {
+                if !collection.schema.contains_key(field) {
+                    let message = format!(
+                        "an index of `collections.{name}` names `{field}`, which is not in its schema"
+                    );
+                    return Err(json::error(text, at("collections"), message));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills in what follows from the app's files, and checks what names them.
+    ///
+    /// # Errors
+    /// When a file or folder that is named does not exist, or there is nothing to serve.
+    pub(in crate::kernel::fs) fn complete(
+        &mut self,
+        has_file: impl Fn(&str) -> bool,
+        has_folder: impl Fn(&str) -> bool,
+    ) -> Result<(), FsError> {
+        const MAINS: [&str; 6] =
+            ["server.js", "server.ts", "server.mjs", "server.mts", "server.tsx", "server.jsx"];
+        let wrong = |message: String| Err(FsError::BadDeploy(message));
+        match &self.main {
+            None => self.main = MAINS.iter().find(|path| has_file(path)).map(|path| (*path).to_owned()),
+            Some(main) if !has_file(main) => {
+                return wrong(format!("app.json: `main` is `{main}`, which is not among the files"));
+            }
+            Some(main) if !is_script(main) => {
+                return wrong(format!(
+                    "app.json: `main` is `{main}`, which is not a script (.js .mjs .ts .tsx .jsx)"
+                ));
+            }
+            Some(_) => {}
+        }
+        match self.assets.as_deref() {
+            None if has_folder("public") => self.assets = Some("public".into()),
+            None if self.main.is_none() && has_file("index.html") => self.assets = Some(String::new()),
+            None => {}
+            Some("") if self.main.is_some() => {
+                return wrong(
+                    "app.json: `assets` cannot be the top of an app that has a server, or its code would be served; put what is served into a folder such as `public`".into(),
+                );
+            }
+            Some("") => {}
+            Some(assets) if !has_folder(assets) => {
+                return wrong(format!(
+                    "app.json: `assets` is `{assets}`, and no file is in a folder of that name"
+                ));
+            }
+            Some(_) => {}
+        }
+        let (main, assets) = (self.main.as_deref(), self.assets.as_deref());
+        if main.is_none() && assets.is_none() {
+            return wrong(
+                "there is nothing to serve: an app has an index.html, a folder public/, or a server.js (or `main` and `assets` in app.json)".into(),
+            );
+        }
+        if let (Some(main), Some(assets)) = (main, assets)
+            && main.strip_prefix(assets).is_some_and(|rest| rest.starts_with('/'))
+        {
+            return wrong(format!(
+                "app.json: `main` (`{main}`) is inside `assets` (`{assets}`), so it would be served"
+            ));
+        }
+        if self.spa {
+            let index = match assets {
+                None => return wrong("app.json: `spa` needs assets with an index.html".into()),
+                Some("") => "index.html".to_owned(),
+                Some(assets) => format!("{assets}/index.html"),
+            };
+            if !has_file(&index) {
+                return wrong(format!("app.json: `spa` needs `{index}`"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads checked values; what is absent gives nothing.
+#[derive(Clone, Copy)]
+struct Reader<'a>(&'a Node);
+
+static NOTHING: Node = Node { at: 0, value: Value::Null };
+
+impl<'a> Reader<'a> {
+    fn get(&self, key: &str) -> Option<Reader<'a>> {
+        match &self.0.value {
+            Value::Object(entries) => {
+                entries.iter().find(|(name, _, _)| name == key).map(|(_, _, node)| Reader(node))
+            }
+            _ => None,
+        }
+    }
+
+    fn object(&self, key: &str) -> Reader<'a> {
+        self.get(key).unwrap_or(Reader(&NOTHING))
+    }
+
+    fn own_text(&self) -> String {
+        match &self.0.value {
+            Value::Text(text) => text.clone(),
+            _ => String::new(),
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.get(key).map(|node| node.own_text())
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|node| node.0.value == Value::Bool(true))
+    }
+
+    fn number(&self, key: &str) -> Option<u32> {
+        match self.get(key)?.0.value {
+            // Inside u32: the shape's bounds were checked.
+            Value::Number(number) => Some(number as u32),
+            _ => None,
+        }
+    }
+
+    fn items<T>(&self, one: impl Fn(&Reader<'a>) -> T) -> Vec<T> {
+        match &self.0.value {
+            Value::List(items) => items.iter().map(|item| one(&Reader(item))).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn list<T>(&self, key: &str, one: impl Fn(&Reader<'a>) -> T) -> Vec<T> {
+        self.object(key).items(one)
+    }
+
+    fn entries<T>(&self, one: impl Fn(&str, &Reader<'a>) -> T) -> BTreeMap<String, T> {
+        match &self.0.value {
+            Value::Object(entries) => {
+                entries.iter().map(|(key, _, node)| (key.clone(), one(key, &Reader(node)))).collect()
+            }
+            _ => BTreeMap::new(),
+        }
+    }
+}
