@@ -12,8 +12,10 @@
 //! | change limits, modules, the engine | `engine/`, `limits.rs` |
 //! | change the lock-down | `sandbox/` |
 
+mod dispatch;
 pub mod engine;
 pub mod limits;
+pub mod link;
 pub mod native;
 pub mod prelude;
 pub mod sandbox;

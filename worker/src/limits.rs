@@ -8,3 +8,12 @@ pub const INFLATE_BLOCK_BYTES: usize = 64 * 1024;
 
 /// A gzip header (with the file name and comment it may carry) that is longer is refused.
 pub const GZIP_HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// Promise jobs between two looks at the CPU budget.
+pub const JOBS_PER_TICK: u32 = 1024;
+
+/// Room that a read from the socket is given at least.
+pub const READ_BYTES_MIN: usize = 16 * 1024;
+
+/// Bytes of output after which a batch is written before it is whole.
+pub const WRITE_BYTES_HIGH: usize = 256 * 1024;

@@ -1,2 +1,15 @@
-//! The worker program.
-fn main() {}
+//! The worker program: fd 3 is the kernel's socket, and there is nothing else.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fazt_worker::sys::keep_heap_small();
+    let socket = fazt_worker::sys::kernel_socket();
+    match fazt_worker::link::serve(socket, || fazt_worker::sandbox::lock().map_err(|error| error.to_string()))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads what a worker prints: the exit code says that it did not end well, the kernel has been
+        // told the rest.
+        Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -6,6 +6,8 @@
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int};
+use std::fs::File;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -347,7 +349,9 @@ unsafe extern "C" fn evaluate_native<M: Modules + 'static>(
         }
         let name = CStr::from_ptr(text).to_string_lossy().into_owned();
         qjs::JS_FreeCString(ctx, text);
-        let Some(modules) = context.userdata::<crate::engine::Shared>().map(|shared| shared.0.clone()) else {
+        let Some(modules) =
+            context.userdata::<crate::engine::Shared>().map(|shared| Rc::clone(&shared.modules))
+        else {
             return -1;
         };
         match modules.native(&context, &name) {
@@ -495,7 +499,75 @@ impl<'js, T: 'static> rquickjs::class::JsClass<'js> for Held<T> {
     }
 }
 
+// --------------------------------------------------------------------------------------------- socket
+
+/// The socket to the kernel: descriptor 3, put there by the launcher.
+///
+/// Call it once: two owners of one descriptor would close it under each other.
+#[must_use]
+pub fn kernel_socket() -> File {
+    // SAFETY: the launcher leaves exactly one end of the socket pair open there; nothing else owns it.
+    unsafe { File::from_raw_fd(3) }
+}
+
+/// Waits until `socket` can be read, at most `timeout_ns`. False: the time is over.
+///
+/// # Errors
+/// When the system refuses to wait.
+pub fn wait_readable(socket: &File, timeout_ns: u64) -> std::io::Result<bool> {
+    let mut poll = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let timeout = libc::timespec {
+        tv_sec: (timeout_ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (timeout_ns % 1_000_000_000) as libc::c_long,
+    };
+    // SAFETY: one valid pollfd, a valid timespec, no signal mask.
+    match unsafe { libc::ppoll(&raw mut poll, 1, &raw const timeout, std::ptr::null()) } {
+        0 => Ok(false),
+        1.. => Ok(true),
+        _ => match std::io::Error::last_os_error() {
+            error if error.kind() == std::io::ErrorKind::Interrupted => Ok(false),
+            error => Err(error),
+        },
+    }
+}
+
 // ---------------------------------------------------------------------------------------------- bytes
+
+/// Lends the UTF-8 of a string to `look`, lone surrogates replaced by U+FFFD. `None`: not a string, or memory
+/// is short (an exception is pending then).
+pub fn with_utf8<R>(value: &Value<'_>, look: impl FnOnce(&str) -> R) -> Option<R> {
+    if !value.is_string() {
+        return None;
+    }
+    let ctx = value.ctx().as_raw().as_ptr();
+    let mut length = 0;
+    // SAFETY: the value is a string of this context; the engine lends `length` bytes until they are freed, and
+    // they are a copy of its own unless the text is plain ASCII, in which case nothing is written.
+    unsafe {
+        let pointer = qjs::JS_ToCStringLen2(ctx, &raw mut length, value.as_raw(), false);
+        if pointer.is_null() {
+            return None;
+        }
+        let bytes = slice(pointer.cast(), length as usize);
+        let result = match std::str::from_utf8(bytes) {
+            Ok(text) => look(text),
+            Err(_) => look(&replace_surrogates(bytes)),
+        };
+        qjs::JS_FreeCString(ctx, pointer);
+        Some(result)
+    }
+}
+
+/// A lone surrogate is written as three bytes that are not UTF-8, just as long as U+FFFD.
+fn replace_surrogates(bytes: &[u8]) -> String {
+    let mut bytes = bytes.to_vec();
+    for at in 0..bytes.len().saturating_sub(2) {
+        if bytes[at] == 0xed && bytes[at + 1] >= 0xa0 {
+            bytes[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
 
 /// Lends the bytes of an `ArrayBuffer` or a view on one (typed array) to `look`, which cannot run JavaScript
 /// and so cannot detach or resize them meanwhile. `None`: it is neither, or is detached.

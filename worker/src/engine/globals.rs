@@ -1,6 +1,7 @@
 //! Lazy globals: accessors that load the prelude module behind them at the first touch.
 
 use std::ffi::CString;
+use std::rc::Rc;
 
 use rquickjs::object::Property;
 use rquickjs::{Ctx, Exception, Result, Value};
@@ -25,7 +26,7 @@ pub(crate) fn install(ctx: &Ctx<'_>) -> Result<()> {
 pub(crate) fn touch<'js>(ctx: &Ctx<'js>, index: usize) -> Result<Value<'js>> {
     let (name, module) =
         globals::global(index).ok_or_else(|| Exception::throw_internal(ctx, "no such global"))?;
-    let table = ctx.userdata::<Shared>().map(|shared| shared.0.clone());
+    let table = ctx.userdata::<Shared>().map(|shared| Rc::clone(&shared.modules));
     let table = table.ok_or_else(|| Exception::throw_internal(ctx, "the engine is not set up"))?;
     let value: Value<'js> = modules::import_prelude(ctx, &table, module)?.get(name)?;
     replace(ctx, index, value.clone())?;

@@ -2,6 +2,8 @@
 //!
 //! Used by the link and by test runners. It knows nothing of frames. Scripts and their values are hostile.
 
+mod budget;
+pub(crate) mod convert;
 pub(crate) mod globals;
 pub(crate) mod modules;
 
@@ -9,8 +11,10 @@ use std::rc::Rc;
 
 use rquickjs::{CatchResultExt, Context, Ctx, Runtime};
 
+use crate::link::{Port, Timers};
 use crate::sys::{self, Heap, HeapAllocator};
-use modules::ModuleTable;
+pub use budget::Budget;
+pub use modules::ModuleTable;
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
@@ -21,15 +25,29 @@ pub enum EngineError {
 }
 
 /// What Rust code called from JavaScript finds through its context.
-pub(crate) struct Shared(pub(crate) Rc<ModuleTable>);
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) modules: Rc<ModuleTable>,
+    pub(crate) port: Rc<Port>,
+    pub(crate) timers: Rc<Timers>,
+}
+
+impl Shared {
+    /// That of the engine that runs `ctx`.
+    pub(crate) fn of(ctx: &Ctx<'_>) -> rquickjs::Result<Self> {
+        let shared = ctx.userdata::<Self>().map(|shared| shared.clone());
+        shared.ok_or_else(|| rquickjs::Exception::throw_internal(ctx, "the engine is not set up"))
+    }
+}
 
 /// A runtime with one context. Not `Send`: it belongs to its thread.
 pub struct Engine {
     // Order matters: the context goes before the runtime, both before what they point to.
     context: Context,
     runtime: Runtime,
-    modules: Rc<ModuleTable>,
+    shared: Shared,
     heap: Rc<Heap>,
+    budget: Rc<Budget>,
 }
 
 impl Engine {
@@ -42,14 +60,18 @@ impl Engine {
         let runtime = Runtime::new_with_alloc(HeapAllocator(Rc::clone(&heap)))?;
         runtime.set_max_stack_size(crate::limits::STACK_BYTES_MAX);
         let context = Context::custom::<Intrinsics>(&runtime)?;
-        let modules = Rc::new(ModuleTable::default());
+        let budget = Rc::new(Budget::default());
+        let ticks = Rc::clone(&budget);
+        runtime.set_interrupt_handler(Some(Box::new(move || ticks.tick())));
+        let port = Rc::new(Port::new(Rc::clone(&heap)));
+        let shared = Shared { modules: Rc::default(), port, timers: Rc::default() };
         context.with(|ctx| -> rquickjs::Result<()> {
-            sys::set_modules(&ctx, &modules);
-            let _ = ctx.store_userdata(Shared(Rc::clone(&modules)));
+            sys::set_modules(&ctx, &shared.modules);
+            let _ = ctx.store_userdata(shared.clone());
             crate::native::json::install(&ctx)?;
             globals::install(&ctx)
         })?;
-        Ok(Self { context, runtime, modules, heap })
+        Ok(Self { context, runtime, shared, heap, budget })
     }
 
     /// Runs `f` inside the context.
@@ -67,7 +89,7 @@ impl Engine {
     /// # Errors
     /// The exception as text.
     pub fn load_prelude(&self, name: &str) -> Result<(), String> {
-        self.with(|ctx| match modules::import_prelude(&ctx, &self.modules, name).catch(&ctx) {
+        self.with(|ctx| match modules::import_prelude(&ctx, &self.shared.modules, name).catch(&ctx) {
             Ok(_) => Ok(()),
             Err(error) => Err(error.to_string()),
         })
@@ -82,7 +104,46 @@ impl Engine {
     /// The app's modules.
     #[must_use]
     pub fn modules(&self) -> &ModuleTable {
-        &self.modules
+        &self.shared.modules
+    }
+
+    /// CPU time of what runs.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// When timers are due.
+    #[must_use]
+    pub fn timers(&self) -> &Timers {
+        &self.shared.timers
+    }
+
+    pub(crate) fn budget_handle(&self) -> Rc<Budget> {
+        Rc::clone(&self.budget)
+    }
+
+    pub(crate) fn heap_handle(&self) -> Rc<Heap> {
+        Rc::clone(&self.heap)
+    }
+
+    /// Tells `fazt:main` of promises that are rejected without a handler, and of handlers that come late.
+    pub(crate) fn watch_rejections(&self) {
+        let shared = self.shared.clone();
+        self.runtime.set_host_promise_rejection_tracker(Some(Box::new(
+            move |ctx, promise, reason, handled| {
+                let told = modules::import_prelude(&ctx, &shared.modules, "fazt:main")
+                    .and_then(|main| main.get::<_, rquickjs::Function<'_>>("rejection"))
+                    .and_then(|rejection| rejection.call::<_, ()>((promise, reason, handled)));
+                if told.is_ok() {
+                    shared.port.rejected.set(true);
+                }
+            },
+        )));
+    }
+
+    pub(crate) fn port(&self) -> &Rc<Port> {
+        &self.shared.port
     }
 
     /// The runtime.

@@ -8,7 +8,7 @@ use std::ffi::CString;
 
 use fazt_ipc::wire::kernel::ModuleKind;
 use rquickjs::promise::PromiseState;
-use rquickjs::{ArrayBuffer, Ctx, Error, Exception, Object, Result, String as JsString, Value};
+use rquickjs::{ArrayBuffer, Ctx, Error, Exception, Object, Promise, Result, String as JsString, Value};
 
 use crate::sys::{self, ModuleHandle};
 use crate::{native, prelude};
@@ -42,6 +42,11 @@ impl ModuleTable {
     /// From now on imports need not exist: modules are compiled, not run.
     pub fn compile_only(&self) {
         self.compile_only.set(true);
+    }
+
+    /// Whether somebody has imported it.
+    pub(crate) fn is_loaded(&self, name: &str) -> bool {
+        self.loaded.borrow().contains_key(name)
     }
 
     fn find(&self, path: &str) -> Option<String> {
@@ -109,6 +114,10 @@ impl sys::Modules for ModuleTable {
     }
 
     fn load(&self, ctx: &Ctx<'_>, name: &str) -> Result<ModuleHandle> {
+        // The engine asks again for the same name with other import attributes: it is the same module.
+        if let Some(module) = self.loaded.borrow().get(name) {
+            return Ok(*module);
+        }
         let module = self.make(ctx, name)?;
         self.loaded.borrow_mut().insert(name.to_owned(), module);
         Ok(module)
@@ -195,5 +204,29 @@ pub(crate) fn import_prelude<'js>(ctx: &Ctx<'js>, table: &ModuleTable, name: &st
             ctx,
             &format!("{name} is touched while it is being loaded ({HOST})"),
         )),
+    }
+}
+
+/// Evaluates a module of the app: its exports, and a promise of its top level.
+pub(crate) fn import_app<'js>(
+    ctx: &Ctx<'js>,
+    table: &ModuleTable,
+    main: &str,
+) -> Result<(Object<'js>, Promise<'js>)> {
+    let name = table.find(main);
+    let name =
+        name.ok_or_else(|| Exception::throw_type(ctx, &format!("cannot find the main module \"{main}\"")))?;
+    let module = table.handle(ctx, &name)?;
+    sys::resolve_imports(ctx, module)?;
+    let promise = sys::evaluate(ctx, module)?;
+    Ok((sys::namespace(ctx, module)?, promise))
+}
+
+impl ModuleTable {
+    /// Compiles a script to bytecode. Its imports are not looked at ([`ModuleTable::compile_only`]).
+    pub(crate) fn compile(&self, ctx: &Ctx<'_>, path: &str) -> Result<Vec<u8>> {
+        let file = self.take(path)?;
+        let module = sys::compile_module(ctx, &CString::new(path)?, &CString::new(file.bytes)?)?;
+        sys::write_module(ctx, module)
     }
 }

@@ -38,4 +38,5 @@ groups! {
     inspect,
     object,
     url,
+    link,
 }

@@ -1,0 +1,53 @@
+//! From a warm engine to a running app.
+
+use fazt_ipc::wire::kernel::Configure;
+use fazt_ipc::wire::worker::Loaded;
+use rquickjs::{Function, Object, Promise, Result, Value};
+
+use super::Dispatch;
+use crate::engine::{ModuleTable, modules};
+
+impl<'js> Dispatch<'js> {
+    /// Serves a made-up request, so that the first real one finds everything in place.
+    pub(crate) fn warm_up(&self) -> Result<()> {
+        self.main.get::<_, Function<'js>>("warmUp")?.call::<_, ()>(())?;
+        while self.ctx.execute_pending_job() {}
+        // Shapes, tables and locale data that the engine makes at first use.
+        self.ctx.eval::<(), _>("new Date(0).toString(); /a(b)?/u.exec('ab'); JSON.parse(JSON.stringify({a: [1.5]})); Math.random();")
+    }
+
+    /// Hands `env`, `ctx.app` and `ctx.user` over.
+    pub(crate) fn configure(&self, configure: &Configure) -> Result<()> {
+        let object = || Object::new(self.ctx.clone());
+        let env = object()?;
+        for (name, value) in &configure.env {
+            env.set(name.as_str(), value.as_str())?;
+        }
+        let app = object()?;
+        app.set("id", configure.app.to_string())?;
+        app.set("name", configure.app_name.as_str())?;
+        app.set("version", configure.app_version.as_str())?;
+        let user = match &configure.user {
+            None => Value::new_null(self.ctx.clone()),
+            Some(person) => {
+                let user = object()?;
+                user.set("id", person.id.as_str())?;
+                user.set("name", person.name.as_str())?;
+                user.set("role", person.role.as_str())?;
+                user.into_value()
+            }
+        };
+        self.main.get::<_, Function<'js>>("configure")?.call((env, app, user))
+    }
+
+    /// Evaluates the main module: a promise of its top level.
+    pub(crate) fn evaluate(&self, table: &ModuleTable, main: &str) -> Result<(Object<'js>, Promise<'js>)> {
+        modules::import_app(&self.ctx, table, main)
+    }
+
+    /// Looks which handlers the app has.
+    pub(crate) fn start(&self, namespace: Object<'js>) -> Result<Loaded> {
+        let found: u32 = self.main.get::<_, Function<'js>>("start")?.call((namespace,))?;
+        Ok(Loaded { fetch: found & 1 != 0, scheduled: found & 2 != 0, message: found & 4 != 0 })
+    }
+}

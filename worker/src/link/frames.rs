@@ -1,0 +1,245 @@
+//! Frames from the kernel, one by one.
+
+use fazt_ipc::codec::decode;
+use fazt_ipc::frame::{Header, split};
+use fazt_ipc::limits::{CREDIT_BYTES, MODULES_BYTES_MAX, STREAMS_MAX};
+use fazt_ipc::wire::WireError;
+use fazt_ipc::wire::kernel::{Configure, KernelKind, Module, ModuleKind, ReplyBody, Request, Start};
+use rquickjs::String as JsString;
+use std::fmt::Write as _;
+
+use super::{Channel, Event, IncomingModule, Link, LinkError, PendingRequest, Wanted};
+use crate::sys;
+
+impl<'js> Link<'_, 'js> {
+    /// Takes every whole frame out of the input.
+    pub(super) fn take_frames(&mut self) -> Result<(), LinkError> {
+        let input = std::mem::take(&mut self.input);
+        let mut at = 0;
+        while let Some((header, body)) = split(&input[at..]).map_err(WireError::from)? {
+            at += fazt_ipc::limits::FRAME_HEADER_BYTES + body.len();
+            self.frame(header, body)?;
+        }
+        self.input = input;
+        self.input.drain(..at);
+        Ok(())
+    }
+
+    fn frame(&mut self, header: Header, body: &[u8]) -> Result<(), LinkError> {
+        let kind = KernelKind::try_from(header.kind)?;
+        self.phase = self.phase.sent_by_kernel(kind)?;
+        let stream = header.stream;
+        let misplaced = WireError::Stream { kind: kind.name(), stream };
+        let connection = matches!(
+            kind,
+            KernelKind::Configure
+                | KernelKind::Module
+                | KernelKind::ModuleData
+                | KernelKind::Start
+                | KernelKind::Compile
+                | KernelKind::Drain
+        );
+        if connection != (stream == 0) {
+            return Err(misplaced.into());
+        }
+        match kind {
+            KernelKind::Configure => {
+                self.configure = Some(decode::<Configure>(body)?);
+                Ok(())
+            }
+            KernelKind::Module => self.module(&decode_borrowed::<Module<'_>>(body)?),
+            KernelKind::ModuleData => self.module_data(body),
+            KernelKind::Start => {
+                let start: Start<'_> = decode_borrowed(body)?;
+                self.whole_modules()?;
+                self.start(start.main)
+            }
+            KernelKind::Compile => self.whole_modules(),
+            KernelKind::Request => self.request(header, body),
+            KernelKind::Body | KernelKind::ReplyBody => self.bytes(kind, header, body),
+            KernelKind::Abort => {
+                let open = self.port.channel(stream, |channel| {
+                    channel.aborted = true;
+                    channel.in_ended = true;
+                    channel.inbox = Vec::new();
+                    channel.held = None;
+                });
+                if open.is_some() {
+                    self.port.close_if_done(stream);
+                    self.events.push_back(Event::Abort(stream));
+                }
+                Ok(())
+            }
+            KernelKind::Credit => {
+                let bytes: u32 = decode(body)?;
+                self.credit(stream, bytes as usize);
+                Ok(())
+            }
+            KernelKind::Reply => {
+                let reply: ReplyBody = decode(body)?;
+                if self.port.channel(stream, |channel| channel.in_ended |= header.end).is_some() {
+                    self.answer(stream, &reply)?;
+                }
+                Ok(())
+            }
+            KernelKind::Drain => Ok(()),
+        }
+    }
+
+    fn module(&mut self, module: &Module<'_>) -> Result<(), LinkError> {
+        self.whole_modules()?;
+        let length = module.bytes as usize;
+        if length > MODULES_BYTES_MAX {
+            return Err(WireError::Bound("module bytes").into());
+        }
+        self.incoming = Some(IncomingModule {
+            path: module.path.to_owned(),
+            kind: module.kind,
+            bytes: Vec::with_capacity(length),
+            length,
+        });
+        if length == 0 { self.module_data(&[]) } else { Ok(()) }
+    }
+
+    fn module_data(&mut self, body: &[u8]) -> Result<(), LinkError> {
+        let Some(mut module) = self.incoming.take() else {
+            return Err(WireError::Stream { kind: "ModuleData", stream: 0 }.into());
+        };
+        if module.bytes.len() + body.len() > module.length {
+            return Err(WireError::Bound("module bytes").into());
+        }
+        module.bytes.extend_from_slice(body);
+        if module.bytes.len() < module.length {
+            self.incoming = Some(module);
+            return Ok(());
+        }
+        if module.kind == ModuleKind::Script {
+            self.scripts.push(module.path.clone());
+        }
+        self.engine.modules().add(&module.path, module.kind, module.bytes);
+        Ok(())
+    }
+
+    fn whole_modules(&self) -> Result<(), LinkError> {
+        match &self.incoming {
+            Some(_) => Err(WireError::Stream { kind: "Module", stream: 0 }.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn request(&mut self, header: Header, body: &[u8]) -> Result<(), LinkError> {
+        let stream = header.stream;
+        if stream % 2 == 0 || stream <= self.last_request {
+            return Err(WireError::Stream { kind: "Request", stream }.into());
+        }
+        if self.port.open_requests() >= STREAMS_MAX {
+            return Err(WireError::Bound("streams").into());
+        }
+        self.last_request = stream;
+        let request: Request<'_> = decode_borrowed(body)?;
+        let mut head = String::with_capacity(32 + body.len());
+        let _ = write!(head, "{}", request.id);
+        for (name, value) in &request.fields {
+            head.push('\n');
+            head.push_str(name);
+            head.push('\n');
+            match std::str::from_utf8(value) {
+                Ok(text) if text.is_ascii() => head.push_str(text),
+                // Each byte is a character (a ByteString).
+                _ => head.extend(value.iter().map(|byte| char::from(*byte))),
+            }
+        }
+        let ctx = &self.dispatch.ctx;
+        let text = |text: &str| JsString::from_str(ctx.clone(), text);
+        let strings = (text(request.method), text(request.url), text(&head));
+        self.port.channels.borrow_mut().push(Channel::new(stream, header.end));
+        let (Ok(method), Ok(url), Ok(head)) = strings else {
+            // The heap is full: the next turn finds out and recycles.
+            return Ok(());
+        };
+        self.requests.push_back(PendingRequest { stream, method, url, head, has_body: !header.end });
+        Ok(())
+    }
+
+    fn bytes(&mut self, kind: KernelKind, header: Header, body: &[u8]) -> Result<(), LinkError> {
+        let stream = header.stream;
+        let used = self.engine.heap().used_bytes();
+        let limit = self.engine.heap().limit_bytes();
+        let port = std::rc::Rc::clone(&self.port);
+        let tell = port.channel(stream, |channel| {
+            if channel.in_ended {
+                // After Abort the rest may still be on its way.
+                return if channel.aborted {
+                    Ok(false)
+                } else {
+                    Err(WireError::Stream { kind: kind.name(), stream })
+                };
+            }
+            if channel.in_stopped {
+                channel.in_ended = header.end;
+                return Ok(false);
+            }
+            channel.inbox.extend_from_slice(body);
+            channel.in_ended = header.end;
+            match channel.wanted {
+                Wanted::Whole => {
+                    if limit > 0 && channel.inbox.len() * 2 + used > limit {
+                        return Err(WireError::Bound("a body that is read whole"));
+                    }
+                    port.grant(channel, body.len());
+                    Ok(header.end)
+                }
+                _ if channel.inbox.len() > CREDIT_BYTES as usize => Err(WireError::Bound("credit")),
+                Wanted::Chunk => {
+                    channel.wanted = Wanted::Nothing;
+                    Ok(true)
+                }
+                Wanted::Nothing => Ok(false),
+            }
+        });
+        match tell {
+            // The stream is closed on this side; the kernel will see that.
+            None | Some(Ok(false)) => Ok(()),
+            Some(Ok(true)) => {
+                self.events.push_back(Event::Arrived(stream));
+                Ok(())
+            }
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// More bytes may go out on a stream.
+    fn credit(&mut self, stream: u32, bytes: usize) {
+        let ctx = self.dispatch.ctx.clone();
+        let port = std::rc::Rc::clone(&self.port);
+        let held = port.channel(stream, |channel| {
+            channel.credit = channel.credit.saturating_add(bytes);
+            channel.held.take()
+        });
+        let Some(Some(mut held)) = held else { return };
+        let Some(value) = held.value(&ctx) else { return };
+        let done = port.channel(stream, |channel| {
+            let end = channel.end_after_held;
+            let sent = sys::with_bytes(&value, |all| {
+                let rest = &all[held.sent.min(all.len())..];
+                (port.send(channel, rest, end), rest.len())
+            });
+            let (sent, length) = sent.unwrap_or((0, 0));
+            held.sent += sent;
+            let done = sent == length;
+            if !done {
+                channel.held = Some(held);
+            }
+            done
+        });
+        if done == Some(true) {
+            self.port.close_if_done(stream);
+            self.events.push_back(Event::Drained(stream));
+        }
+    }
+}
+
+/// Decodes a body that borrows from its bytes.
+fn decode_borrowed<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, LinkError> {
+    Ok(fazt_ipc::codec::decode(body)?)
+}

@@ -1,0 +1,259 @@
+// The core: calls the app's handlers, settles their promises, reports what they throw. Loaded before an app is.
+import host from "fazt:native/host";
+import link from "fazt:native/link";
+import { abortRequest, answered, drained, forgetRequest, incomingRequest, isResponse, sendResponse } from "fazt:fetch";
+import { arrived, forgetIncoming } from "fazt:body";
+import { describe, origin } from "fazt:stack";
+
+export { answered, arrived, drained, describe };
+
+const EXCEPTION = 0, BAD_RETURN = 1;
+const then = Promise.prototype.then, call = Function.prototype.call;
+const settledValue = Promise.resolve();
+
+let env = {}, app = null, user = null;
+let target = null; // what `fetch` is called on
+let fetchHandler = null; // a function, or null
+let entrypoint = null; // a class to be made anew for each request
+let passed = false; // a request has been served
+const listeners = []; // of the old service-worker syntax
+
+// ------------------------------------------------------------------------------------------- context
+
+class ExecutionContext {
+  #stream;
+  #id;
+  #pending = 0;
+  #over = false;
+  props = {};
+
+  constructor(stream, id) {
+    this.#stream = stream;
+    this.#id = id;
+  }
+
+  waitUntil(promise) {
+    this.#pending++;
+    const done = () => { if (--this.#pending === 0 && this.#over) finish(this.#stream); };
+    then.call(Promise.resolve(promise), done, (error) => {
+      report("in a promise given to waitUntil: ", error);
+      done();
+    });
+  }
+
+  passThroughOnException() { this.#stream; }
+  get user() { this.#stream; return user; }
+  get app() { this.#stream; return app; }
+  get requestId() { return this.#id; }
+
+  static {
+    pendingOf = (ctx) => ctx.#pending;
+    // The response is complete: the request settles with the last promise.
+    complete = (ctx, stream) => {
+      ctx.#over = true;
+      if (ctx.#pending === 0) finish(stream);
+    };
+  }
+}
+var pendingOf, complete;
+
+function finish(stream) {
+  forgetRequest(stream);
+  forgetIncoming(stream);
+  link.settle(stream);
+}
+
+function report(prefix, error) {
+  const [message, stack] = describe(error);
+  host.log(3, prefix + message + (stack ? "\n" + stack : ""), firstPlace(stack));
+}
+
+function firstPlace(stack) {
+  const at = /\(?([^\s()]+?:\d+)(?::\d+)?\)?$/m.exec(stack);
+  return at ? at[1] : "";
+}
+
+// ------------------------------------------------------------------------------------------ requests
+
+export function request(stream, method, url, head, hasBody) {
+  // The first line is the request's id.
+  const line = head.indexOf("\n");
+  const id = line < 0 ? head : head.slice(0, line);
+  const ctx = new ExecutionContext(stream, id);
+  const incoming = incomingRequest(stream, method, url, line < 0 ? "" : head.slice(line + 1), hasBody);
+  let result;
+  try {
+    if (fetchHandler !== null) result = call.call(fetchHandler, target, incoming, env, ctx);
+    else if (entrypoint !== null) result = new entrypoint(ctx, env).fetch(incoming);
+    else if (listeners.length !== 0) result = dispatchEvent(incoming, ctx);
+    else throw new TypeError("the app has no fetch handler");
+  } catch (error) {
+    return failed(stream, ctx, error);
+  }
+  if (isResponse(result)) return respond(stream, ctx, result);
+  if (result !== null && typeof result === "object" && typeof result.then === "function") {
+    then.call(
+      result instanceof Promise ? result : Promise.resolve(result),
+      (response) => isResponse(response) ? respond(stream, ctx, response) : badReturn(stream, ctx, response),
+      (error) => failed(stream, ctx, error),
+    );
+    return;
+  }
+  badReturn(stream, ctx, result);
+}
+
+function respond(stream, ctx, response) {
+  try {
+    if (pendingOf(ctx) === 0) {
+      const whole = sendResponse(response, stream, true, (error) => streamed(stream, ctx, error));
+      if (whole) {
+        forgetRequest(stream);
+        return;
+      }
+    } else if (sendResponse(response, stream, false, (error) => streamed(stream, ctx, error))) {
+      complete(ctx, stream);
+    }
+  } catch (error) {
+    failed(stream, ctx, error);
+  }
+}
+
+function streamed(stream, ctx, error) {
+  if (error !== undefined) {
+    const [message, stack] = describe(error);
+    link.fail(stream, EXCEPTION, message, stack);
+  }
+  complete(ctx, stream);
+}
+
+function failed(stream, ctx, error) {
+  const [message, stack] = describe(error);
+  link.fail(stream, EXCEPTION, message, stack);
+  complete(ctx, stream);
+}
+
+function badReturn(stream, ctx, value) {
+  const what = value === undefined ? "undefined" : value === null ? "null" : typeof value === "object" ? `an object (${value?.constructor?.name ?? "no class"})` : `a ${typeof value}`;
+  link.fail(stream, BAD_RETURN, `the fetch handler must return a Response or a promise of one; it returned ${what}`, "");
+  complete(ctx, stream);
+}
+
+export function abort(stream) {
+  abortRequest(stream);
+}
+
+// -------------------------------------------------------------------------- the service-worker syntax
+
+class FetchEvent {
+  type = "fetch";
+  request;
+  #ctx;
+  #response;
+  constructor(request, ctx) {
+    this.request = request;
+    this.#ctx = ctx;
+  }
+  respondWith(response) {
+    if (this.#response !== undefined) throw new TypeError("respondWith was called twice");
+    this.#response = response instanceof Promise ? response : Promise.resolve(response);
+  }
+  waitUntil(promise) { this.#ctx.waitUntil(promise); }
+  passThroughOnException() {}
+  preventDefault() {}
+  stopImmediatePropagation() {}
+  static { responseOf = (event) => event.#response; }
+}
+var responseOf;
+
+function dispatchEvent(incoming, ctx) {
+  const event = new FetchEvent(incoming, ctx);
+  for (const listener of listeners) {
+    if (typeof listener === "function") listener.call(globalThis, event);
+    else listener.handleEvent(event);
+    if (responseOf(event) !== undefined) return responseOf(event);
+  }
+  throw new TypeError("no listener called event.respondWith()");
+}
+
+// `fetch` listeners are the app's handler; all others are the platform's.
+export function addEventListener(type, listener, options) {
+  if (type !== "fetch") return host.load("fazt:events").addEventListener.call(globalThis, type, listener, options);
+  if (listener && !listeners.includes(listener)) listeners.push(listener);
+}
+
+export function removeEventListener(type, listener, options) {
+  if (type !== "fetch") return host.load("fazt:events").removeEventListener.call(globalThis, type, listener, options);
+  const at = listeners.indexOf(listener);
+  if (at >= 0) listeners.splice(at, 1);
+}
+
+// --------------------------------------------------------------------------------------------- start
+
+export function configure(newEnv, newApp, newUser) {
+  env = newEnv;
+  app = newApp;
+  user = newUser;
+}
+
+export function environment() {
+  return env;
+}
+
+// The app's main module has run: which handlers are there? 1 fetch, 2 scheduled, 4 message.
+export function start(namespace) {
+  const main = namespace.default;
+  let found = listeners.length === 0 ? 0 : 1;
+  if (main === undefined || main === null) return found;
+  if (typeof main === "function" && typeof main.prototype?.fetch === "function" && typeof main.fetch !== "function") {
+    entrypoint = main;
+    return 1 | (typeof main.prototype.scheduled === "function" ? 2 : 0) | (typeof main.prototype.message === "function" ? 4 : 0);
+  }
+  target = main;
+  if (typeof main.fetch === "function") {
+    fetchHandler = main.fetch;
+    found |= 1;
+  } else if (typeof main === "function") {
+    fetchHandler = main;
+    target = undefined;
+    found |= 1;
+  }
+  if (typeof main.scheduled === "function") found |= 2;
+  if (typeof main.message === "function") found |= 4;
+  return found;
+}
+
+// Serves a request that nobody made, so that what every request needs is there before an app is.
+export function warmUp() {
+  fetchHandler = async (incoming) => new Response2(`${incoming.method} ${incoming.headers.get("host")}`);
+  request(1, "GET", "http://warm/", "req_\nhost\nwarm", false);
+  fetchHandler = null;
+}
+import { Response as Response2 } from "fazt:fetch";
+
+// --------------------------------------------------------------------------------- unhandled rejections
+
+const unhandled = new Map();
+
+export function rejection(promise, reason, handled) {
+  if (handled) unhandled.delete(promise);
+  else unhandled.set(promise, reason);
+}
+
+export function flushRejections() {
+  const lost = [...unhandled];
+  unhandled.clear();
+  for (const [promise, reason] of lost) {
+    if (!host.peek("EventTarget")?.unhandledRejection(promise, reason)) report("Uncaught (in promise) ", reason);
+  }
+}
+
+// What a timer or another turn without a request threw.
+export function uncaught(error) {
+  report("Uncaught ", error);
+}
+
+export function log(level, text) {
+  host.log(level, text, origin());
+}
+
+export const self = globalThis;
