@@ -109,10 +109,12 @@ fn a_streamed_response_waits_for_credit() {
 fn a_client_that_goes_away_aborts_the_signal() {
     let mut kernel = Kernel::app(
         "export default { fetch(request, env, ctx) {
+           console.log('started');
            return new Promise((_, reject) => request.signal.addEventListener('abort', () => { console.log('gone', request.signal.reason.name); reject(request.signal.reason); }));
          } };",
     );
     let stream = kernel.open("GET", "/", &[], true);
+    assert_eq!(kernel.frame().kind, WorkerKind::Log);
     kernel.raw(KernelKind::Abort, stream, false, &[]);
     let answer = kernel.answer(stream);
     assert_eq!(answer.logs[0].0, "gone AbortError");

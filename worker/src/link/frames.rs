@@ -47,10 +47,10 @@ impl<'js> Link<'_, 'js> {
                 self.configure = Some(decode::<Configure>(body)?);
                 Ok(())
             }
-            KernelKind::Module => self.module(&decode_borrowed::<Module<'_>>(body)?),
+            KernelKind::Module => self.module(&decode::<Module<'_>>(body)?),
             KernelKind::ModuleData => self.module_data(body),
             KernelKind::Start => {
-                let start: Start<'_> = decode_borrowed(body)?;
+                let start: Start<'_> = decode(body)?;
                 self.whole_modules()?;
                 self.start(start.main)
             }
@@ -64,8 +64,14 @@ impl<'js> Link<'_, 'js> {
                     channel.inbox = Vec::new();
                     channel.held = None;
                 });
-                if open.is_some() {
-                    self.port.close_if_done(stream);
+                let waiting = self.requests.iter().position(|request| request.stream == stream);
+                if let Some(at) = waiting {
+                    // The app never hears of it.
+                    self.requests.remove(at);
+                    self.port.channel(stream, |channel| channel.settled = true);
+                }
+                self.port.close_if_done(stream);
+                if open.is_some() && waiting.is_none() {
                     self.events.push_back(Event::Abort(stream));
                 }
                 Ok(())
@@ -136,7 +142,7 @@ impl<'js> Link<'_, 'js> {
             return Err(WireError::Bound("streams").into());
         }
         self.last_request = stream;
-        let request: Request<'_> = decode_borrowed(body)?;
+        let request: Request<'_> = decode(body)?;
         let mut head = String::with_capacity(32 + body.len());
         let _ = write!(head, "{}", request.id);
         for (name, value) in &request.fields {
@@ -237,9 +243,4 @@ impl<'js> Link<'_, 'js> {
             self.events.push_back(Event::Drained(stream));
         }
     }
-}
-
-/// Decodes a body that borrows from its bytes.
-fn decode_borrowed<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, LinkError> {
-    Ok(fazt_ipc::codec::decode(body)?)
 }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fazt_ipc::codec::{decode, decode_borrowed, encode};
+use fazt_ipc::codec::{decode, encode};
 use fazt_ipc::frame::{Header, split};
 use fazt_ipc::ids::{AppId, RequestId};
 use fazt_ipc::limits::FRAME_BODY_BYTES_MAX;
@@ -141,9 +141,7 @@ impl Kernel {
             match frame.kind {
                 WorkerKind::Loaded => return Ok((decode(&frame.body).expect("Loaded"), logs)),
                 WorkerKind::LoadFailed => return Err(decode(&frame.body).expect("Failure")),
-                WorkerKind::Log => {
-                    logs.push(decode_borrowed::<Log<'_>>(&frame.body).expect("Log").text.to_owned())
-                }
+                WorkerKind::Log => logs.push(decode::<Log<'_>>(&frame.body).expect("Log").text.to_owned()),
                 other => panic!("{other:?} while starting"),
             }
         }
@@ -221,7 +219,7 @@ impl Kernel {
             let Some(frame) = self.try_frame() else { return answer };
             match frame.kind {
                 WorkerKind::Response => {
-                    let head: Response<'_> = decode_borrowed(&frame.body).expect("Response");
+                    let head: Response<'_> = decode(&frame.body).expect("Response");
                     answer.status = head.status;
                     answer.body_bytes = head.body_bytes;
                     let text = |value: &[u8]| value.iter().map(|byte| char::from(*byte)).collect();
@@ -246,7 +244,7 @@ impl Kernel {
                     }
                 }
                 WorkerKind::Log => {
-                    let log: Log<'_> = decode_borrowed(&frame.body).expect("Log");
+                    let log: Log<'_> = decode(&frame.body).expect("Log");
                     answer.logs.push((log.text.to_owned(), log.origin.to_owned()));
                 }
                 WorkerKind::Call => {
@@ -316,7 +314,7 @@ impl Kernel {
             let frame = kernel.frame();
             match frame.kind {
                 WorkerKind::Bytecode => {
-                    let head: Bytecode<'_> = decode_borrowed(&frame.body).expect("Bytecode");
+                    let head: Bytecode<'_> = decode(&frame.body).expect("Bytecode");
                     made.push((head.path.to_owned(), Vec::new()));
                 }
                 WorkerKind::BytecodeData => {
