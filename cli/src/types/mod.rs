@@ -1,12 +1,9 @@
 //! What an app's author sees of the runtime: TypeScript declarations, the page `apps/README.md`, the JSON Schema
-//! of `app.json`. Made from the table of system calls, the bounds of the contract and the texts in this folder;
+//! of `app.json`. Made from the table of system calls, the shape of manifests and the texts in this folder;
 //! a test compares them with what is committed, and writes them anew with `FAZT_UPDATE=1`.
 
 /// `apps/types/fazt.d.ts`, which a new TypeScript app is given.
 pub(crate) const DECLARATIONS: &str = include_str!("../../../apps/types/fazt.d.ts");
-
-#[cfg(test)]
-mod schema;
 
 #[cfg(test)]
 mod tests {
@@ -14,8 +11,6 @@ mod tests {
 
     use fazt_ipc::limits;
     use fazt_ipc::syscall::{ErrorCode, generate};
-
-    use super::schema;
 
     fn names(quote: &str, between: &str) -> String {
         let names = ErrorCode::ALL.map(|code| format!("{quote}{code}{quote}"));
@@ -83,8 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_is_that_of_the_bounds() {
-        let text = serde_json::to_string_pretty(&schema::schema()).expect("JSON");
-        check("types/app.schema.json", &format!("{text}\n"));
+    fn the_schema_is_that_of_the_manifest() {
+        check("types/app.schema.json", &fazt_supervisor::kernel::fs::manifest::json_schema());
     }
 }
