@@ -4,8 +4,8 @@ import native from "fazt:native/url";
 import { INTERNAL, expose, need, pairIterable, sequence, usvString } from "fazt:webidl";
 
 const places = new Uint32Array(11);
-const SCHEME = 0, USER = 1, USER_END = 2, PASSWORD = 3, PASSWORD_END = 4, HOST = 5, HOST_END = 6, PORT_END = 7, PATH_END = 8,
-  QUERY_END = 9, PATH = 10;
+const SCHEME = 0, USER = 1, USER_END = 2, PASSWORD = 3, PASSWORD_END = 4, HOST = 5, HOST_END = 6, PORT_END = 7, PATH = 8,
+  PATH_END = 9, QUERY_END = 10;
 
 let updateQuery, queryOf;
 
