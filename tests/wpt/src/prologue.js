@@ -43,6 +43,14 @@ var WPT = (() => {
 
   return {
     install() {
+      own("gc", host.gc);
+      if (host.file.includes("idlharness")) {
+        // Interfaces are looked at as properties, and as those of a worker.
+        for (const name of Object.getOwnPropertyNames(globalThis)) void globalThis[name];
+        own("DedicatedWorkerGlobalScope", class DedicatedWorkerGlobalScope {
+          static [Symbol.hasInstance](value) { return value === globalThis; }
+        });
+      }
       setup({ output: false });
       add_completion_callback((tests, status) => {
         report = {

@@ -130,6 +130,7 @@ fn provide(ctx: &Ctx<'_>, root: &Path, file: &str, variant: &str) -> rquickjs::R
             }
         })?,
     )?;
+    host.set("gc", Function::new(ctx.clone(), |ctx: Ctx<'_>| ctx.run_gc())?)?;
     host.set("file", file)?;
     host.set("variant", variant)?;
     ctx.globals().set("WPT_HOST", host)

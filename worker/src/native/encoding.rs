@@ -26,17 +26,13 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
     natives.set("btoa", Function::new(ctx.clone(), btoa)?)
 }
 
-fn not_bytes(ctx: &Ctx<'_>) -> rquickjs::Error {
-    Exception::throw_type(ctx, "the argument is not a buffer or its memory is gone")
-}
-
 fn encode<'js>(ctx: Ctx<'js>, text: JsString<'js>) -> Result<TypedArray<'js, u8>> {
     let text = text.to_cstring()?;
     TypedArray::new_copy(ctx, text.as_str().as_bytes())
 }
 
-/// Writes as much as fits; `counts` (a Uint32Array of 2) takes UTF-16 units read and bytes written.
-fn encode_into<'js>(ctx: Ctx<'js>, text: JsString<'js>, into: Value<'js>, counts: Value<'js>) -> Result<()> {
+/// Writes as much as fits (nothing where the memory is gone); `counts` (a Uint32Array of 2) takes UTF-16 units read and bytes written.
+fn encode_into<'js>(text: JsString<'js>, into: Value<'js>, counts: Value<'js>) -> Result<()> {
     let text = text.to_cstring()?;
     let text = text.as_str();
     let (read, written) = with_bytes_mut(&into, |bytes| {
@@ -47,7 +43,7 @@ fn encode_into<'js>(ctx: Ctx<'js>, text: JsString<'js>, into: Value<'js>, counts
         bytes[..end].copy_from_slice(&text.as_bytes()[..end]);
         (text[..end].encode_utf16().count(), end)
     })
-    .ok_or_else(|| not_bytes(&ctx))?;
+    .unwrap_or_default();
     with_bytes_mut(&counts, |out| {
         if let Some(out) = out.first_chunk_mut::<8>() {
             out[..4].copy_from_slice(&(read as u32).to_ne_bytes());

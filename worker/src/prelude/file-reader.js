@@ -54,13 +54,14 @@ export class FileReader extends EventTarget {
     step(() => {
       fire("loadstart", 0);
       step(() => {
-        const bytes = blobBytes(blob);
         if (total > 0) fire("progress", total);
-        if (run !== this.#run) return;
-        this.#result = convert(bytes);
-        this.#state = DONE;
-        fire("load", total);
-        if (this.#state !== LOADING) fire("loadend", total);
+        step(() => {
+          this.#result = convert(blobBytes(blob));
+          this.#state = DONE;
+          fire("load", total);
+          // A new read that "load" began has its own end.
+          step(() => fire("loadend", total));
+        });
       });
     });
   }

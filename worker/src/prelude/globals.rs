@@ -32,6 +32,7 @@ pub const GLOBALS: &[(&str, &[&str])] = &[
     ("fazt:file-reader", &["FileReader"]),
     ("fazt:form-data", &["FormData"]),
     ("fazt:message-channel", &["MessageChannel", "MessagePort"]),
+    ("fazt:microtask", &["queueMicrotask"]),
     ("fazt:navigator", &["Navigator", "Scheduler", "navigator", "scheduler"]),
     (
         "fazt:performance",

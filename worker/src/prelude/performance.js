@@ -251,6 +251,9 @@ export class PerformanceObserver {
     }
     o.kind = kind;
     if (kind === "multiple") {
+      if (Object(entryTypes) !== entryTypes || typeof entryTypes[Symbol.iterator] !== "function") {
+        throw new TypeError("observe: entryTypes is not a sequence");
+      }
       const types = sequence(entryTypes, entryTypes[Symbol.iterator], domString).filter((t) => SUPPORTED.includes(t));
       if (types.length === 0) return;
       o.types = new Set(types);

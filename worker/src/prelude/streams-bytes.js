@@ -1,7 +1,7 @@
 // Byte streams: the byte controller, its BYOB requests and the BYOB reader.
 
 import { INTERNAL, dictionary, enforceRange, expose, illegal, isSharedArrayBuffer, need } from "fazt:webidl";
-import { promiseCall, rejected, resolved, upon } from "fazt:streams-core";
+import { promiseCall, rejected, resolved, resolvedWith, upon } from "fazt:streams-core";
 import {
   PromiseRequest, ReadableState, ReaderState, closeStream, errorStream, readableState,
 } from "fazt:streams-readable";
@@ -46,7 +46,7 @@ export class ByteControllerState {
   setUp(start) {
     const result = start === undefined ? undefined : start();
     upon(
-      resolved(result),
+      resolvedWith(result),
       () => {
         this.started = true;
         this.pullIfNeeded();
@@ -509,11 +509,11 @@ export class ReadableStreamBYOBReader {
     this.#r = ByobReaderState.acquire(s);
   }
   get closed() {
-    if (!(#r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamBYOBReader"));
+    if (!(Object(this) === this && #r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamBYOBReader"));
     return this.#r.closedPromise();
   }
   cancel(reason = undefined) {
-    if (!(#r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamBYOBReader"));
+    if (!(Object(this) === this && #r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamBYOBReader"));
     if (this.#r.stream === undefined) return rejected(new TypeError("The reader was released"));
     return this.#r.cancel(reason);
   }

@@ -58,10 +58,15 @@ export class Deferred {
   }
 }
 
+/** "A promise resolved with": even a promise is wrapped, which takes the turns of the job queue that it takes. */
+export function resolvedWith(value) {
+  return Object(value) === value ? new PromiseCtor((resolve) => resolve(value)) : resolvePromise(value);
+}
+
 /** Calls an app's callback; its result as a promise. */
 export function promiseCall(fn, self, args) {
   try {
-    return resolvePromise(Reflect.apply(fn, self, args));
+    return resolvedWith(Reflect.apply(fn, self, args));
   } catch (error) {
     return rejectPromise(error);
   }

@@ -6,7 +6,7 @@ import { ByobReaderState, ByteControllerState, createByteReadable } from "fazt:s
 import { abortStream, acquireWriter, closeQueuedOrInFlight } from "fazt:streams-writable";
 import { addAlgorithm, removeAlgorithm } from "fazt:abort";
 
-const microtask = globalThis.queueMicrotask;
+const microtask = (job) => then(resolved(undefined), job);
 
 export function pipeTo(source, dest, preventClose, preventAbort, preventCancel, signal) {
   const reader = acquireReader(source);
@@ -87,8 +87,12 @@ export function pipeTo(source, dest, preventClose, preventAbort, preventCancel, 
 
   const request = {
     chunk(value) {
-      currentWrite = then(writer.write(value), undefined, () => {});
-      step();
+      // Not at once: whoever enqueued the chunk must not find itself in the sink's write.
+      currentWrite = then(resolved(undefined), () => {
+        const written = then(writer.write(value), undefined, () => {});
+        step();
+        return written;
+      });
     },
     close() {},
     error() {},
@@ -316,9 +320,8 @@ for (const [name, fn] of Object.entries({
     const it = iterators.get(this);
     if (!it) return rejected(new TypeError("return called on an object that is not a ReadableStream async iterator"));
     const step = () => returnStep(it, value);
-    const done = it.ongoing === null ? step() : then(it.ongoing, step, step);
-    it.ongoing = done;
-    return then(done, () => ({ value, done: true }));
+    it.ongoing = it.ongoing === null ? step() : then(it.ongoing, step, step);
+    return then(it.ongoing, () => ({ value, done: true }));
   },
 })) {
   Object.defineProperty(ReadableStreamAsyncIteratorPrototype, name, {
@@ -330,32 +333,37 @@ function nextStep(it) {
   if (it.finished) return resolved({ value: undefined, done: true });
   const d = new Deferred();
   it.reader.read({
-    chunk: (value) => d.resolve({ value, done: false }),
+    chunk: (value) => d.resolve([value]),
     close() {
       it.reader.release();
-      it.finished = true;
-      it.ongoing = null;
-      d.resolve({ value: undefined, done: true });
+      d.resolve(END);
     },
     error(error) {
       it.reader.release();
-      it.finished = true;
-      it.ongoing = null;
       d.reject(error);
     },
   });
-  return d.promise;
+  return then(
+    d.promise,
+    (got) => {
+      it.ongoing = null;
+      if (got !== END) return { value: got[0], done: false };
+      it.finished = true;
+      return { value: undefined, done: true };
+    },
+    (error) => {
+      it.ongoing = null;
+      it.finished = true;
+      throw error;
+    },
+  );
 }
 
 function returnStep(it, value) {
-  if (it.finished) return resolved(END);
+  if (it.finished) return resolved(undefined);
   it.finished = true;
   const reader = it.reader;
-  if (it.preventCancel) {
-    reader.release();
-    return resolved(END);
-  }
-  const result = reader.cancel(value);
+  const result = it.preventCancel ? resolved(undefined) : reader.cancel(value);
   reader.release();
   return result;
 }

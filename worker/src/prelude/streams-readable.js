@@ -3,7 +3,7 @@
 
 import { INTERNAL, dictionary, domString, enforceRange, expose, illegal, need } from "fazt:webidl";
 import {
-  Deferred, SizedQueue, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, sizeOf, strategyOf, then, upon,
+  Deferred, SizedQueue, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf, then, upon,
 } from "fazt:streams-core";
 import { ByobReaderState, ReadableStreamBYOBReader, setUpBytesFromSource } from "fazt:streams-bytes";
 import { asyncIterator, fromIterable, pipeTo, tee } from "fazt:streams-pipe";
@@ -281,16 +281,16 @@ export class ReadableStreamDefaultReader {
     this.#r = new ReaderState(readableState(stream), false);
   }
   get closed() {
-    if (!(#r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamDefaultReader"));
+    if (!(Object(this) === this && #r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamDefaultReader"));
     return this.#r.closedPromise();
   }
   cancel(reason = undefined) {
-    if (!(#r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamDefaultReader"));
+    if (!(Object(this) === this && #r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamDefaultReader"));
     if (this.#r.stream === undefined) return rejected(new TypeError("The reader was released"));
     return this.#r.cancel(reason);
   }
   read() {
-    if (!(#r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamDefaultReader"));
+    if (!(Object(this) === this && #r in this)) return rejected(new TypeError("The receiver is not a ReadableStreamDefaultReader"));
     if (this.#r.stream === undefined) return rejected(new TypeError("The reader was released"));
     const request = new PromiseRequest();
     this.#r.read(request);
@@ -312,7 +312,7 @@ export class DefaultControllerState {
     this.queue = new SizedQueue();
     this.started = this.closeRequested = this.pulling = this.pullAgain = false;
     this.hwm = hwm;
-    this.size = size;
+    this.sizeAlgorithm = size;
     this.pullAlgorithm = doNothing;
     this.cancelAlgorithm = doNothing;
     this.wrapper = undefined;
@@ -322,7 +322,7 @@ export class DefaultControllerState {
   setUp(start) {
     const result = start === undefined ? undefined : start();
     upon(
-      resolved(result),
+      resolvedWith(result),
       () => {
         this.started = true;
         this.pullIfNeeded();
@@ -358,7 +358,7 @@ export class DefaultControllerState {
 
   clearAlgorithms() {
     this.pullAlgorithm = this.cancelAlgorithm = doNothing;
-    this.size = undefined;
+    this.sizeAlgorithm = undefined;
   }
 
   pullIfNeeded() {
@@ -415,7 +415,7 @@ export class DefaultControllerState {
       reader.requests.shift().chunk(chunk);
     } else {
       try {
-        this.queue.push(chunk, this.size(chunk));
+        this.queue.push(chunk, this.sizeAlgorithm(chunk));
       } catch (error) {
         this.error(error);
         throw error;

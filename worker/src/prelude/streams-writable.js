@@ -2,7 +2,7 @@
 
 import { INTERNAL, expose, illegal, need } from "fazt:webidl";
 import {
-  Deferred, SizedQueue, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, sizeOf, strategyOf, then, upon,
+  Deferred, SizedQueue, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf, then, upon,
 } from "fazt:streams-core";
 import { abortSignal, createSignal } from "fazt:abort";
 
@@ -301,7 +301,7 @@ export class WritableStreamDefaultWriter {
     this.#w = new WriterState(writableState(stream));
   }
   get closed() {
-    if (!(#w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
+    if (!(Object(this) === this && #w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
     return this.#w.closed.promise;
   }
   get desiredSize() {
@@ -309,16 +309,16 @@ export class WritableStreamDefaultWriter {
     return this.#w.desiredSize();
   }
   get ready() {
-    if (!(#w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
+    if (!(Object(this) === this && #w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
     return this.#w.ready.promise;
   }
   abort(reason = undefined) {
-    if (!(#w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
+    if (!(Object(this) === this && #w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
     if (this.#w.stream === undefined) return rejected(new TypeError("The writer was released"));
     return abortStream(this.#w.stream, reason);
   }
   close() {
-    if (!(#w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
+    if (!(Object(this) === this && #w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
     const s = this.#w.stream;
     if (s === undefined) return rejected(new TypeError("The writer was released"));
     if (closeQueuedOrInFlight(s)) return rejected(new TypeError("The stream is already closing"));
@@ -328,7 +328,7 @@ export class WritableStreamDefaultWriter {
     this.#w.release();
   }
   write(chunk = undefined) {
-    if (!(#w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
+    if (!(Object(this) === this && #w in this)) return rejected(new TypeError("The receiver is not a WritableStreamDefaultWriter"));
     if (this.#w.stream === undefined) return rejected(new TypeError("The writer was released"));
     return this.#w.write(chunk);
   }
@@ -343,7 +343,7 @@ export class WritableControllerState {
     this.queue = new SizedQueue();
     this.started = false;
     this.hwm = hwm;
-    this.size = size;
+    this.sizeAlgorithm = size;
     this.writeAlgorithm = this.closeAlgorithm = this.abortAlgorithm = doNothing;
     this.abortSignal = undefined;
     this.wrapper = undefined;
@@ -359,7 +359,7 @@ export class WritableControllerState {
     updateBackpressure(s, this.desiredSize() <= 0);
     const result = start === undefined ? undefined : start();
     upon(
-      resolved(result),
+      resolvedWith(result),
       () => {
         this.started = true;
         this.advance();
@@ -383,7 +383,7 @@ export class WritableControllerState {
 
   clearAlgorithms() {
     this.writeAlgorithm = this.closeAlgorithm = this.abortAlgorithm = doNothing;
-    this.size = undefined;
+    this.sizeAlgorithm = undefined;
   }
 
   desiredSize() {
@@ -391,9 +391,9 @@ export class WritableControllerState {
   }
 
   chunkSize(chunk) {
-    if (this.size === undefined) return 1;
+    if (this.sizeAlgorithm === undefined) return 1;
     try {
-      return this.size(chunk);
+      return this.sizeAlgorithm(chunk);
     } catch (error) {
       this.errorIfNeeded(error);
       return 1;

@@ -5,6 +5,7 @@ import { CloseEvent, EventTarget, MessageEvent, dispatch, eventHandlers, trust }
 import { DOMException } from "fazt:dom-exception";
 import { isBlob, blobBytes } from "fazt:blob";
 import { encodeUtf8 } from "fazt:encoding";
+import { queueMicrotask } from "fazt:microtask";
 
 const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
 
@@ -99,7 +100,7 @@ eventHandlers(WebSocket.prototype, "open", "message", "close", "error");
 function push(socket, item) {
   const w = inside(socket);
   w.queue.push(item);
-  if (w.accepted) globalThis.queueMicrotask(() => deliver(socket, w));
+  if (w.accepted) queueMicrotask(() => deliver(socket, w));
 }
 
 function deliver(socket, w) {
