@@ -25,7 +25,7 @@ pub struct Code {
     /// Bytes of all modules.
     pub bytes: usize,
     /// Positions of modules that were stripped, as stored.
-    maps: HashMap<String, Vec<u8>>,
+    pub(in crate::kernel) maps: HashMap<String, Vec<u8>>,
 }
 
 /// One module.

@@ -1,1 +1,224 @@
-//! Later.
+//! What goes wrong, and what must not change when it does.
+
+use std::fs;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+use fazt_ipc::ids::AppId;
+
+use super::*;
+use crate::kernel::storage::StorageError;
+
+fn page(text: &str) -> Tree {
+    tree(&[("index.html", text), ("server.js", "export default {}")])
+}
+
+fn folder(data: &Path, app: AppId) -> PathBuf {
+    data.join("apps").join(app.to_string())
+}
+
+fn waiting(data: &Path) -> usize {
+    fs::read_dir(data.join("apps/.deploys")).expect("there").count()
+}
+
+#[tokio::test]
+async fn a_deploy_that_fails_changes_nothing_and_can_be_tried_again() {
+    let data = tempfile::tempdir().expect("folder");
+    let builder = FakeBuilder::new();
+    let fs = open(data.path(), &builder).await;
+    let before = deploy(&fs, "a", &page("one")).await.expect("deploys");
+    builder.broken.store(true, Ordering::Relaxed);
+    let mut two = page("two");
+    two.insert("lib.ts".into(), b"export const x: number = 2".to_vec());
+    let ticket = upload(&fs, "a", &two).await.expect("uploads");
+    let fresh = upload(&fs, "fresh", &two).await.expect("uploads");
+    assert!(matches!(fs.commit(&ticket).await, Err(FsError::Build(_))));
+    assert!(matches!(fs.commit(&fresh).await, Err(FsError::Build(_))));
+    assert_eq!(read_back(&fs, "a").await, page("one"));
+    assert_eq!(fs.versions("a").await.expect("versions"), [before.version]);
+    assert_eq!((fs.route("fresh"), fs.count()), (None, 1));
+    let folders = fs::read_dir(data.path().join("apps")).expect("there").count();
+    assert_eq!(folders, 2, "the app and the open deploys");
+    builder.broken.store(false, Ordering::Relaxed);
+    fs.commit(&ticket).await.expect("the deploy stayed open");
+    fs.commit(&fresh).await.expect("the deploy stayed open");
+    assert_eq!(read_back(&fs, "a").await, two);
+    assert_eq!(waiting(data.path()), 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_the_deploy_and_reading_goes_on() {
+    let data = tempfile::tempdir().expect("folder");
+    let builder = FakeBuilder::new();
+    let options = FsOptions { cartridge_bytes_max: 512 * 1024, ..FsOptions::default() };
+    let fs = open_with(data.path(), &builder, options).await;
+    deploy(&fs, "a", &page("one")).await.expect("deploys");
+    let mut large = page("two");
+    let noise: Vec<u8> = (0..1_000_000).map(|_| rand::random()).collect();
+    large.insert("public/noise.bin".into(), noise);
+    for name in ["a", "fresh"] {
+        let error = deploy(&fs, name, &large).await.expect_err("no room");
+        assert!(matches!(error, FsError::Storage(StorageError::Full(_))), "{error}");
+    }
+    assert_eq!(fs.route("fresh"), None);
+    assert_eq!(read_back(&fs, "a").await, page("one"));
+    let app = fs.route("a").expect("routes");
+    fs.verify(app).await.expect("nothing is damaged");
+    deploy(&fs, "a", &page("three")).await.expect("what fits still deploys");
+    assert_eq!(read_back(&fs, "a").await, page("three"));
+}
+
+#[tokio::test]
+async fn a_damaged_cartridge_is_its_own_app_s_trouble_alone() {
+    let damage: [(&str, fn(&Path)); 4] = [
+        ("gone", |path| fs::remove_file(path).expect("removes")),
+        ("empty folder", |path| fs::remove_dir_all(path.parent().expect("folder")).expect("removes")),
+        ("no database", |path| fs::write(path, vec![b'x'; 8192]).expect("writes")),
+        ("overwritten pages", |path| {
+            let mut file = fs::OpenOptions::new().write(true).open(path).expect("opens");
+            file.seek(SeekFrom::Start(4096)).expect("seeks");
+            file.write_all(&[0xa5; 64 * 1024]).expect("writes");
+        }),
+    ];
+    for (what, harm) in damage {
+        let data = tempfile::tempdir().expect("folder");
+        let builder = FakeBuilder::new();
+        let fs = open(data.path(), &builder).await;
+        let bad = deploy(&fs, "bad", &page("bad")).await.expect("deploys").app.id;
+        deploy(&fs, "good", &page("good")).await.expect("deploys");
+        drop(fs);
+        harm(&folder(data.path(), bad).join("app.fazt"));
+        let fs = open(data.path(), &builder).await;
+        assert_eq!(read_back(&fs, "good").await, page("good"), "{what}");
+        let error = fs.release(bad).await.err().expect(what);
+        assert!(matches!(error, FsError::Storage(StorageError::Corrupt { .. })), "{what}: {error}");
+        assert!(error.to_string().contains("app.fazt"), "{what}: {error}");
+        let apps = fs.apps().await.expect("lists");
+        assert_eq!(apps.iter().map(|app| app.damaged.is_some()).collect::<Vec<_>>(), [true, false], "{what}");
+        assert!(
+            deploy(&fs, "bad", &page("two")).await.is_err(),
+            "{what}: nothing is written over what may be saved"
+        );
+        fs.remove("bad", false).await.expect(what);
+        deploy(&fs, "bad", &page("again")).await.expect(what);
+        assert_eq!(read_back(&fs, "bad").await, page("again"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_content_that_rotted_is_not_served() {
+    let data = tempfile::tempdir().expect("folder");
+    let builder = FakeBuilder::new();
+    let fs = open(data.path(), &builder).await;
+    let app = deploy(&fs, "a", &page("a needle in the haystack")).await.expect("deploys").app.id;
+    drop(fs);
+    let path = folder(data.path(), app).join("app.fazt");
+    let mut bytes = fs::read(&path).expect("reads");
+    let at = bytes.windows(6).position(|window| window == b"needle").expect("stored as it is");
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).expect("writes");
+    let fs = open(data.path(), &builder).await;
+    let release = fs.release(app).await.expect("the index is sound");
+    let file = release.deployed("index.html").await.expect("listed");
+    let error = release.content(&file, Encoding::Identity).await.expect_err("rotten");
+    assert!(matches!(error, FsError::Storage(StorageError::Corrupt { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn interrupted_steps_are_finished_at_the_next_start() {
+    let data = tempfile::tempdir().expect("folder");
+    let builder = FakeBuilder::new();
+    let fs = open(data.path(), &builder).await;
+    let stays = deploy(&fs, "stays", &page("stays")).await.expect("deploys").app.id;
+    let ticket = upload(&fs, "stays", &page("never committed")).await.expect("uploads");
+    assert_eq!(waiting(data.path()), 1);
+    // A removal that got no further than its mark; a creation that did not reach kernel.db; a folder of
+    // somebody's.
+    fs.shared.storage.mark(stays).expect("marks");
+    let half = AppId::new(1, 1);
+    fs.shared.storage.make_folder(half).expect("makes");
+    fs::write(folder(data.path(), half).join("app.fazt"), "half").expect("writes");
+    let foreign = AppId::new(2, 2);
+    fs::create_dir(folder(data.path(), foreign)).expect("makes");
+    drop(fs);
+    let fs = open(data.path(), &builder).await;
+    assert_eq!(read_back(&fs, "stays").await, page("stays"));
+    assert!(!folder(data.path(), stays).join(".unfinished").exists());
+    assert!(!folder(data.path(), half).exists(), "half an app");
+    assert!(folder(data.path(), foreign).exists(), "not ours to delete");
+    assert_eq!(waiting(data.path()), 0);
+    assert!(matches!(fs.commit(&ticket).await, Err(FsError::NoDeploy(_))));
+}
+
+#[tokio::test]
+async fn deploys_of_one_app_at_the_same_time_take_turns() {
+    let data = tempfile::tempdir().expect("folder");
+    let fs = open(data.path(), &FakeBuilder::new()).await;
+    let trees: Vec<_> = (0..6).map(|number| page(&format!("page {number}"))).collect();
+    let deploys = trees.iter().map(|tree| deploy(&fs, "a", tree));
+    let done = futures_util::future::join_all(deploys).await;
+    let mut numbers: Vec<_> = done.into_iter().map(|one| one.expect("deploys").version.number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(fs.count(), 1);
+    assert!(trees.contains(&read_back(&fs, "a").await));
+}
+
+#[tokio::test]
+async fn a_commit_that_nobody_waits_for_still_ends_well() {
+    let data = tempfile::tempdir().expect("folder");
+    let fs = open(data.path(), &FakeBuilder::new()).await;
+    let ticket = upload(&fs, "a", &page("one")).await.expect("uploads");
+    let mut changes = fs.changes();
+    let commit = fs.commit(&ticket);
+    assert!(commit.now_or_never().is_none(), "it takes a while; the caller goes away");
+    assert!(matches!(fs.abort(&ticket).await, Err(FsError::BadDeploy(_))), "too late");
+    changes.recv().await.expect("it went live");
+    assert_eq!(read_back(&fs, "a").await, page("one"));
+}
+
+#[tokio::test]
+async fn a_plan_that_was_overtaken_is_told_so() {
+    let data = tempfile::tempdir().expect("folder");
+    let options = FsOptions { versions_kept: 1, ..FsOptions::default() };
+    let fs = open_with(data.path(), &FakeBuilder::new(), options).await;
+    deploy(&fs, "a", &page("one")).await.expect("deploys");
+    let mut mixed = page("one");
+    mixed.insert("x.txt".into(), b"x".to_vec());
+    let ticket = upload(&fs, "a", &mixed).await.expect("uploads");
+    deploy(&fs, "a", &page("two")).await.expect("deploys, and prunes what the plan counted on");
+    let error = fs.commit(&ticket).await.expect_err("overtaken").to_string();
+    assert!(error.contains("deploy again"), "{error}");
+    assert_eq!(read_back(&fs, "a").await, page("two"));
+}
+
+#[tokio::test]
+async fn deploys_that_nobody_goes_on_with_are_thrown_away() {
+    let data = tempfile::tempdir().expect("folder");
+    let options = FsOptions { deploy_idle_s_max: 0, ..FsOptions::default() };
+    let fs = open_with(data.path(), &FakeBuilder::new(), options).await;
+    let idle = upload(&fs, "a", &page("one")).await.expect("uploads");
+    fs.drop_idle_deploys().await;
+    assert!(matches!(fs.commit(&idle).await, Err(FsError::NoDeploy(_))));
+    assert_eq!(waiting(data.path()), 0);
+    let open = upload(&fs, "a", &page("one")).await.expect("uploads");
+    fs.abort(&open).await.expect("aborts");
+    assert_eq!(waiting(data.path()), 0);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_leaves_nothing_behind() {
+    let data = tempfile::tempdir().expect("folder");
+    let fs = open(data.path(), &FakeBuilder::new()).await;
+    let large = vec![b'x'; 600_000];
+    let files = Tree::from([("index.html".to_owned(), large.clone())]);
+    let ticket = fs.plan("a", plan_of(&files)).await.expect("plan");
+    let broken = stream::iter([
+        Ok(Bytes::copy_from_slice(&large[..400_000])),
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+    ]);
+    assert!(matches!(fs.put(&ticket.id, &ticket.missing[0], broken.boxed()).await, Err(FsError::Io { .. })));
+    let left = fs::read_dir(data.path().join("apps/.deploys").join(&ticket.id)).expect("open").count();
+    assert_eq!(left, 0);
+    assert!(fs.commit(&ticket.id).await.is_err());
+}
