@@ -40,7 +40,7 @@ async fn an_idle_connection_is_closed_after_a_while() {
 async fn a_body_that_stalls_ends_the_connection_and_no_other() {
     let stage = Stage::app(&[]).await;
     let mut stalled = stage.connect().await;
-    let head = b"POST /body HTTP/1.1\r\nhost: app.localhost\r\ncontent-length: 10\r\n\r\nabc";
+    let head = b"POST /body HTTP/1.1\r\nhost: notes.localhost\r\ncontent-length: 10\r\n\r\nabc";
     stalled.write_all(head).await.expect("sent");
     while stage.stub.seen.lock().expect("seen").is_empty() {
         tokio::task::yield_now().await;
@@ -56,7 +56,7 @@ async fn a_body_that_stalls_ends_the_connection_and_no_other() {
 async fn a_client_that_takes_no_bytes_is_dropped() {
     let stage = Stage::app(&[]).await;
     let mut deaf = stage.connect().await;
-    deaf.write_all(b"GET /flood HTTP/1.1\r\nhost: app.localhost\r\n\r\n").await.expect("sent");
+    deaf.write_all(b"GET /flood HTTP/1.1\r\nhost: notes.localhost\r\n\r\n").await.expect("sent");
     let mut first = [0; 1];
     deaf.read_exact(&mut first).await.expect("an answer begins");
     let connections = || stage.metrics.connections.load(std::sync::atomic::Ordering::Relaxed);
@@ -96,7 +96,7 @@ async fn a_client_has_its_share_of_connections() {
 async fn a_drain_finishes_what_is_in_flight_and_accepts_nothing_new() {
     let stage = Stage::app(&[]).await;
     let mut busy = stage.connect().await;
-    busy.write_all(b"POST /body HTTP/1.1\r\nhost: app.localhost\r\ncontent-length: 2\r\n\r\na")
+    busy.write_all(b"POST /body HTTP/1.1\r\nhost: notes.localhost\r\ncontent-length: 2\r\n\r\na")
         .await
         .expect("sent");
     while stage.stub.seen.lock().expect("seen").is_empty() {

@@ -15,8 +15,8 @@ async fn a_file_goes_before_the_server_and_the_server_before_nothing() {
     let docs = stage.ask("GET", "/docs?a=b", &[]).await;
     assert_eq!((docs.status, docs.field("location")), (307, Some("/docs/?a=b")));
     assert!(stage.stub.seen.lock().expect("seen").is_empty(), "a file woke the server");
-    assert!(stage.ask("GET", "/api", &[]).await.body.starts_with("GET http://app.localhost/api"));
-    assert!(stage.ask("POST", "/", &[]).await.body.starts_with("POST http://app.localhost/"));
+    assert!(stage.ask("GET", "/api", &[]).await.body.starts_with("GET http://notes.localhost/api"));
+    assert!(stage.ask("POST", "/", &[]).await.body.starts_with("POST http://notes.localhost/"));
 }
 
 #[tokio::test]

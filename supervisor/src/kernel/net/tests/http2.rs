@@ -34,22 +34,22 @@ async fn many_requests_share_a_connection() {
     let sender = connect(&stage).await;
     let all = (0..50).map(|_| {
         let mut sender = sender.clone();
-        async move { ask(&mut sender, "http://app.localhost:80/x", None).await }
+        async move { ask(&mut sender, "http://notes.localhost:80/x", None).await }
     });
     for (status, body) in futures_util::future::join_all(all).await {
         assert_eq!(status, 200);
-        assert!(body.starts_with("GET http://app.localhost:80/x\n"), "{body}");
-        assert!(body.contains("host: app.localhost:80\n"), "{body}");
+        assert!(body.starts_with("GET http://notes.localhost:80/x\n"), "{body}");
+        assert!(body.contains("host: notes.localhost:80\n"), "{body}");
     }
-    assert_eq!(ask(&mut sender.clone(), "http://app.localhost/a.txt", None).await, (200, "file".into()));
+    assert_eq!(ask(&mut sender.clone(), "http://notes.localhost/a.txt", None).await, (200, "file".into()));
 }
 
 #[tokio::test]
 async fn authority_and_host_agree_or_the_request_is_refused() {
     let stage = Stage::app(&[]).await;
     let mut sender = connect(&stage).await;
-    assert_eq!(ask(&mut sender, "http://app.localhost/", Some("b.localhost")).await.0, 400);
-    assert_eq!(ask(&mut sender, "http://app.localhost/", Some("app.localhost")).await.0, 200);
+    assert_eq!(ask(&mut sender, "http://notes.localhost/", Some("b.localhost")).await.0, 400);
+    assert_eq!(ask(&mut sender, "http://notes.localhost/", Some("notes.localhost")).await.0, 200);
     assert_eq!(ask(&mut sender, "http://evil.example/", None).await.0, 421);
 }
 
@@ -57,7 +57,7 @@ async fn authority_and_host_agree_or_the_request_is_refused() {
 async fn a_drain_tells_the_client_to_go() {
     let stage = Stage::app(&[]).await;
     let mut sender = connect(&stage).await;
-    assert_eq!(ask(&mut sender, "http://app.localhost/", None).await.0, 200);
+    assert_eq!(ask(&mut sender, "http://notes.localhost/", None).await.0, 200);
     stage.serving.drain().await;
     assert!(sender.ready().await.is_err(), "the connection is closed");
 }

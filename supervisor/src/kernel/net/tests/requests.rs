@@ -7,17 +7,17 @@ use crate::config::Config;
 async fn a_request_for_another_host_is_misdirected() {
     let stage = Stage::app(&[]).await;
     for (host, expect) in [
-        ("app.localhost", 200),
-        ("APP.localhost:8080", 200),
+        ("notes.localhost", 200),
+        ("NOTES.localhost:8080", 200),
         ("localhost", 404),
         ("other.localhost", 421),
-        ("app.localhost.", 421),
-        ("x.app.localhost", 421),
+        ("notes.localhost.", 421),
+        ("x.notes.localhost", 421),
         ("evil.example", 421),
         ("127.0.0.1", 421),
         ("[::1]", 421),
         ("a b", 400),
-        ("app.localhost:x", 400),
+        ("notes.localhost:x", 400),
         ("", 400),
     ] {
         let request = format!("GET /x HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
@@ -31,27 +31,27 @@ async fn a_request_that_two_readers_would_read_differently_is_refused() {
     let close = "connection: close\r\n\r\n";
     for (head, expect) in [
         ("GET /x HTTP/1.1\r\n".to_owned(), 400),
-        ("GET /x HTTP/1.1\r\nhost: app.localhost\r\nhost: app.localhost\r\n".into(), 400),
-        ("GET http://b.localhost/x HTTP/1.1\r\nhost: app.localhost\r\n".into(), 400),
-        ("GET http://app.localhost/x HTTP/1.1\r\nhost: app.localhost\r\n".into(), 200),
-        ("POST /x HTTP/1.1\r\nhost: app.localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n".into(), 400),
-        ("POST /x HTTP/1.1\r\nhost: app.localhost\r\ncontent-length: +1\r\n".into(), 400),
-        ("POST /x HTTP/1.1\r\nhost: app.localhost\r\ntransfer-encoding: gzip\r\n".into(), 400),
-        ("POST /x HTTP/1.1\r\nhost: app.localhost\r\ntransfer-encoding: chunked, gzip\r\n".into(), 400),
-        ("GET /x HTTP/1.1\r\nhost : app.localhost\r\n".into(), 400),
-        ("GET /x HTTP/1.1\r\nhost: app.localhost\r\n folded: x\r\n".into(), 400),
-        ("GET /x HTTP/1.1\r\nhost: app.localhost\r\nx: a\0b\r\n".into(), 400),
-        ("CONNECT app.localhost:80 HTTP/1.1\r\nhost: app.localhost:80\r\n".into(), 405),
-        ("OPTIONS * HTTP/1.1\r\nhost: app.localhost\r\n".into(), 400),
-        (format!("GET /{} HTTP/1.1\r\nhost: app.localhost\r\n", "x".repeat(9_000)), 414),
-        (format!("GET /x HTTP/1.1\r\nhost: app.localhost\r\nx: {}\r\n", "y".repeat(17_000)), 431),
-        (format!("GET /x HTTP/1.1\r\nhost: app.localhost\r\n{}", "a: b\r\n".repeat(100)), 431),
-        (format!("GET /x HTTP/1.1\r\nhost: app.localhost\r\nx: {}\r\n", "y".repeat(200_000)), 431),
+        ("GET /x HTTP/1.1\r\nhost: notes.localhost\r\nhost: notes.localhost\r\n".into(), 400),
+        ("GET http://b.localhost/x HTTP/1.1\r\nhost: notes.localhost\r\n".into(), 400),
+        ("GET http://notes.localhost/x HTTP/1.1\r\nhost: notes.localhost\r\n".into(), 200),
+        ("POST /x HTTP/1.1\r\nhost: notes.localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n".into(), 400),
+        ("POST /x HTTP/1.1\r\nhost: notes.localhost\r\ncontent-length: +1\r\n".into(), 400),
+        ("POST /x HTTP/1.1\r\nhost: notes.localhost\r\ntransfer-encoding: gzip\r\n".into(), 400),
+        ("POST /x HTTP/1.1\r\nhost: notes.localhost\r\ntransfer-encoding: chunked, gzip\r\n".into(), 400),
+        ("GET /x HTTP/1.1\r\nhost : notes.localhost\r\n".into(), 400),
+        ("GET /x HTTP/1.1\r\nhost: notes.localhost\r\n folded: x\r\n".into(), 400),
+        ("GET /x HTTP/1.1\r\nhost: notes.localhost\r\nx: a\0b\r\n".into(), 400),
+        ("CONNECT notes.localhost:80 HTTP/1.1\r\nhost: notes.localhost:80\r\n".into(), 405),
+        ("OPTIONS * HTTP/1.1\r\nhost: notes.localhost\r\n".into(), 400),
+        (format!("GET /{} HTTP/1.1\r\nhost: notes.localhost\r\n", "x".repeat(9_000)), 414),
+        (format!("GET /x HTTP/1.1\r\nhost: notes.localhost\r\nx: {}\r\n", "y".repeat(17_000)), 431),
+        (format!("GET /x HTTP/1.1\r\nhost: notes.localhost\r\n{}", "a: b\r\n".repeat(100)), 431),
+        (format!("GET /x HTTP/1.1\r\nhost: notes.localhost\r\nx: {}\r\n", "y".repeat(200_000)), 431),
     ] {
         let reply = stage.raw(&(head.clone() + close)).await;
         assert_eq!(reply.status, expect, "{:?}", &head[..head.len().min(90)]);
     }
-    let length_and_chunks = "POST /body HTTP/1.1\r\nhost: app.localhost\r\nconnection: close\r\ncontent-length: 3\r\n\
+    let length_and_chunks = "POST /body HTTP/1.1\r\nhost: notes.localhost\r\nconnection: close\r\ncontent-length: 3\r\n\
          transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let reply = stage.raw(length_and_chunks).await;
     assert!(reply.status == 400 || reply.body.contains('5'), "the chunks count or nothing does: {reply:?}");
@@ -71,13 +71,13 @@ async fn a_worker_is_told_who_the_client_is_by_nobody_but_the_edge() {
     let reply = stage.ask("GET", "/seen?q=1", &fields).await;
     assert_eq!(reply.status, 200);
     let seen = stage.stub.seen.lock().expect("seen").concat();
-    assert!(seen.starts_with("GET http://app.localhost/seen\n"), "{seen}");
+    assert!(seen.starts_with("GET http://notes.localhost/seen\n"), "{seen}");
     for line in [
         "x-forwarded-for: 127.0.0.1",
         "x-real-ip: 127.0.0.1",
         "x-forwarded-proto: http",
-        "x-forwarded-host: app.localhost",
-        "host: app.localhost",
+        "x-forwarded-host: notes.localhost",
+        "host: notes.localhost",
         "cookie: a=1",
         "x-mine: kept",
     ] {
@@ -92,11 +92,11 @@ async fn a_worker_is_told_who_the_client_is_by_nobody_but_the_edge() {
 async fn a_trusted_proxy_says_who_the_client_is() {
     let config = Config { trusted_proxies: vec!["127.0.0.0/8".parse().expect("net")], ..Config::default() };
     let stage = Stage::with(config, false).await;
-    stage.deploy("app", &[("server.js", "export default {}")]).await;
+    stage.deploy("notes", &[("server.js", "export default {}")]).await;
     let fields = [("x-forwarded-for", "6.6.6.6, 192.0.2.7, 127.0.0.9"), ("x-forwarded-proto", "https")];
     assert_eq!(stage.ask("GET", "/", &fields).await.status, 200);
     let seen = stage.stub.seen.lock().expect("seen").concat();
-    assert!(seen.starts_with("GET https://app.localhost/\n"), "{seen}");
+    assert!(seen.starts_with("GET https://notes.localhost/\n"), "{seen}");
     assert!(
         seen.contains("x-real-ip: 192.0.2.7\n"),
         "what the client said of itself is not believed: {seen}"
@@ -147,7 +147,7 @@ async fn failures_carry_an_id_and_no_stack() {
 #[tokio::test]
 async fn a_developer_on_this_machine_sees_the_stack() {
     let stage = Stage::with(Config::default(), true).await;
-    stage.deploy("app", &[("server.js", "export default {}")]).await;
+    stage.deploy("notes", &[("server.js", "export default {}")]).await;
     let reply = stage.ask("GET", "/fail", &[("accept", "text/html")]).await;
     assert!(reply.body.contains("Error: &lt;boom&gt;") && reply.body.contains("server.js:3:9"), "{reply:?}");
 }
