@@ -1,6 +1,8 @@
-//! What kernel and build role say to each other: items in one direction, then items in the other.
+//! What kernel and build role say to each other: a greeting, items in one direction, then items in the other. The
+//! greeting is what the launcher waits for before it looks at the process from outside.
 //!
 //! ```text
+//! role    Ready
 //! kernel  Item(bytes) Data…  Item(bytes) Data…  End        each item is a Source
 //! role                                               Item(bytes) Data…  End        each item is a StripResult
 //! ```
@@ -21,6 +23,7 @@ use super::{Source, StripResult, strip};
 const ITEM: u8 = 1;
 const DATA: u8 = 2;
 const END: u8 = 3;
+const READY: u8 = 4;
 
 /// A script with its path.
 const SOURCE_BYTES_MAX: usize = MODULE_BYTES_MAX + PATH_BYTES_MAX + 64;
@@ -157,6 +160,7 @@ pub fn serve(stream: &mut (impl Read + Write)) -> Result<(), WireError> {
     let mut assembler = Assembler::new(SOURCE_BYTES_MAX, MODULES_BYTES_MAX + SOURCE_BYTES_MAX);
     let mut chunk = vec![0; FRAME_BODY_BYTES_MAX];
     let mut end = false;
+    stream.write_all(&head(READY, 0))?;
     while !end {
         let bytes = stream.read(&mut chunk)?;
         if bytes == 0 {
@@ -190,6 +194,11 @@ pub async fn converse<S>(stream: &mut S, sources: &[Source]) -> Result<Vec<Strip
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut greeting = head(END, 0);
+    stream.read_exact(&mut greeting).await?;
+    if greeting != head(READY, 0) {
+        return Err(WireError::Protocol("no greeting"));
+    }
     let mut out = Vec::new();
     for source in sources {
         write_item(source, &mut out)?;
@@ -256,6 +265,7 @@ mod tests {
         ];
         for answer in answers {
             let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
+            theirs.write_all(&head(READY, 0)).await.expect("room");
             theirs.write_all(answer).await.expect("room");
             theirs.shutdown().await.expect("open");
             let source = Source { path: "a.js".into(), text: "1".into() };
