@@ -10,5 +10,6 @@ pub mod entry;
 pub mod jail;
 pub mod kernel;
 pub mod limits;
+mod sys;
 
 pub use entry::{StartError, StartOptions, start, supervise};

@@ -49,6 +49,8 @@ pub const BLOCKING_LINGER: Duration = Duration::from_secs(2);
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 /// Control connections get so long to be answered when the server stops.
 pub const CONTROL_LINGER: Duration = Duration::from_secs(2);
+/// Between two signs of life to the launcher. The service manager's patience is a multiple of it.
+pub const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// JSON body of one control request. A deploy plan of the most files, each with the longest path, fits.
 pub const CONTROL_JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Descriptors that the supervisor keeps back from connections, for databases, workers and files.

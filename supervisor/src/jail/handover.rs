@@ -1,27 +1,54 @@
 //! What the launcher hands to the supervisor: descriptors at fixed numbers and a sealed page of facts.
 //!
 //! ```text
-//! 3 launcher channel   4 facts (sealed memfd, JSON)   5… listening sockets
+//! 3 launcher channel   4 facts (sealed memfd, JSON)   5 sign of life   6… listening sockets
 //! ```
-//! Called by the launcher before it starts a supervisor and by the supervisor first of all.
+//! Called by the launcher before it starts a supervisor, and by the supervisor first of all.
 
-use std::os::fd::OwnedFd;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use fazt_ipc::control::Layer;
+use rustix::net::SocketType;
 use serde::{Deserialize, Serialize};
 
+use crate::sys;
+
 use super::JailError;
+
+pub(super) const CHANNEL: RawFd = 3;
+pub(super) const FACTS: RawFd = 4;
+pub(super) const ALIVE: RawFd = 5;
+pub(super) const LISTENERS: RawFd = 6;
+/// Listening sockets at most: they must fit below the numbers that the launcher keeps for itself.
+pub(super) const LISTENERS_MAX: usize = 32;
 
 /// What a supervisor has from its launcher.
 #[derive(Debug)]
 pub struct Inherited {
-    /// The channel for orders: `SOCK_SEQPACKET`, packets of [`fazt_ipc::launch`].
+    /// The channel for orders: `SOCK_SEQPACKET`, packets of [`fazt_ipc::launch`]. Its end means: the launcher is
+    /// gone, or wants this process to stop.
     pub launcher: OwnedFd,
     /// Listening sockets, in the order of `LaunchOptions`.
     pub listeners: Vec<OwnedFd>,
     /// The facts.
     pub facts: Facts,
+    /// See [`SignOfLife`].
+    pub alive: SignOfLife,
+}
+
+/// Tells the launcher that the server serves, and later that it still does.
+#[derive(Debug)]
+pub struct SignOfLife(OwnedFd);
+
+impl SignOfLife {
+    /// To be called once when the server serves, then about every ten seconds from the task that would hang if the
+    /// server hung. Never blocks.
+    pub fn give(&self) {
+        // A full pipe says it too; a closed one is the launcher's end, which the channel tells.
+        let _ = rustix::io::write(&self.0, &[1]);
+    }
 }
 
 /// What the launcher knows and the supervisor shows or needs.
@@ -48,5 +75,22 @@ pub struct Facts {
 /// # Errors
 /// When this process was not started by a launcher.
 pub fn inherited() -> Result<Inherited, JailError> {
-    Err(JailError::NotInherited("no channel at descriptor 3"))
+    let missing = JailError::NotInherited;
+    let launcher = sys::take_inherited(CHANNEL).ok_or(missing("no channel"))?;
+    if rustix::net::sockopt::socket_type(&launcher) != Ok(SocketType::SEQPACKET) {
+        return Err(missing("descriptor 3 is no channel"));
+    }
+    let page = sys::take_inherited(FACTS).ok_or(missing("no facts"))?;
+    let mut text = Vec::new();
+    let mut page = std::fs::File::from(page);
+    page.read_to_end(&mut text).map_err(|_| missing("the facts cannot be read"))?;
+    let facts: Facts = serde_json::from_slice(&text).map_err(|_| missing("the facts are malformed"))?;
+    let alive = sys::take_inherited(ALIVE).ok_or(missing("no sign of life"))?;
+    rustix::io::ioctl_fionbio(alive.as_fd(), true).map_err(|_| missing("no sign of life"))?;
+    let numbers = (LISTENERS..).take(facts.listeners.min(LISTENERS_MAX));
+    let listeners: Option<Vec<OwnedFd>> = numbers.map(sys::take_inherited).collect();
+    let listeners = listeners.ok_or(missing("a listening socket is not there"))?;
+    // Without it tools show the number of the descriptor that was executed.
+    let _ = rustix::thread::set_name(c"fazt-supervisor");
+    Ok(Inherited { launcher, listeners, facts, alive: SignOfLife(alive) })
 }

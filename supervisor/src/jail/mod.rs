@@ -12,13 +12,39 @@
 //!       └──────── it died: kill every process it asked for, back off ◀───────────────┘─▶ exit with its code
 //! ```
 
+mod cgroup;
+mod child;
 mod handover;
+mod image;
+mod launcher;
+mod layers;
+mod limits;
+mod notify;
+mod profile;
+mod spawn;
+mod supervise;
+mod user;
+mod verify;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub use handover::{Inherited, inherited};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::sys;
+
+use cgroup::{Place, Tree};
+use child::above;
+use image::Spaces;
+use launcher::Launcher;
+use layers::Probe;
+use spawn::Means;
+use supervise::Recipe;
+use user::User;
+
+pub use handover::{Facts, Inherited, SignOfLife, inherited};
 
 /// First argument by which the program knows that the launcher started it as the supervisor.
 pub const SUPERVISE: &str = "__supervise";
@@ -65,11 +91,113 @@ pub enum JailError {
     NotInherited(&'static str),
 }
 
+fn start_error<E: Into<io::Error>>(what: &str) -> impl FnOnce(E) -> JailError {
+    move |error| JailError::Start { what: what.to_owned(), error: error.into() }
+}
+
 /// Becomes the launcher: starts the supervisor and serves it until it ends. The process must have one thread.
 ///
 /// # Errors
 /// When the machine lacks a layer, the start fails, or the supervisor breaks the contract.
 pub fn run(options: LaunchOptions) -> Result<ExitCode, JailError> {
-    drop(options);
-    Err(JailError::Missing("the launcher is not built yet".into()))
+    let low = reserve_low_descriptors().map_err(start_error("descriptors"))?;
+    let data = options.data.canonicalize().map_err(start_error("data folder"))?;
+    if options.listeners.len() > handover::LISTENERS_MAX {
+        let error = io::Error::from(io::ErrorKind::InvalidInput);
+        return Err(start_error("more than 32 listening sockets")(error));
+    }
+    let listeners: io::Result<Vec<OwnedFd>> = options.listeners.into_iter().map(above).collect();
+    let listeners = listeners.map_err(start_error("listening sockets"))?;
+
+    let privileged = layers::privileged();
+    let (tree, spaces) = if privileged {
+        let tree = Tree::make(&Place::find(&data), machine_bytes());
+        (tree, Spaces::make().map(Some).map_err(|error| error.to_string()))
+    } else {
+        (Tree::none(), Ok(None))
+    };
+    let probe = Probe::ask(privileged, &tree, &spaces);
+    let judged = layers::judge(&probe);
+    let missing =
+        layers::decide(&judged, options.dev, privileged, &options.allow_missing).map_err(|refusal| {
+            tree.clear();
+            JailError::Missing(refusal)
+        })?;
+
+    let user = privileged.then(user::supervisor);
+    if let Some(user) = user {
+        user::own(&data, user).map_err(start_error("giving the data folder to the supervisor's user"))?;
+    }
+    let means =
+        means(tree, spaces.unwrap_or_default(), options.worker_image).map_err(start_error("programs"))?;
+    let facts = Facts {
+        data,
+        dev: options.dev,
+        layers: judged.into_iter().map(|one| one.layer).collect(),
+        missing,
+        generation_first: 1,
+        restarts: 0,
+        listeners: listeners.len(),
+    };
+    let recipe = Recipe::new(listeners, &options.supervisor_args, user);
+    let signals = sys::signals(&[libc::SIGTERM, libc::SIGINT]).map_err(start_error("signals"))?;
+    if privileged {
+        keep_few_capabilities().map_err(start_error("capabilities"))?;
+    }
+    let outcome = Launcher::new(means, recipe, facts, signals)?.run();
+    drop(low);
+    outcome
+}
+
+/// Children put what they inherit at low numbers; nothing of the launcher's may lie there.
+fn reserve_low_descriptors() -> io::Result<Vec<OwnedFd>> {
+    /// Above what a supervisor inherits.
+    const FIRST: i32 = 64;
+    let mut reserved = vec![image::null()?];
+    loop {
+        let next = rustix::io::fcntl_dupfd_cloexec(&reserved[0], 0)?;
+        if std::os::fd::AsRawFd::as_raw_fd(&next) >= FIRST {
+            return Ok(reserved);
+        }
+        reserved.push(next);
+    }
+}
+
+fn means(tree: Tree, spaces: Option<Spaces>, worker_image: &[u8]) -> io::Result<Means> {
+    let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|about| about.st_ino);
+    let (mut strange, mut shared) = (Vec::new(), Vec::new());
+    if let Some(spaces) = &spaces {
+        for name in verify::NAMESPACES {
+            strange.push((name, verify::namespace("self", name)?));
+        }
+        shared = vec![("net", inode(&spaces.network)?), ("ipc", inode(&spaces.ipc)?)];
+    }
+    Ok(Means {
+        tree,
+        spaces,
+        worker: image::sealed("fazt-worker", worker_image, true)?,
+        own: image::own()?,
+        null: image::null()?,
+        user: User { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },
+        strange,
+        shared,
+    })
+}
+
+/// Of root's many rights the launcher keeps those that making a jail takes, and the one to tell the supervisor,
+/// which is another user's, to stop.
+fn keep_few_capabilities() -> io::Result<()> {
+    let kept = layers::CAPABILITIES | CapabilitySet::KILL;
+    let now = rustix::thread::capabilities(None)?.permitted & kept;
+    let sets = CapabilitySets { effective: now, permitted: now, inheritable: CapabilitySet::empty() };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
+}
+
+/// Memory of the machine; 0 where it cannot be known.
+fn machine_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok());
+    total.map_or(0, |kib: u64| kib * 1024)
 }

@@ -28,7 +28,7 @@ use super::net::serve;
 use super::proc::{Proc, ProcError, ProcOptions};
 use crate::config::{Config, ConfigError};
 use crate::jail::Inherited;
-use crate::limits::CONTROL_LINGER;
+use crate::limits::{CONTROL_LINGER, SIGN_OF_LIFE};
 
 /// Why the supervisor could not serve.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,7 @@ pub(crate) enum Announce {
 /// When a part of it cannot be brought up.
 pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), RunError> {
     let started = Instant::now();
-    let Inherited { launcher, listeners, facts } = inherited;
+    let Inherited { launcher, listeners, facts, alive } = inherited;
     let config = Config::load(&facts.data)?;
     let listeners = listeners.into_iter().map(listener).collect::<io::Result<Vec<_>>>();
     let listeners = listeners.map_err(io("take over the listening sockets"))?;
@@ -124,6 +124,14 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         say(&control, announce);
     }
     tracing::info!(url = control.url(None), pid = std::process::id(), "serving");
+    // The launcher tells the service manager; a loop that hangs stops giving the sign.
+    let alive = tokio::spawn(async move {
+        let mut every = tokio::time::interval(SIGN_OF_LIFE);
+        loop {
+            every.tick().await;
+            alive.give();
+        }
+    });
 
     until_stopped(stopping).await.map_err(io("listen for signals"))?;
     control.stop.send_replace(true);
@@ -131,6 +139,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     edge.ready.store(false, Relaxed);
     // Side by side: a request that waits for its worker ends when proc says so.
     tokio::join!(serving.drain(), proc.drain());
+    alive.abort();
     // Whoever asked for the stop gets the answer; nobody can hold the server up.
     drop(end_control);
     let _ = tokio::time::timeout(CONTROL_LINGER, api).await;

@@ -34,7 +34,10 @@ async fn a_request_that_two_readers_would_read_differently_is_refused() {
         ("GET /x HTTP/1.1\r\nhost: notes.localhost\r\nhost: notes.localhost\r\n".into(), 400),
         ("GET http://b.localhost/x HTTP/1.1\r\nhost: notes.localhost\r\n".into(), 400),
         ("GET http://notes.localhost/x HTTP/1.1\r\nhost: notes.localhost\r\n".into(), 200),
-        ("POST /x HTTP/1.1\r\nhost: notes.localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n".into(), 400),
+        (
+            "POST /x HTTP/1.1\r\nhost: notes.localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n".into(),
+            400,
+        ),
         ("POST /x HTTP/1.1\r\nhost: notes.localhost\r\ncontent-length: +1\r\n".into(), 400),
         ("POST /x HTTP/1.1\r\nhost: notes.localhost\r\ntransfer-encoding: gzip\r\n".into(), 400),
         ("POST /x HTTP/1.1\r\nhost: notes.localhost\r\ntransfer-encoding: chunked, gzip\r\n".into(), 400),

@@ -195,7 +195,8 @@ impl Stage {
 
     /// One request to the app `app` with these fields.
     pub(super) async fn ask(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Reply {
-        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: notes.localhost\r\nconnection: close\r\n");
+        let mut head =
+            format!("{method} {target} HTTP/1.1\r\nhost: notes.localhost\r\nconnection: close\r\n");
         for (name, value) in fields {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -1,0 +1,63 @@
+//! The programs that jailed processes run, and the namespaces that they share: made once, when the launcher
+//! starts.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
+
+use crate::sys;
+
+use super::child::above;
+
+/// Puts a program into memory that nobody can change any more, not even the launcher.
+pub(super) fn sealed(name: &str, bytes: &[u8], executable: bool) -> io::Result<OwnedFd> {
+    let base = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let kind = if executable { MemfdFlags::EXEC } else { MemfdFlags::NOEXEC_SEAL };
+    let memory = match rustix::fs::memfd_create(name, base | kind) {
+        // Kernels before 6.3 know neither flag; there every memfd may be executed.
+        Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create(name, base)?,
+        other => other?,
+    };
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        rest = &rest[rustix::io::write(&memory, rest)?..];
+    }
+    let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    rustix::fs::fcntl_add_seals(&memory, seals)?;
+    // A program that is open for writing cannot be run: opened again for reading, the first descriptor goes.
+    let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+    above(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// The program that is running, whatever has become of its path since.
+pub(super) fn own() -> io::Result<OwnedFd> {
+    above(rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// `/dev/null`
+pub(super) fn null() -> io::Result<OwnedFd> {
+    above(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Namespaces in which there is nothing: no interface that is up, no socket, no shared memory.
+#[derive(Debug)]
+pub(super) struct Spaces {
+    pub(super) network: OwnedFd,
+    pub(super) ipc: OwnedFd,
+}
+
+impl Spaces {
+    /// Makes both in a thread that ends at once; the descriptors keep them alive.
+    pub(super) fn make() -> io::Result<Self> {
+        let made = std::thread::spawn(|| -> io::Result<Self> {
+            sys::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWIPC)?;
+            let open = |name: &str| {
+                let path = format!("/proc/thread-self/ns/{name}");
+                above(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+            };
+            Ok(Self { network: open("net")?, ipc: open("ipc")? })
+        });
+        made.join().map_err(|_| io::Error::other("the thread for the namespaces ended"))?
+    }
+}
