@@ -1,4 +1,4 @@
-// What web-platform-tests expect around a worker's globals: self, a location, local fetch, timers, a report.
+// What web-platform-tests expect around a worker's globals: self, a location, local fetch, a report.
 "use strict";
 var WPT = (() => {
   const host = WPT_HOST;
@@ -22,22 +22,6 @@ var WPT = (() => {
     });
   });
 
-  // Timers, turned by the runner.
-  const timers = new Map();
-  let next = 1;
-  const start = (repeat) => function (callback, ms, ...args) {
-    const id = next++;
-    ms = Math.max(0, Math.min(ms | 0, 0x7fffffff));
-    const run = typeof callback === "function" ? callback : Function(String(callback));
-    timers.set(id, { id, at: host.now() + ms, ms, run, args, repeat });
-    return id;
-  };
-  const stop = (id) => void timers.delete(id | 0);
-  own("setTimeout", start(false));
-  own("setInterval", start(true));
-  own("clearTimeout", stop);
-  own("clearInterval", stop);
-
   let report = null;
   let settled = false;
 
@@ -60,24 +44,7 @@ var WPT = (() => {
         settled = true;
       });
     },
-    // Runs one due timer; how long to wait for the next turn, or -1 at the end.
-    turn() {
-      if (settled) return -1;
-      let first = null;
-      for (const t of timers.values()) if (first === null || t.at < first.at || (t.at === first.at && t.id < first.id)) first = t;
-      if (first === null) return -1;
-      const wait = first.at - host.now();
-      if (wait > 0) return wait;
-      if (first.repeat) first.at = host.now() + Math.max(first.ms, 1);
-      else timers.delete(first.id);
-      try {
-        Reflect.apply(first.run, globalThis, first.args);
-      } catch (error) {
-        host.debug(`timer: ${error}`);
-        reportError(error);
-      }
-      return 0;
-    },
+    settled: () => settled,
     report() {
       if (report === null) {
         // Some test never ended: those that did count.

@@ -64,16 +64,14 @@ fn try_run(root: &Path, file: &str, variant: &str) -> Result<Outcome, String> {
 
     loop {
         engine.run_jobs();
-        if Instant::now() > deadline {
+        let settled = engine.with(|ctx| ctx.eval::<bool, _>("WPT.settled()").unwrap_or(true));
+        if settled || Instant::now() > deadline {
             break;
         }
-        let wait = engine
-            .with(|ctx| ctx.eval::<f64, _>("WPT.turn()").catch(&ctx).map_err(|error| error.to_string()))?;
-        if wait < 0.0 {
-            break;
-        }
-        if wait > 0.0 {
-            std::thread::sleep(Duration::from_secs_f64((wait / 1000.0).min(1.0)));
+        match engine.run_due_timer() {
+            Some(0) => {}
+            Some(wait_ns) => std::thread::sleep(Duration::from_nanos(wait_ns).min(Duration::from_secs(1))),
+            None => break,
         }
     }
     let timed_out = Instant::now() > deadline;
