@@ -61,6 +61,7 @@ impl Index {
         Self(files.into())
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

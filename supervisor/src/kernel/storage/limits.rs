@@ -10,8 +10,10 @@ pub(super) const PAGE_CACHE_KIB: i64 = 128;
 pub(super) const CHECKPOINT_PAGES: i64 = 1_000;
 /// What a WAL is cut to after it has been moved.
 pub(super) const WAL_BYTES_KEPT: i64 = 1024 * 1024;
-/// Blocking operations at once, of all databases together: threads cost memory.
+/// Short blocking operations at once, of all databases together: threads cost memory.
 pub(super) const BLOCKING_MAX: usize = 4;
+/// Long ones: compressing and committing of deploys.
+pub(super) const BLOCKING_LONG_MAX: usize = 2;
 /// Bytes copied at a time between files and databases.
 pub(super) const COPY_BYTES: usize = 64 * 1024;
 

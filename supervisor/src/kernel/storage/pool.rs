@@ -12,14 +12,15 @@ use super::cartridge::Cartridge;
 use super::db;
 use super::error::StorageError;
 use super::kernel::{AppRow, KernelDb};
-use super::limits::{BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
+use super::limits::{BLOCKING_LONG_MAX, BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
 
 /// All databases of one data folder.
 pub struct Storage {
     apps: PathBuf,
     kernel: Mutex<KernelDb>,
     open: Mutex<Open>,
-    permits: Arc<Semaphore>,
+    quick: Arc<Semaphore>,
+    long: Arc<Semaphore>,
 }
 
 /// Readers. A writer has a connection of its own for the length of a deploy, so that reading goes on beside it.
@@ -47,7 +48,8 @@ impl Storage {
             apps,
             kernel: Mutex::new(KernelDb::open(data)?),
             open: Mutex::default(),
-            permits: Arc::new(Semaphore::new(BLOCKING_MAX)),
+            quick: Arc::new(Semaphore::new(BLOCKING_MAX)),
+            long: Arc::new(Semaphore::new(BLOCKING_LONG_MAX)),
         }))
     }
 
@@ -71,7 +73,7 @@ impl Storage {
         self.folder(app).join("app.fazt")
     }
 
-    /// Runs `work` on a blocking thread, few at a time.
+    /// Runs a short `work` on a blocking thread, few at a time.
     ///
     /// # Errors
     /// Those of `work`.
@@ -80,14 +82,20 @@ impl Storage {
         T: Send + 'static,
         E: From<StorageError> + Send + 'static,
     {
-        let failed = |detail: String| StorageError::Failed { path: "database thread".into(), detail };
-        let permit =
-            Arc::clone(&self.permits).acquire_owned().await.map_err(|error| failed(error.to_string()))?;
-        let work = move || {
-            let _permit = permit;
-            work()
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|error| failed(error.to_string()))?
+        on_thread(Arc::clone(&self.quick), work).await
+    }
+
+    /// Runs the work of a deploy on a blocking thread. It may take seconds, and has threads of its own so that
+    /// nobody's reading waits behind it.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn long<T, E>(&self, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StorageError> + Send + 'static,
+    {
+        on_thread(Arc::clone(&self.long), work).await
     }
 
     /// Uses `kernel.db`.
@@ -146,6 +154,13 @@ impl Storage {
         Cartridge::open(&self.file(app), create)
     }
 
+    /// Goes on with a writer as the app's reader, where it has none: closing the last connection of a file and
+    /// opening the next costs several syncs. On a blocking thread.
+    pub fn adopt(&self, app: AppId, writer: Cartridge) {
+        let slot = self.slot(app);
+        lock(&slot).get_or_insert(writer);
+    }
+
     /// Closes a cartridge once nobody reads it.
     pub fn close(&self, app: AppId) {
         let reader = lock(&self.open).readers.remove(&app);
@@ -192,6 +207,23 @@ impl Storage {
         drop(evicted);
         slot
     }
+}
+
+async fn on_thread<T, E>(
+    permits: Arc<Semaphore>,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StorageError> + Send + 'static,
+{
+    let failed = |detail: String| StorageError::Failed { path: "database thread".into(), detail };
+    let permit = permits.acquire_owned().await.map_err(|error| failed(error.to_string()))?;
+    let work = move || {
+        let _permit = permit;
+        work()
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|error| failed(error.to_string()))?
 }
 
 /// A panic in `work` leaves a database as its last transaction left it: the lock stays usable.

@@ -26,12 +26,13 @@ pub(super) fn compress(
     total: u64,
     path: impl Fn(Encoding) -> PathBuf,
 ) -> Result<Vec<(Encoding, PathBuf)>, FsError> {
-    // Measured on text: brotli 9 does about 10 MB/s, 5 about 40, 3 about 100; all three forms together keep a
-    // deploy of 1 MB under 0.2 s.
+    // Brotli takes most of the time: on text about 6 MB/s at 9, 20 at 6, 60 at 4. These keep all three forms
+    // under half a second on one core up to 8 MB.
     let (brotli, zstd, gzip) = match total {
-        0..=1_000_000 => (9, 12, 9),
-        1_000_001..=8_000_000 => (5, 7, 6),
-        _ => (3, 3, 4),
+        0..=256_000 => (9, 12, 9),
+        256_001..=2_000_000 => (6, 9, 6),
+        2_000_001..=8_000_000 => (4, 6, 5),
+        _ => (2, 3, 3),
     };
     let mut forms = Vec::new();
     for encoding in Encoding::COMPRESSED {

@@ -207,13 +207,15 @@ pub(super) async fn commit(
     let bytes_max = shared.options.cartridge_bytes_max;
     let row = shared
         .storage
-        .blocking(move || {
+        .long(move || {
             if fresh {
                 storage.make_folder(app)?;
             }
             let mut writer = storage.writer(app, fresh)?;
             writer.bound(bytes_max)?;
-            writer.commit(&change)
+            let row = writer.commit(&change)?;
+            storage.adopt(app, writer);
+            Ok::<_, FsError>(row)
         })
         .await?;
     Ok(Outcome { row, unchanged: false, warnings: built.warnings })
@@ -258,22 +260,28 @@ async fn prepare(reader: &Contents<'_>, manifest: &Manifest) -> Result<Vec<NewCo
             (*sha256, NewContent { sha256: *sha256, bytes, encodings: None })
         })
         .collect();
-    for sha256 in todo {
-        let bytes = reader.bytes(sha256).await?;
-        let folder = deploy.folder.clone();
-        let encodings = reader
-            .shared
-            .storage
-            .blocking(move || {
-                compress::compress(&bytes, total, |encoding| form_path(&folder, sha256, encoding))
-            })
-            .await?;
-        let entry = contents.entry(sha256).or_insert(NewContent { sha256, bytes: None, encodings: None });
-        entry.encodings = Some(encodings);
+    // As many at a time as there are threads for it.
+    for some in todo.chunks(2) {
+        let coded = some.iter().map(|sha256| encode(reader, *sha256, total));
+        for (sha256, encodings) in some.iter().zip(futures_util::future::try_join_all(coded).await?) {
+            let fresh = NewContent { sha256: *sha256, bytes: None, encodings: None };
+            contents.entry(*sha256).or_insert(fresh).encodings = Some(encodings);
+        }
     }
     let mut contents: Vec<_> = contents.into_values().collect();
     contents.sort_by_key(|content| content.sha256);
     Ok(contents)
+}
+
+async fn encode(
+    reader: &Contents<'_>,
+    sha256: Sha256,
+    total: u64,
+) -> Result<Vec<(Encoding, PathBuf)>, FsError> {
+    let bytes = reader.bytes(sha256).await?;
+    let folder = reader.deploy.folder.clone();
+    let work = move || compress::compress(&bytes, total, |encoding| form_path(&folder, sha256, encoding));
+    reader.shared.storage.long(work).await
 }
 
 fn form_path(folder: &std::path::Path, sha256: Sha256, encoding: Encoding) -> PathBuf {

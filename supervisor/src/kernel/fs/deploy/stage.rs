@@ -66,7 +66,7 @@ pub(in crate::kernel::fs) async fn receive(
         let target = end.then(|| folder.join(sha256.to_string()));
         partial = shared
             .storage
-            .blocking(move || {
+            .long(move || {
                 let mut partial = match before {
                     Some(partial) => partial,
                     None => start(path)?,
