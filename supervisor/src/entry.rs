@@ -1,11 +1,12 @@
-//! The two ways into this crate for the program `fazt`: [`start`], which becomes the launcher, and
-//! [`supervise`], which the launcher re-executes itself in.
+//! The ways into this crate for the program `fazt`: [`start`], which becomes the launcher, and [`supervise`] and
+//! [`build`], which the launcher re-executes itself in.
 
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -16,6 +17,10 @@ use crate::confine;
 use crate::jail::{self, LaunchOptions};
 use crate::kernel::{self, Announce};
 use crate::limits::{BACKLOG, BLOCKING_LINGER, BLOCKING_THREAD_IDLE, BLOCKING_THREADS_MAX};
+use crate::sys;
+
+/// Where the launcher puts the socket of a jailed process.
+const BUILD_SOCKET: RawFd = 3;
 
 /// What `fazt proc start` was told on its command line; everything else is in `config.toml`.
 #[derive(Debug, Clone)]
@@ -151,6 +156,21 @@ pub fn supervise() -> ExitCode {
             tracing::error!("{message}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The build role: what the launcher runs in a `build` jail. Locks itself down, answers one job, ends. Must be
+/// called while the process has one thread.
+#[must_use]
+pub fn build() -> ExitCode {
+    // No log: nothing but the socket is open, and what would be said is about hostile scripts.
+    let Some(socket) = sys::take_inherited(BUILD_SOCKET) else { return ExitCode::from(2) };
+    if confine::build().is_err() {
+        return ExitCode::from(3);
+    }
+    match crate::build::serve(&mut UnixStream::from(socket)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

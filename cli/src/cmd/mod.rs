@@ -34,6 +34,7 @@ pub(crate) enum Noun {
 pub(crate) fn role(name: &str) -> Option<ExitCode> {
     match name {
         fazt_supervisor::jail::SUPERVISE => Some(fazt_supervisor::supervise()),
+        fazt_supervisor::jail::BUILD => Some(fazt_supervisor::entry::build()),
         _ => None,
     }
 }
