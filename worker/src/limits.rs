@@ -15,5 +15,8 @@ pub const JOBS_PER_TICK: u32 = 1024;
 /// Room that a read from the socket is given at least.
 pub const READ_BYTES_MIN: usize = 16 * 1024;
 
+/// A read buffer that has grown beyond this is given back when it is empty.
+pub const READ_BYTES_HIGH: usize = 32 * 1024;
+
 /// Bytes of output after which a batch is written before it is whole.
 pub const WRITE_BYTES_HIGH: usize = 256 * 1024;

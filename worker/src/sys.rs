@@ -49,6 +49,11 @@ impl Heap {
         self.exhausted.get()
     }
 
+    /// Declares it full: something of the app's outside of it would not fit.
+    pub(crate) fn exhaust(&self) {
+        self.exhausted.set(true);
+    }
+
     fn admits(&self, bytes: usize) -> bool {
         let limit = self.limit.get();
         let used = self.used.get();
@@ -161,6 +166,38 @@ pub fn thread_cpu_ns() -> u64 {
 #[must_use]
 pub fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC)
+}
+
+// ------------------------------------------------------------------------------------------- interrupt
+
+/// What the engine asks every few thousand steps.
+pub(crate) struct Watch {
+    pub(crate) budget: Rc<crate::engine::Budget>,
+    pub(crate) heap: Rc<Heap>,
+}
+
+/// Has `watch` decide whether scripts go on. The caller keeps it alive as long as the runtime.
+pub(crate) fn set_watch(ctx: &Ctx<'_>, watch: &Rc<Watch>) {
+    // SAFETY: the runtime is alive; `watch`, whose owner (`Engine`) drops it after the runtime, is read as what
+    // it is.
+    unsafe {
+        let runtime = qjs::JS_GetRuntime(ctx.as_raw().as_ptr());
+        qjs::JS_SetInterruptHandler(runtime, Some(interrupt), Rc::as_ptr(watch).cast_mut().cast());
+    }
+}
+
+unsafe extern "C" fn interrupt(runtime: *mut qjs::JSRuntime, opaque: *mut std::ffi::c_void) -> c_int {
+    // SAFETY: the engine passes its runtime and what `set_watch` gave it; the threshold is a plain number.
+    unsafe {
+        let watch = &*opaque.cast::<Watch>();
+        let (limit, used) = (watch.heap.limit_bytes(), watch.heap.used_bytes());
+        // Left alone, the engine lets the heap grow by half between collections, past the limit.
+        let cap = (limit - limit / 8).max(used + limit.saturating_sub(used) / 2);
+        if limit > 0 && qjs::JS_GetGCThreshold(runtime) as usize > cap {
+            qjs::JS_SetGCThreshold(runtime, cap as _);
+        }
+        c_int::from(watch.budget.tick())
+    }
 }
 
 // --------------------------------------------------------------------------------------------- modules

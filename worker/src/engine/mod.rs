@@ -48,6 +48,7 @@ pub struct Engine {
     shared: Shared,
     heap: Rc<Heap>,
     budget: Rc<Budget>,
+    _watch: Rc<sys::Watch>,
 }
 
 impl Engine {
@@ -61,17 +62,17 @@ impl Engine {
         runtime.set_max_stack_size(crate::limits::STACK_BYTES_MAX);
         let context = Context::custom::<Intrinsics>(&runtime)?;
         let budget = Rc::new(Budget::default());
-        let ticks = Rc::clone(&budget);
-        runtime.set_interrupt_handler(Some(Box::new(move || ticks.tick())));
+        let watch = Rc::new(sys::Watch { budget: Rc::clone(&budget), heap: Rc::clone(&heap) });
         let port = Rc::new(Port::new(Rc::clone(&heap)));
         let shared = Shared { modules: Rc::default(), port, timers: Rc::default() };
         context.with(|ctx| -> rquickjs::Result<()> {
             sys::set_modules(&ctx, &shared.modules);
+            sys::set_watch(&ctx, &watch);
             let _ = ctx.store_userdata(shared.clone());
             crate::native::json::install(&ctx)?;
             globals::install(&ctx)
         })?;
-        Ok(Self { context, runtime, shared, heap, budget })
+        Ok(Self { context, runtime, shared, heap, budget, _watch: watch })
     }
 
     /// Runs `f` inside the context.

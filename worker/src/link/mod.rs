@@ -28,7 +28,7 @@ use rquickjs::{Ctx, Object, Promise, Value};
 
 use crate::dispatch::{self, Dispatch, Fatal, PendingRequest};
 use crate::engine::Engine;
-use crate::limits::{READ_BYTES_MIN, WRITE_BYTES_HIGH};
+use crate::limits::{READ_BYTES_HIGH, READ_BYTES_MIN, WRITE_BYTES_HIGH};
 use crate::sys;
 pub(crate) use held::Held;
 pub use port::Port;
@@ -93,7 +93,7 @@ pub fn serve(socket: File, lock: impl FnOnce() -> Result<u8, String>) -> Result<
             dispatch,
             socket,
             phase: Phase::Booting,
-            input: Vec::new(),
+            input: Input::default(),
             configure: None,
             incoming: None,
             scripts: Vec::new(),
@@ -106,7 +106,10 @@ pub fn serve(socket: File, lock: impl FnOnce() -> Result<u8, String>) -> Result<
             WorkerKind::Ready,
             &Ready { protocol: PROTOCOL, landlock_abi, engine: crate::engine_hash() },
         )?;
-        link.run()
+        let ended = link.run();
+        // Values that wait for credit must not outlive the engine.
+        link.port.reset();
+        ended
     })
 }
 
@@ -134,14 +137,38 @@ struct IncomingModule {
     length: usize,
 }
 
+/// Bytes read and not yet taken apart: the first `filled` of the buffer.
+#[derive(Default)]
+struct Input {
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Input {
+    /// Where to read to. A buffer that was filled to the end grows: there is more to come.
+    fn space(&mut self) -> &mut [u8] {
+        if self.buffer.len() < self.filled + READ_BYTES_MIN {
+            let larger = (self.buffer.len() * 2).max(self.filled + READ_BYTES_MIN).next_multiple_of(READ_BYTES_MIN);
+            self.buffer.resize(larger, 0);
+        }
+        &mut self.buffer[self.filled..]
+    }
+
+    /// Gives the memory of a long frame or a large batch back.
+    fn shrink(&mut self) {
+        if self.filled == 0 && self.buffer.len() > READ_BYTES_HIGH {
+            self.buffer = Vec::new();
+        }
+    }
+}
+
 struct Link<'a, 'js> {
     engine: &'a Engine,
     port: Rc<Port>,
     dispatch: Dispatch<'js>,
     socket: File,
     phase: Phase,
-    /// Bytes read and not yet taken apart.
-    input: Vec<u8>,
+    input: Input,
     configure: Option<Configure>,
     incoming: Option<IncomingModule>,
     /// Paths of script modules in order of arrival: what `Compile` compiles.
@@ -188,18 +215,19 @@ impl<'js> Link<'_, 'js> {
 
     /// Reads what there is. False: the kernel hung up.
     fn read(&mut self) -> Result<bool, LinkError> {
-        let filled = self.input.len();
-        self.input.resize((filled + READ_BYTES_MIN).max(self.input.capacity()), 0);
+        let space = self.input.space();
         let read = loop {
-            match self.socket.read(&mut self.input[filled..]) {
+            match self.socket.read(space) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 other => break other,
             }
         };
-        self.input.truncate(filled + *read.as_ref().unwrap_or(&0));
         match read {
             Ok(0) => Ok(false),
-            Ok(_) => Ok(true),
+            Ok(bytes) => {
+                self.input.filled += bytes;
+                Ok(true)
+            }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(false),
             Err(error) => Err(error.into()),
         }

@@ -191,9 +191,11 @@ function fill(headers, init) {
 
 export var listOf, isHeaders, fix, fromList;
 
-// From the wire: `name\nvalue\n…`.
+// From the wire: the request's id, then `name\nvalue\n…`.
 export function fromWire(text) {
-  return fromList(text === "" ? [] : text.split("\n"));
+  const list = text.split("\n");
+  list.shift();
+  return fromList(list);
 }
 
 // To the wire; undefined when there are none.

@@ -22,14 +22,13 @@ const listeners = []; // of the old service-worker syntax
 
 class ExecutionContext {
   #stream;
-  #id;
+  #head;
   #pending = 0;
   #over = false;
-  props = {};
 
-  constructor(stream, id) {
+  constructor(stream, head) {
     this.#stream = stream;
-    this.#id = id;
+    this.#head = head;
   }
 
   waitUntil(promise) {
@@ -44,7 +43,16 @@ class ExecutionContext {
   passThroughOnException() { this.#stream; }
   get user() { this.#stream; return user; }
   get app() { this.#stream; return app; }
-  get requestId() { return this.#id; }
+  get requestId() {
+    const head = this.#head, line = head.indexOf("\n");
+    return line < 0 ? head : head.slice(0, line);
+  }
+  get props() {
+    this.#stream;
+    const value = {};
+    Object.defineProperty(this, "props", { value, configurable: true, enumerable: true, writable: true });
+    return value;
+  }
 
   static {
     pendingOf = (ctx) => ctx.#pending;
@@ -76,11 +84,9 @@ function firstPlace(stack) {
 // ------------------------------------------------------------------------------------------ requests
 
 export function request(stream, method, url, head, hasBody) {
-  // The first line is the request's id.
-  const line = head.indexOf("\n");
-  const id = line < 0 ? head : head.slice(0, line);
-  const ctx = new ExecutionContext(stream, id);
-  const incoming = incomingRequest(stream, method, url, line < 0 ? "" : head.slice(line + 1), hasBody);
+  // `head` is the request's id and then its fields; both are taken apart when somebody asks.
+  const ctx = new ExecutionContext(stream, head);
+  const incoming = incomingRequest(stream, method, url, head, hasBody);
   let result;
   try {
     if (fetchHandler !== null) result = call.call(fetchHandler, target, incoming, env, ctx);

@@ -21,6 +21,7 @@ use fazt_worker::link::LinkError;
 pub struct Kernel {
     socket: UnixStream,
     input: Vec<u8>,
+    taken: usize,
     thread: Option<JoinHandle<Result<(), LinkError>>>,
     next: u32,
 }
@@ -82,7 +83,7 @@ impl Kernel {
             .stack_size(8 << 20)
             .spawn(move || fazt_worker::link::serve(socket, || Ok(0)))
             .expect("a thread");
-        let mut kernel = Self { socket: mine, input: Vec::new(), thread: Some(thread), next: 1 };
+        let mut kernel = Self { socket: mine, input: Vec::new(), taken: 0, thread: Some(thread), next: 1 };
         let frame = kernel.frame();
         assert_eq!(frame.kind, WorkerKind::Ready);
         let ready = decode(&frame.body).expect("Ready");
@@ -178,12 +179,33 @@ impl Kernel {
                 let kind = WorkerKind::try_from(header.kind).expect("a known type");
                 return Some(Frame { kind, stream: header.stream, end: header.end, body });
             }
+            self.input.drain(..std::mem::take(&mut self.taken));
             let mut buffer = [0; 65536];
             match self.socket.read(&mut buffer).expect("readable in time") {
                 0 => return None,
                 n => self.input.extend_from_slice(&buffer[..n]),
             }
         }
+    }
+
+    /// Appends a request without a body to `bytes`, with the header fields that a browser sends.
+    pub fn queue(&mut self, bytes: &mut Vec<u8>, path: &str) {
+        let stream = self.next;
+        self.next += 2;
+        let url = format!("http://notes.localhost:8080{path}");
+        let fields: Vec<(&str, &[u8])> = vec![
+            ("host", b"notes.localhost:8080"),
+            ("user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"),
+            ("accept", b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            ("accept-encoding", b"gzip, deflate, br, zstd"),
+            ("accept-language", b"en-US,en;q=0.9,de;q=0.8"),
+        ];
+        let request = Request { id: RequestId::new(5, u128::from(stream)), method: "GET", url: &url, fields };
+        let mut body = Vec::new();
+        encode(&request, &mut body).expect("fits");
+        let header = Header { body_bytes: body.len() as u32, kind: KernelKind::Request as u8, end: true, stream };
+        bytes.extend_from_slice(&header.encode());
+        bytes.extend_from_slice(&body);
     }
 
     /// Opens a request; gives its stream.
