@@ -52,8 +52,18 @@ fn measure(name: &str, script: &str, batch: usize, rounds: usize) {
 fn main() {
     for batch in [1, 32] {
         let rounds = 40_000 / batch;
-        measure("sync handler", "export default { fetch() { return new Response('hello'); } };", batch, rounds);
-        measure("async handler", "export default { async fetch() { return new Response('hello'); } };", batch, rounds);
+        measure(
+            "sync handler",
+            "export default { fetch() { return new Response('hello'); } };",
+            batch,
+            rounds,
+        );
+        measure(
+            "async handler",
+            "export default { async fetch() { return new Response('hello'); } };",
+            batch,
+            rounds,
+        );
         measure(
             "header and JSON",
             "export default { async fetch(r) { return Response.json({ a: r.headers.get('accept'), m: r.method }); } };",

@@ -148,7 +148,8 @@ impl Input {
     /// Where to read to. A buffer that was filled to the end grows: there is more to come.
     fn space(&mut self) -> &mut [u8] {
         if self.buffer.len() < self.filled + READ_BYTES_MIN {
-            let larger = (self.buffer.len() * 2).max(self.filled + READ_BYTES_MIN).next_multiple_of(READ_BYTES_MIN);
+            let larger =
+                (self.buffer.len() * 2).max(self.filled + READ_BYTES_MIN).next_multiple_of(READ_BYTES_MIN);
             self.buffer.resize(larger, 0);
         }
         &mut self.buffer[self.filled..]

@@ -203,7 +203,8 @@ impl Kernel {
         let request = Request { id: RequestId::new(5, u128::from(stream)), method: "GET", url: &url, fields };
         let mut body = Vec::new();
         encode(&request, &mut body).expect("fits");
-        let header = Header { body_bytes: body.len() as u32, kind: KernelKind::Request as u8, end: true, stream };
+        let header =
+            Header { body_bytes: body.len() as u32, kind: KernelKind::Request as u8, end: true, stream };
         bytes.extend_from_slice(&header.encode());
         bytes.extend_from_slice(&body);
     }
