@@ -220,7 +220,7 @@ mod tests {
             threads: false,
             strange: vec![("mnt", 1), ("pid", 2), ("net", 5)],
             shared: vec![("net", 15), ("ipc", 16)],
-            leaf: vec![("", "/fazt-1/pool/7".into()), ("memory", "/m/fazt-1/pool/7".into())],
+            leaf: vec![("", "/fazt/1/pool/7".into()), ("memory", "/m/fazt/1/pool/7".into())],
             socket: 99,
         }
     }
@@ -244,8 +244,8 @@ mod tests {
                 ("ipc", 16),
             ]),
             groups_of: vec![
-                ("memory".into(), "/m/fazt-1/pool/7".into()),
-                (String::new(), "/fazt-1/pool/7".into()),
+                ("memory".into(), "/m/fazt/1/pool/7".into()),
+                (String::new(), "/fazt/1/pool/7".into()),
             ],
             descriptors: Some(vec![(0, Open::Null), (1, Open::Null), (2, Open::Null), (3, Open::Socket(99))]),
         }

@@ -106,7 +106,7 @@ impl Tree {
         }
         for (name, base) in &place.v1 {
             let pool = base.join("pool");
-            let made = make(base).and_then(|()| {
+            let made = fs::create_dir_all(base).and_then(|()| {
                 clear(&pool);
                 make(&pool)
             });
@@ -128,7 +128,7 @@ impl Tree {
     }
 
     fn make_unified(&mut self, base: &Path) -> io::Result<()> {
-        make(base)?;
+        fs::create_dir_all(base)?;
         let (pool, supervisor) = (base.join("pool"), base.join("sup"));
         clear(&pool);
         remove(&supervisor);
@@ -138,8 +138,10 @@ impl Tree {
         for name in ["memory", "pids", "cpu"] {
             // From the parent down: a group passes on only what it was given.
             let enable = format!("+{name}");
-            if let Some(parent) = base.parent() {
-                let _ = put(parent, "cgroup.subtree_control", &enable);
+            if place::is_own(base) {
+                for above in [base.parent().and_then(Path::parent), base.parent()].into_iter().flatten() {
+                    let _ = put(above, "cgroup.subtree_control", &enable);
+                }
             }
             let there = put(base, "cgroup.subtree_control", &enable)
                 .and_then(|()| put(&pool, "cgroup.subtree_control", &enable));

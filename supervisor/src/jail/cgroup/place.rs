@@ -4,14 +4,17 @@
 //! |---|---|
 //! | a unit with `Delegate=` and `DelegateSubgroup=supervisor` | the unit's own group |
 //! | a unit with `Delegate=` alone | the unit's own group, after the launcher moved to `supervisor` in it |
-//! | the v2 tree has no memory controller (hybrid) | `fazt-…` beside the launcher, and so in each v1 hierarchy |
-//! | otherwise | `fazt-…` at the top of the v2 tree |
+//! | the v2 tree has no memory controller (hybrid) | `fazt/…` below the launcher's group, and so in each v1 hierarchy |
+//! | otherwise | `fazt/…` at the top of the v2 tree |
+//!
+//! `fazt` itself stays when the server ends: the group above it is often one that only `CAP_DAC_OVERRIDE` may
+//! write to, which the launcher has given up by then.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What every group of ours that is not a unit begins with.
-const PREFIX: &str = "fazt-";
+/// Holds the groups of every server that is not a unit.
+const PARENT: &str = "fazt";
 /// `DelegateSubgroup=` of the unit.
 const SUBGROUP: &str = "supervisor";
 
@@ -84,7 +87,7 @@ impl Place {
     pub(in crate::jail) fn find(data: &Path) -> Self {
         let mounts = mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let name = format!("{PREFIX}{:016x}", fingerprint(data));
+        let name = format!("{PARENT}/{:016x}", fingerprint(data));
         let unified = mounts.iter().find(|mount| mount.unified);
         let has_memory = unified.is_some_and(|mount| {
             fs::read_to_string(mount.point.join("cgroup.controllers"))
@@ -147,7 +150,7 @@ fn move_to_subgroup(unit: &Path) -> Option<()> {
 
 /// Whether a base was made by us and not by the service manager.
 pub(super) fn is_own(base: &Path) -> bool {
-    base.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
+    base.parent().and_then(Path::file_name).is_some_and(|name| name == PARENT)
 }
 
 /// Tells servers with different data folders apart (FNV-1a).
@@ -197,14 +200,14 @@ mod tests {
     fn a_unit_keeps_its_own_group_and_a_shell_gets_one_at_the_top() {
         let top = Path::new("/nowhere/cgroup");
         let check = |own: &str, then: &str| {
-            assert_eq!(base(Path::new(own), top, "fazt-1"), PathBuf::from(then), "{own}");
+            assert_eq!(base(Path::new(own), top, "fazt/1"), PathBuf::from(then), "{own}");
         };
         check(
             "/nowhere/cgroup/system.slice/fazt.service/supervisor",
             "/nowhere/cgroup/system.slice/fazt.service",
         );
-        check("/nowhere/cgroup/user.slice/session-3.scope", "/nowhere/cgroup/fazt-1");
-        check("/nowhere/cgroup", "/nowhere/cgroup/fazt-1");
-        assert!(is_own(Path::new("/x/fazt-1")) && !is_own(Path::new("/x/fazt.service")));
+        check("/nowhere/cgroup/user.slice/session-3.scope", "/nowhere/cgroup/fazt/1");
+        check("/nowhere/cgroup", "/nowhere/cgroup/fazt/1");
+        assert!(is_own(Path::new("/x/fazt/1")) && !is_own(Path::new("/x/fazt.service")));
     }
 }
