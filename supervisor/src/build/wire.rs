@@ -41,6 +41,9 @@ pub enum WireError {
     /// Not what may be said here.
     #[error("the build process broke the protocol: {0}")]
     Protocol(&'static str),
+    /// The process ended in the middle of its work.
+    #[error("the build process ended while it looked at `{0}`; is that script very deeply nested?")]
+    Ended(String),
 }
 
 /// Puts frames together to items.
@@ -215,7 +218,11 @@ where
     while !end {
         let bytes = stream.read(&mut chunk).await?;
         if bytes == 0 {
-            return Err(WireError::Protocol("closed before the end of its answer"));
+            // Answers come in order, so the one that is missing is the one it died of.
+            return Err(match sources.get(results.len()) {
+                Some(source) => WireError::Ended(source.path.clone()),
+                None => WireError::Protocol("closed before the end of its answer"),
+            });
         }
         assembler.push(&chunk[..bytes], |event| {
             match event {
@@ -271,6 +278,9 @@ mod tests {
             let source = Source { path: "a.js".into(), text: "1".into() };
             let error = converse(&mut ours, &[source]).await;
             assert!(error.is_err(), "{answer:?}");
+            if answer.is_empty() {
+                assert!(matches!(error, Err(WireError::Ended(path)) if path == "a.js"));
+            }
         }
     }
 }

@@ -45,9 +45,12 @@ impl Fs {
         let active = match cached {
             Some(active) => Ok(active),
             None => {
+                let epoch = *lock(&self.epoch);
                 let found = self.shared.storage.read(app, |cartridge| cartridge.active()).await;
                 if let Ok(found) = &found {
-                    lock(&self.summaries).insert(app, found.clone());
+                    self.unless_changed(epoch, || {
+                        lock(&self.summaries).insert(app, found.clone());
+                    });
                 }
                 found
             }

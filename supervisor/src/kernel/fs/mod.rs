@@ -132,6 +132,8 @@ pub struct Fs {
     /// Whoever changes an app holds the lock of its name.
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
     changes: broadcast::Sender<AppId>,
+    /// Counts changes.
+    epoch: Mutex<u64>,
 }
 
 /// What `kernel.db` says, in memory.
@@ -183,6 +185,7 @@ impl Fs {
             deploys: Mutex::default(),
             locks: Mutex::default(),
             changes: broadcast::channel(1024).0,
+            epoch: Mutex::new(0),
         });
         tokio::spawn(sweep(Arc::downgrade(&fs)));
         Ok(fs)
@@ -226,20 +229,11 @@ impl Fs {
             return Ok(release);
         }
         let name = self.name_of(app).ok_or_else(|| FsError::NoApp(app.to_string()))?;
-        let mut changes = self.changes.subscribe();
+        let epoch = *lock(&self.epoch);
         let release = Arc::new(Release::load(&self.shared, app, name).await?);
-        // A deploy that went live while this was read must not be hidden by the older version.
-        let mut stale = false;
-        loop {
-            match changes.try_recv() {
-                Ok(changed) => stale |= changed == app,
-                Err(broadcast::error::TryRecvError::Lagged(_)) => stale = true,
-                Err(_) => break,
-            }
-        }
-        if !stale {
+        self.unless_changed(epoch, || {
             self.releases.put(app, Arc::clone(&release), release.index.bytes() + 2048);
-        }
+        });
         Ok(release)
     }
 
@@ -252,12 +246,22 @@ impl Fs {
 
     /// Forgets what is in memory about an app, and tells everyone.
     fn changed(&self, app: AppId) {
+        let mut epoch = lock(&self.epoch);
+        *epoch += 1;
         self.releases.remove(&app);
         lock(&self.summaries).remove(&app);
+        drop(epoch);
         // Nobody may be listening.
         let _ = self.changes.send(app);
-        // Again: a reader may have put the old one in between the two lines above.
-        self.releases.remove(&app);
+    }
+
+    /// Keeps what was read, unless something changed while it was read: an older version must not hide one
+    /// that went live meanwhile.
+    fn unless_changed(&self, epoch: u64, keep: impl FnOnce()) {
+        let now = lock(&self.epoch);
+        if *now == epoch {
+            keep();
+        }
     }
 
     /// Waits for the lock of a name.
