@@ -1,5 +1,6 @@
 // structuredClone: kinds of objects are told apart by the engine's own class, which scripts cannot fake.
 
+import host from "fazt:native/host";
 import object from "fazt:native/object";
 import { dictionary, need, platformPrototypes, sequence } from "fazt:webidl";
 import { cloners, transferrers } from "fazt:cloners";
@@ -109,9 +110,15 @@ function properties(from, to, memory) {
   return to;
 }
 
+/** The classes of fetch keep to themselves; they exist only if their module is loaded. */
+function isFetchClass(proto) {
+  const fetch = host.peek("Response");
+  return fetch !== undefined && [fetch.Headers, fetch.Request, fetch.Response].some((C) => C.prototype === proto);
+}
+
 function cloneObject(value, memory, keep) {
   for (let proto = Object.getPrototypeOf(value); proto !== null && proto !== Object.prototype; proto = Object.getPrototypeOf(proto)) {
-    if (!platformPrototypes.has(proto)) continue;
+    if (!platformPrototypes.has(proto) && !isFetchClass(proto)) continue;
     for (const [test, copy] of cloners) if (test(value)) return keep(copy(value));
     throw cannot(describe(value));
   }
