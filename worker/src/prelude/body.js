@@ -237,8 +237,7 @@ export function mixBody(C, get, set, headersOf) {
 function parseForm(buffer, type) {
   const forms = host.use("FormData"), bytes = new U8(buffer), kind = type.split(";", 1)[0].trim().toLowerCase();
   if (kind === "application/x-www-form-urlencoded") {
-    const { URLSearchParams } = host.use("URLSearchParams");
-    return forms.formFromPairs([...new URLSearchParams(host.decode(bytes))].flat());
+    return forms.formFromPairs(host.use("URLSearchParams").parseFormBytes(bytes));
   }
   const boundary = kind === "multipart/form-data" ? forms.boundaryOf(type) : null;
   if (boundary === null) throw new TypeError(`a body of type "${type}" is not a form`);

@@ -64,3 +64,6 @@ export const console = {
   clear() {},
 };
 Object.defineProperty(console, Symbol.toStringTag, { value: "console", configurable: true });
+// A namespace object of Web IDL: an empty prototype of its own, and no required arguments.
+Object.setPrototypeOf(console, {});
+for (const name of ["assert", "dir", "table"]) Object.defineProperty(console[name], "length", { value: 0, configurable: true });

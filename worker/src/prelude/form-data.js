@@ -89,7 +89,7 @@ export const isFormData = (value) => {
 // -- writing --
 
 function quote(name) {
-  return name.replace(/\r\n|\r|\n/g, "%0D%0A").replace(/"/g, "%22");
+  return name.replace(/\r/g, "%0D").replace(/\n/g, "%0A").replace(/"/g, "%22");
 }
 
 /** A form as multipart: { type, parts }, the Content-Type with its boundary and a list of byte arrays. */
@@ -133,7 +133,7 @@ function find(bytes, needle, from) {
 }
 
 function unquote(text) {
-  return text.replace(/%0D%0A/gi, "\r\n").replace(/%0A/gi, "\n").replace(/%0D/gi, "\r").replace(/%22/g, '"');
+  return text.replace(/%0A/gi, "\n").replace(/%0D/gi, "\r").replace(/%22/g, '"');
 }
 
 /** The parameter `key` of a header value such as Content-Disposition. */

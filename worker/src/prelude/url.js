@@ -114,7 +114,7 @@ expose(URL);
 
 function unsupported(name) {
   const fn = {
-    [name]() {
+    [name](_) {
       throw new TypeError(`URL.${name} is not available: there is no page to use the URL in`);
     },
   }[name];
@@ -128,8 +128,9 @@ function parseQuery(query) {
   return query === "" ? [] : native.formParse(query);
 }
 
-export { parseQuery as parseForm };
-export const serializeForm = (list) => (list.length === 0 ? "" : native.formSerialize(list));
+/** Names and values of an urlencoded body. */
+export const parseFormBytes = (bytes) => native.formParseBytes(bytes);
+const serializeForm = (list) => (list.length === 0 ? "" : native.formSerialize(list));
 
 let listOf, setList;
 

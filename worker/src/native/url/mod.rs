@@ -13,7 +13,7 @@ use form_urlencoded as form;
 use rquickjs::{Ctx, Function, Object, Result, String as JsString, Value};
 
 use self::record::{Path, Record, State};
-use crate::sys::with_bytes_mut;
+use crate::sys::{with_bytes, with_bytes_mut};
 
 /// How many places `parse` and `set` report.
 const PLACES: usize = 11;
@@ -24,6 +24,7 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
     natives.set("canParse", Function::new(ctx.clone(), can_parse)?)?;
     natives.set("origin", Function::new(ctx.clone(), origin)?)?;
     natives.set("formParse", Function::new(ctx.clone(), form_parse)?)?;
+    natives.set("formParseBytes", Function::new(ctx.clone(), form_parse_bytes)?)?;
     natives.set("formSerialize", Function::new(ctx.clone(), form_serialize)?)?;
     natives.set("domainToAscii", Function::new(ctx.clone(), domain_to_ascii)?)
 }
@@ -129,10 +130,16 @@ fn domain_to_ascii(domain: String) -> Option<String> {
 }
 
 /// Names and values in turn.
+fn pairs(text: &[u8]) -> Vec<String> {
+    form::parse(text).flat_map(|(name, value)| [name.into_owned(), value.into_owned()]).collect()
+}
+
 fn form_parse(text: JsString<'_>) -> Result<Vec<String>> {
-    let text = text.to_cstring()?;
-    let pairs = form::parse(text.as_str().as_bytes());
-    Ok(pairs.flat_map(|(name, value)| [name.into_owned(), value.into_owned()]).collect())
+    Ok(pairs(text.to_cstring()?.as_str().as_bytes()))
+}
+
+fn form_parse_bytes(bytes: Value<'_>) -> Vec<String> {
+    with_bytes(&bytes, pairs).unwrap_or_default()
 }
 
 fn form_serialize(list: Vec<String>) -> String {
