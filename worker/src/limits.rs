@@ -20,3 +20,8 @@ pub const READ_BYTES_HIGH: usize = 32 * 1024;
 
 /// Bytes of output after which a batch is written before it is whole.
 pub const WRITE_BYTES_HIGH: usize = 256 * 1024;
+
+/// What an exhausted heap may still take while the engine unwinds; within `MEMORY_MIB_BESIDE_HEAP`.
+pub const UNWIND_BYTES: usize = 1024 * 1024;
+
+const _: () = assert!(UNWIND_BYTES < (fazt_ipc::limits::MEMORY_MIB_BESIDE_HEAP as usize) << 20);

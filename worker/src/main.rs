@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // The default hook writes to standard error, which the sandbox answers as it answers an attack.
+    std::panic::set_hook(Box::new(|_| fazt_worker::sys::exit_now(101)));
     fazt_worker::sys::keep_heap_small();
     let socket = fazt_worker::sys::kernel_socket();
     match fazt_worker::link::serve(socket, || fazt_worker::sandbox::lock().map_err(|error| error.to_string()))

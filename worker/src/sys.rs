@@ -4,6 +4,7 @@
 //! not come here, except bytecode, which only a worker of this very build has made.
 #![expect(unsafe_code, reason = "the one place of this crate where it is allowed")]
 
+use crate::limits::UNWIND_BYTES;
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int};
 use std::fs::File;
@@ -59,6 +60,10 @@ impl Heap {
         let used = self.used.get();
         if limit == 0 || used.saturating_add(bytes) <= limit {
             return true;
+        }
+        if self.exhausted.get() {
+            // The engine aborts when it cannot even settle a promise: leave it enough to unwind.
+            return used.saturating_add(bytes) <= limit + UNWIND_BYTES;
         }
         const LARGE: usize = 1024 * 1024;
         if bytes < LARGE || limit.saturating_sub(used) < LARGE {
@@ -196,7 +201,8 @@ unsafe extern "C" fn interrupt(runtime: *mut qjs::JSRuntime, opaque: *mut std::f
         if limit > 0 && qjs::JS_GetGCThreshold(runtime) as usize > cap {
             qjs::JS_SetGCThreshold(runtime, cap as _);
         }
-        c_int::from(watch.budget.tick())
+        // Nothing goes on after the heap was full once: `catch` does not see this.
+        c_int::from(watch.heap.is_exhausted() || watch.budget.tick())
     }
 }
 
@@ -436,6 +442,17 @@ pub(crate) fn namespace<'js>(ctx: &Ctx<'js>, module: ModuleHandle) -> Result<Obj
     value.into_object().ok_or(Error::Unknown)
 }
 
+/// Runs the next promise job: whether there was one. An exception stays pending.
+pub(crate) fn run_job(ctx: &Ctx<'_>) -> Result<bool> {
+    let mut of = std::ptr::null_mut();
+    // SAFETY: the runtime is that of a live context; the engine writes a context, the only one there is.
+    match unsafe { qjs::JS_ExecutePendingJob(qjs::JS_GetRuntime(ctx.as_raw().as_ptr()), &raw mut of) } {
+        0 => Ok(false),
+        1.. => Ok(true),
+        _ => Err(Error::Exception),
+    }
+}
+
 // --------------------------------------------------------------------------------------- lazy globals
 
 /// Defines the `index`th lazy global: an accessor, not enumerable, that [`crate::engine::globals`] replaces by
@@ -534,6 +551,12 @@ impl<'js, T: 'static> rquickjs::class::JsClass<'js> for Held<T> {
     fn constructor(_: &Ctx<'js>) -> Result<Option<rquickjs::function::Constructor<'js>>> {
         Ok(None)
     }
+}
+
+/// Ends the process at once, without anything that might write or signal.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit has no precondition and does not return.
+    unsafe { libc::_exit(code) }
 }
 
 // --------------------------------------------------------------------------------------------- socket

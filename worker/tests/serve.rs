@@ -164,7 +164,9 @@ fn an_endless_loop_ends_with_its_budget() {
     let app = "export default { fetch() { try { for (;;); } catch {} finally { for (;;); } } };";
     let limits = Limits { cpu_ms: 50, ..Limits::default() };
     let mut kernel = Kernel::app_with(&[("server.js", ModuleKind::Script, app.as_bytes())], limits);
-    assert_eq!(kernel.get("/").failed().kind, FailureKind::CpuExceeded);
+    let answer = kernel.get("/");
+    assert_eq!(answer.failed().kind, FailureKind::CpuExceeded);
+    assert!(answer.failed().stack.contains("at fetch (server.js:1:"), "{:?}", answer.failed());
     assert!(kernel.ended().is_err(), "the worker is torn and ends");
 }
 
@@ -174,6 +176,47 @@ fn an_endless_chain_of_promises_ends_with_its_budget() {
     let limits = Limits { cpu_ms: 50, ..Limits::default() };
     let mut kernel = Kernel::app_with(&[("server.js", ModuleKind::Script, app.as_bytes())], limits);
     assert_eq!(kernel.get("/").failed().kind, FailureKind::CpuExceeded);
+}
+
+#[test]
+fn a_loop_after_an_await_is_located_too() {
+    let app = "export default { async fetch() {\n await null;\n for (;;) Math.abs(1); } };";
+    let limits = Limits { cpu_ms: 50, ..Limits::default() };
+    let mut kernel = Kernel::app_with(&[("server.js", ModuleKind::Script, app.as_bytes())], limits);
+    let answer = kernel.get("/");
+    assert_eq!(answer.failed().kind, FailureKind::CpuExceeded);
+    assert!(answer.failed().stack.contains("server.js:3:"), "{:?}", answer.failed());
+}
+
+#[test]
+fn a_top_level_that_never_ends_does_not_load() {
+    let limits = Limits { cpu_ms: 50, ..Limits::default() };
+    let mut kernel = Kernel::start(&[("server.js", ModuleKind::Script, b"for (;;);")], limits);
+    assert_eq!(kernel.loaded().expect_err("fails").kind, FailureKind::CpuExceeded);
+}
+
+#[test]
+fn every_kind_of_memory_bomb_is_out_of_memory() {
+    for bomb in [
+        "let s = 'x'; for (;;) s += s + s.length;",
+        "const a = []; for (;;) a.push(Promise.resolve().then(() => a));",
+        "const a = []; for (;;) a.push(new Uint8Array(1000));",
+        "const m = new Map(); for (let i = 0;; i++) m.set(i, `${i}`.repeat(10));",
+        "const a = []; const f = async () => { for (;;) { a.push(new Error('e')); await null; } }; await f();",
+        "let o = {}; for (let i = 0;; i++) o[`k${i}`] = i;",
+    ] {
+        let app = format!("export default {{ async fetch() {{ {bomb} }} }};");
+        let limits = Limits { memory_bytes: 8 << 20, cpu_ms: 20_000 };
+        let mut kernel = Kernel::app_with(&[("server.js", ModuleKind::Script, app.as_bytes())], limits);
+        let answer = kernel.get("/");
+        let kind = answer.failed().kind;
+        // One string of a gigabyte is refused as such; that is an exception like any other.
+        assert!(
+            kind == FailureKind::OutOfMemory || bomb.starts_with("let s"),
+            "{bomb}: {:?}",
+            answer.failed()
+        );
+    }
 }
 
 #[test]

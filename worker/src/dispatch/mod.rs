@@ -14,13 +14,23 @@ use rquickjs::{Ctx, Error, Function, Object, Result, Value};
 use crate::engine::{Budget, ModuleTable, modules};
 use crate::limits::JOBS_PER_TICK;
 use crate::link::Port;
-use crate::sys::Heap;
+use crate::sys::{self, Heap};
 
 pub(crate) use failure::{fatal, of_exception, of_value};
 
 /// The engine is torn or wedged: every open request fails with this, and the process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fatal(pub(crate) FailureKind);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fatal {
+    pub(crate) kind: FailureKind,
+    /// Where the app was.
+    pub(crate) stack: String,
+}
+
+impl From<FailureKind> for Fatal {
+    fn from(kind: FailureKind) -> Self {
+        Self { kind, stack: String::new() }
+    }
+}
 
 /// The callbacks of `fazt:main`.
 pub(crate) struct Dispatch<'js> {
@@ -98,7 +108,15 @@ impl<'js> Dispatch<'js> {
     fn run_jobs(&self) -> std::result::Result<(), Fatal> {
         let mut jobs = 0_u32;
         loop {
-            while self.ctx.execute_pending_job() {
+            loop {
+                match sys::run_job(&self.ctx) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(_) => {
+                        self.check()?;
+                        self.ctx.catch();
+                    }
+                }
                 jobs = jobs.wrapping_add(1);
                 // An endless chain of short jobs never reaches the engine's own check.
                 if jobs.is_multiple_of(JOBS_PER_TICK) {
@@ -117,13 +135,14 @@ impl<'js> Dispatch<'js> {
     }
 
     fn check(&self) -> std::result::Result<(), Fatal> {
-        if self.heap.is_exhausted() {
-            return Err(Fatal(FailureKind::OutOfMemory));
-        }
-        if self.budget.is_exceeded() {
-            return Err(Fatal(FailureKind::CpuExceeded));
-        }
-        Ok(())
+        let kind = if self.heap.is_exhausted() {
+            FailureKind::OutOfMemory
+        } else if self.budget.is_exceeded() {
+            FailureKind::CpuExceeded
+        } else {
+            return Ok(());
+        };
+        Err(Fatal { kind, stack: failure::pending_stack(&self.ctx) })
     }
 
     /// An exception that came out of a callback belongs to no request: it goes to the log.

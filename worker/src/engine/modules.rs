@@ -61,6 +61,10 @@ impl ModuleTable {
         if let Some(public) = public_name(name) {
             return Ok(public);
         }
+        if PUBLIC.iter().any(|scheme| name.starts_with(scheme)) {
+            let text = format!("this runtime has no module \"{name}\", which {base} imports");
+            return Err(Exception::throw_type(ctx, &text));
+        }
         let missing = |hint: &str| {
             let base = if base.is_empty() { "the app" } else { base };
             Exception::throw_type(ctx, &format!("cannot find module \"{name}\" imported by {base}{hint}"))

@@ -197,7 +197,7 @@ impl<'js> Link<'_, 'js> {
                 return done;
             }
             if let Err(fatal) = self.run_events() {
-                return self.recycle(fatal);
+                return self.recycle(&fatal);
             }
         }
     }
@@ -272,7 +272,11 @@ impl<'js> Link<'_, 'js> {
             } else {
                 return Ok(());
             }
-            if self.port.out.borrow().len() > WRITE_BYTES_HIGH && self.flush().is_err() {
+            // After a long turn the answers that are ready do not wait for the rest of the batch.
+            let waiting = self.port.out.borrow().len();
+            if (waiting > WRITE_BYTES_HIGH || (waiting > 0 && self.engine.budget_handle().has_started()))
+                && self.flush().is_err()
+            {
                 return Ok(());
             }
         }
@@ -307,7 +311,7 @@ impl<'js> Link<'_, 'js> {
                 message: "the app's main module could not be evaluated".into(),
                 stack: String::new(),
             }),
-            Err(fatal) => self.recycle(fatal),
+            Err(fatal) => self.recycle(&fatal),
         }
     }
 
@@ -342,12 +346,12 @@ impl<'js> Link<'_, 'js> {
                     Some(loaded) => self.send(WorkerKind::Loaded, &loaded),
                     None => Ok(()),
                 };
-                return sent.map_err(|_| Fatal(FailureKind::Load));
+                return sent.map_err(|_| FailureKind::Load.into());
             }
         };
         self.starting = None;
         let _ = self.send(WorkerKind::LoadFailed, &failure);
-        Err(Fatal(FailureKind::Load))
+        Err(FailureKind::Load.into())
     }
 
     fn load_failed(&mut self, failure: Failure) -> Result<(), LinkError> {
@@ -357,21 +361,21 @@ impl<'js> Link<'_, 'js> {
     }
 
     /// Tells the kernel for every open request why there is no more to come.
-    fn recycle(&mut self, fatal: Fatal) -> Result<(), LinkError> {
+    fn recycle(&mut self, fatal: &Fatal) -> Result<(), LinkError> {
         let failure =
             dispatch::fatal(fatal, self.engine.budget_handle().limit_ms(), self.engine.heap().limit_bytes());
         // Answering must not run into the limit again.
         self.engine.heap().set_limit_bytes(0);
-        if matches!(self.phase, Phase::Starting) && fatal.0 != FailureKind::Load {
+        if matches!(self.phase, Phase::Starting) && fatal.kind != FailureKind::Load {
             return self.load_failed(failure);
         }
-        if fatal.0 != FailureKind::Load {
+        if fatal.kind != FailureKind::Load {
             for stream in self.port.request_streams() {
                 self.port.fail(stream, &failure);
             }
         }
         self.flush()?;
-        Err(LinkError::Recycled(fatal.0))
+        Err(LinkError::Recycled(fatal.kind))
     }
 
     fn answer(&mut self, stream: u32, body: &ReplyBody) -> Result<(), LinkError> {

@@ -23,7 +23,17 @@ pub struct Kernel {
     input: Vec<u8>,
     taken: usize,
     thread: Option<JoinHandle<Result<(), LinkError>>>,
+    child: Option<std::process::Child>,
     next: u32,
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -83,11 +93,32 @@ impl Kernel {
             .stack_size(8 << 20)
             .spawn(move || fazt_worker::link::serve(socket, || Ok(0)))
             .expect("a thread");
-        let mut kernel = Self { socket: mine, input: Vec::new(), taken: 0, thread: Some(thread), next: 1 };
+        let mut kernel =
+            Self { socket: mine, input: Vec::new(), taken: 0, thread: Some(thread), child: None, next: 1 };
         let frame = kernel.frame();
         assert_eq!(frame.kind, WorkerKind::Ready);
         let ready = decode(&frame.body).expect("Ready");
         (kernel, ready)
+    }
+
+    /// The worker program in a process of its own, locked down, serving one script.
+    pub fn program(path: &str, source: &str) -> Self {
+        let (mine, theirs) = UnixStream::pair().expect("a socket pair");
+        mine.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        // As the launcher does: the socket on descriptor 3, no new privileges.
+        let child = std::process::Command::new("sh")
+            .args(["-c", "exec setpriv --no-new-privs \"$0\" 3<&0 0</dev/null", path])
+            .stdin(OwnedFd::from(theirs))
+            .spawn()
+            .expect("sh starts");
+        let mut kernel =
+            Self { socket: mine, input: Vec::new(), taken: 0, thread: None, child: Some(child), next: 1 };
+        assert_eq!(kernel.frame().kind, WorkerKind::Ready);
+        kernel.configure(Limits::default());
+        kernel.modules(&[("server.js", ModuleKind::Script, source.as_bytes())]);
+        kernel.send(KernelKind::Start, 0, false, &Start { main: "server.js" });
+        kernel.loaded().expect("the app loads");
+        kernel
     }
 
     /// A worker that serves one script.
