@@ -18,8 +18,6 @@ mod calls;
 mod entry;
 mod exchange;
 mod task;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -240,4 +238,54 @@ impl Inner {
             task.wake();
         }
     }
+}
+
+/// Plays one batch of a fuzzer's worker against the machine: true when every frame was legal.
+#[cfg(test)]
+pub(crate) fn fuzz_once<R>(rng: &mut R, traffic: impl Fn(&mut R, u32) -> Vec<u8>) -> bool {
+    use fazt_ipc::wire::kernel::{Configure, Start};
+    let now = Instant::now();
+    let mut wire = Wire::new();
+    let ready = Ready { protocol: 1, landlock_abi: 0, engine: 0 };
+    let configure = Configure {
+        app: fazt_ipc::ids::AppId::new(0, 0),
+        app_name: String::new(),
+        app_version: String::new(),
+        memory_bytes: 0,
+        cpu_ms: 0,
+        user: None,
+        env: Vec::new(),
+        compatibility_date: String::new(),
+    };
+    let mut frame = |kind: u8, body: &[u8]| {
+        let header = fazt_ipc::frame::Header { body_bytes: body.len() as u32, kind, end: false, stream: 0 };
+        let bytes = [&header.encode()[..], body].concat();
+        wire.receive(&bytes, now).expect("legal");
+        if kind == 0x81 {
+            wire.send(KernelKind::Configure, 0, false, &configure).expect("legal");
+            wire.send(KernelKind::Start, 0, false, &Start { main: "a" }).expect("legal");
+            wire.accept();
+        }
+    };
+    let mut body = Vec::new();
+    fazt_ipc::codec::encode(&ready, &mut body).expect("small");
+    frame(0x81, &body);
+    frame(0x82, &[1, 0, 0]);
+    let headers = http::HeaderMap::new();
+    let id = RequestId::new(1, 1);
+    let opening = Opening { id, method: "GET", url: "http://a/", headers: &headers, body: false };
+    let ticket = wire.open(&opening, now + Duration::from_secs(1)).expect("a stream");
+    let bytes = traffic(rng, 1);
+    let mut rest = bytes.as_slice();
+    let legal = loop {
+        match wire.receive(rest, now) {
+            Ok(0) => break true,
+            Ok(used) => rest = &rest[used..],
+            Err(_) => break false,
+        }
+    };
+    wire.sweep(now + Duration::from_secs(60), Duration::ZERO);
+    wire.close(&super::DispatchError::Died);
+    wire.release(ticket, now);
+    legal
 }

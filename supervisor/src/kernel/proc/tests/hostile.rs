@@ -1,0 +1,255 @@
+//! Frames that no honest worker sends. Each ends in a kill, never in a panic, and never in an answer that the
+//! worker had no right to give.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fazt_ipc::control::State;
+use fazt_ipc::limits::CREDIT_BYTES;
+use fazt_ipc::syscall::Call;
+use fazt_ipc::wire::worker::{Loaded, Log, LogLevel, Ready, Response};
+use fazt_ipc::wire::{KernelKind, WorkerKind};
+use rand::rngs::SmallRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+
+use super::super::DispatchError;
+use super::fake::{CLEAN, frame, ok, stage, typed};
+
+/// What a hostile worker sends after it was given a request on `stream`.
+type Attack = fn(u32) -> Vec<u8>;
+
+fn body(stream: u32, end: bool, bytes: &[u8]) -> Vec<u8> {
+    frame(WorkerKind::Body as u8, stream, end, bytes)
+}
+
+fn response(status: u16, name: &str, value: &[u8], body_bytes: Option<u64>, stream: u32) -> Vec<u8> {
+    typed(WorkerKind::Response, stream, false, &Response { status, fields: vec![(name, value)], body_bytes })
+}
+
+const ATTACKS: &[(&str, Attack)] = &[
+    ("an unknown type", |stream| frame(0x77, stream, false, b"")),
+    ("a type of the kernel's", |stream| frame(KernelKind::Configure as u8, stream, false, b"")),
+    ("reserved bits", |stream| {
+        let mut bytes = body(stream, false, b"");
+        bytes[6] = 1;
+        bytes
+    }),
+    ("a frame over its bound", |_| vec![0xff; 16]),
+    ("ready a second time", |_| {
+        typed(WorkerKind::Ready, 0, false, &Ready { protocol: 1, landlock_abi: 0, engine: 0 })
+    }),
+    ("loaded a second time", |_| typed(WorkerKind::Loaded, 0, false, &Loaded::default())),
+    ("bytecode while serving", |_| frame(WorkerKind::Compiled as u8, 0, false, b"")),
+    ("a body before the head", |stream| body(stream, false, b"x")),
+    ("a head on a stream that was never opened", |stream| {
+        typed(WorkerKind::Response, stream + 2, true, &ok(None))
+    }),
+    ("a head on the connection", |_| typed(WorkerKind::Response, 0, true, &ok(None))),
+    ("a head on a stream of its own", |_| typed(WorkerKind::Response, 2, true, &ok(None))),
+    ("two heads", |stream| {
+        [
+            typed(WorkerKind::Response, stream, false, &ok(None)),
+            typed(WorkerKind::Response, stream, false, &ok(None)),
+        ]
+        .concat()
+    }),
+    ("a body after its end", |stream| {
+        [typed(WorkerKind::Response, stream, true, &ok(None)), body(stream, false, b"x")].concat()
+    }),
+    ("more than it announced", |stream| {
+        [typed(WorkerKind::Response, stream, false, &ok(Some(1))), body(stream, true, b"xx")].concat()
+    }),
+    ("less than it announced", |stream| {
+        [typed(WorkerKind::Response, stream, false, &ok(Some(3))), body(stream, true, b"xx")].concat()
+    }),
+    ("more than its credit", |stream| {
+        let mut bytes = typed(WorkerKind::Response, stream, false, &ok(None));
+        for _ in 0..=CREDIT_BYTES / 65536 {
+            bytes.extend(body(stream, false, &[0; 65536]));
+        }
+        bytes
+    }),
+    ("settled without an answer", |stream| frame(WorkerKind::Settled as u8, stream, false, b"")),
+    ("settled twice", |stream| {
+        let settled = frame(WorkerKind::Settled as u8, stream, false, b"");
+        [typed(WorkerKind::Response, stream, true, &ok(None)), settled.clone(), settled].concat()
+    }),
+    ("credit out of nothing", |stream| typed(WorkerKind::Credit, stream, false, &1u32)),
+    ("credit that overflows", |stream| typed(WorkerKind::Credit, stream, false, &u32::MAX)),
+    ("an end where there is none", |stream| frame(WorkerKind::Settled as u8, stream, true, b"")),
+    ("a status of 101", |stream| response(101, "a", b"b", None, stream)),
+    ("a status of 999", |stream| response(999, "a", b"b", None, stream)),
+    ("a header's name with a space", |stream| response(200, "a b", b"c", None, stream)),
+    ("a header's name in capitals", |stream| response(200, "Host", b"c", None, stream)),
+    ("a split response", |stream| response(200, "a", b"b\r\nset-cookie: c=d", None, stream)),
+    ("a header with a zero", |stream| response(200, "a", b"\0", None, stream)),
+    ("a call on a request's stream", |stream| {
+        typed(WorkerKind::Call, stream, true, &Call::FsStat { path: "a".into() })
+    }),
+    ("a call with a number used before", |_| {
+        let call = typed(WorkerKind::Call, 2, true, &Call::FsStat { path: "a".into() });
+        [call.clone(), call].concat()
+    }),
+    ("a call that no table knows", |_| frame(WorkerKind::Call as u8, 2, true, &[99])),
+    ("trailing bytes", |_| {
+        let log = Log { level: LogLevel::Info, text: "", origin: "", dropped: 0 };
+        let mut bytes = typed(WorkerKind::Log, 0, false, &log);
+        bytes[0] += 1;
+        bytes.push(0);
+        bytes
+    }),
+    ("text that is not UTF-8", |_| frame(WorkerKind::Log as u8, 0, false, &[1, 1, 0xff, 0, 0])),
+];
+
+#[tokio::test]
+async fn a_worker_that_sends_what_it_may_not_is_killed() {
+    for (name, attack) in ATTACKS {
+        let stage = stage(move |mut peer| async move {
+            if peer.load().await.is_none() {
+                return CLEAN;
+            }
+            let (header, _) = peer.until(KernelKind::Request).await.expect("a request");
+            peer.raw(&attack(header.stream)).await;
+            while peer.next().await.is_some() {}
+            // It is dead by order, not by its own will.
+            std::future::pending().await
+        });
+        // The answer may have been complete before the worker showed itself.
+        let answer = stage.get("/").await;
+        let whole = matches!(*name, "settled twice" | "a body after its end");
+        assert!(answer.is_err() || whole, "{name}: {answer:?}");
+        // The kill is ordered after the answer.
+        let gone = async {
+            while stage.orders.kills.lock().expect("lock").is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), gone)
+            .await
+            .unwrap_or_else(|_| panic!("{name}"));
+    }
+}
+
+#[tokio::test]
+async fn hostile_frames_again_and_again_quarantine_the_app() {
+    let stage = stage(|mut peer| async move {
+        let _ = peer.until(KernelKind::Start).await;
+        peer.raw(&[0xff; 64]).await;
+        std::future::pending().await
+    });
+    for _ in 0..50 {
+        if stage.get("/").await == Err(DispatchError::Quarantined) {
+            break;
+        }
+    }
+    assert_eq!(stage.get("/").await, Err(DispatchError::Quarantined));
+    stage.until(State::Quarantined).await;
+    assert!(stage.proc.metrics_text().contains("fazt_app_quarantines_total 1\n"));
+}
+
+#[tokio::test]
+async fn a_careless_header_fails_the_request_and_spares_the_worker() {
+    let stage = stage(|mut peer| async move {
+        if peer.load().await.is_none() {
+            return CLEAN;
+        }
+        let (header, _) = peer.until(KernelKind::Request).await.expect("a request");
+        let mut bytes = response(200, "a", b"\x01", None, header.stream);
+        bytes.extend(body(header.stream, true, b"x"));
+        bytes.extend(frame(WorkerKind::Settled as u8, header.stream, false, b""));
+        peer.raw(&bytes).await;
+        while let Some((header, _)) = peer.until(KernelKind::Request).await {
+            peer.answer(header.stream, b"fine").await;
+        }
+        CLEAN
+    });
+    assert_eq!(stage.get("/").await, Err(DispatchError::Exception));
+    assert_eq!(stage.get("/").await, Ok((200, Bytes::from("fine"))));
+}
+
+/// Traffic of an honest worker on a stream.
+fn honest(stream: u32) -> Vec<Vec<u8>> {
+    let log = Log { level: LogLevel::Info, text: "line", origin: "server.js:1", dropped: 0 };
+    vec![
+        typed(WorkerKind::Log, stream, false, &log),
+        typed(WorkerKind::Call, 2, true, &Call::FsStat { path: "a".into() }),
+        typed(WorkerKind::Response, stream, false, &ok(Some(5))),
+        body(stream, false, b"he"),
+        body(stream, true, b"llo"),
+        frame(WorkerKind::Settled as u8, stream, false, b""),
+    ]
+}
+
+fn mutate(rng: &mut SmallRng, stream: u32) -> Vec<u8> {
+    let mut frames = honest(stream);
+    for _ in 0..rng.random_range(1..4) {
+        let at = rng.random_range(0..frames.len());
+        match rng.random_range(0..6) {
+            0 => frames.swap(at, 0),
+            1 => {
+                let twice = frames[at].clone();
+                frames.push(twice);
+            }
+            2 if frames.len() > 1 => {
+                frames.remove(at);
+            }
+            3 => {
+                let byte = rng.random_range(0..frames[at].len());
+                frames[at][byte] ^= 1 << rng.random_range(0..8);
+            }
+            4 => {
+                let length = rng.random_range(0..frames[at].len());
+                frames[at].truncate(length);
+            }
+            _ => {
+                let mut noise = vec![0; rng.random_range(1..200)];
+                rng.fill_bytes(&mut noise);
+                frames.push(noise);
+            }
+        }
+    }
+    frames.concat()
+}
+
+#[test]
+fn mutated_traffic_never_panics_and_a_refusal_is_final() {
+    let seed =
+        std::env::var("FAZT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    println!("FAZT_SEED={seed}");
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let (mut refused, mut survived) = (0, 0);
+    for _ in 0..20_000 {
+        match super::super::link::fuzz_once(&mut rng, mutate) {
+            true => survived += 1,
+            false => refused += 1,
+        }
+    }
+    assert!(refused > 1000 && survived > 100, "{refused} refused, {survived} survived");
+}
+
+#[tokio::test]
+async fn random_bytes_always_end_in_a_kill() {
+    let seed: u64 =
+        std::env::var("FAZT_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(rand::random);
+    println!("FAZT_SEED={seed}");
+    let stages = (0..20u64).map(|round| {
+        Arc::new(stage(move |mut peer| async move {
+            if peer.load().await.is_none() {
+                return CLEAN;
+            }
+            let _ = peer.until(KernelKind::Request).await;
+            let mut rng = SmallRng::seed_from_u64(seed.wrapping_add(round));
+            // Without end: whatever it is, it is found out.
+            loop {
+                let mut noise = vec![0; 4096];
+                rng.fill_bytes(&mut noise);
+                peer.raw(&noise).await;
+                tokio::task::yield_now().await;
+            }
+        }))
+    });
+    for stage in stages {
+        assert!(stage.get("/").await.is_err());
+        assert!(stage.proc.metrics_text().contains("fazt_worker_violations_total 1\n"));
+    }
+}

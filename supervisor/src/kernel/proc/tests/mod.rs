@@ -1,0 +1,6 @@
+//! Proc over scripted workers: requests, lifecycle, faults, hostile frames.
+
+mod fake;
+mod hostile;
+mod life;
+mod requests;
