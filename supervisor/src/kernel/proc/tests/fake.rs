@@ -278,7 +278,7 @@ pub(crate) fn start(
     let mut settings = ProcOptions::new(data.to_owned());
     settings.cores = 1;
     options(&mut settings);
-    (Proc::start_with(ours, settings, lost).expect("proc"), orders)
+    (Proc::start(ours, settings, lost).expect("proc"), orders)
 }
 
 impl Stage {

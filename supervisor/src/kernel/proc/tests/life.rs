@@ -197,6 +197,7 @@ async fn cpu_time_burnt_without_a_word_ends_the_worker() {
     });
     assert_eq!(stage.get("/").await, Err(DispatchError::CpuExceeded));
     burn.abort();
+    stage.until(State::Hibernated).await;
     assert!(!stage.orders.kills.lock().expect("lock").is_empty());
 }
 
@@ -272,7 +273,7 @@ async fn the_end_of_the_launcher_is_noticed_at_once() {
     )
     .expect("a pair");
     let options = super::super::ProcOptions::new(data.path().to_owned());
-    let _proc = super::super::Proc::start_with(ours, options, move || {
+    let _proc = super::super::Proc::start(ours, options, move || {
         let _ = tell.send(());
     })
     .expect("proc");

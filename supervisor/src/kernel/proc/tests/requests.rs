@@ -9,7 +9,7 @@ use fazt_ipc::wire::{Failure, FailureKind, KernelKind, WorkerKind};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 
 use super::super::{DispatchError, RequestBody};
-use super::fake::{CLEAN, ok, stage, typed};
+use super::fake::{CLEAN, ok, stage, stage_with, typed};
 
 #[tokio::test]
 async fn a_request_wakes_the_app_and_a_small_answer_comes_whole() {
@@ -40,7 +40,7 @@ async fn a_request_wakes_the_app_and_a_small_answer_comes_whole() {
 
 #[tokio::test]
 async fn many_requests_share_one_worker() {
-    let stage = Arc::new(stage(super::fake::Peer::serve));
+    let stage = Arc::new(stage_with(super::fake::Peer::serve, |options| options.queue = 500));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..500 {
         let stage = Arc::clone(&stage);
