@@ -14,6 +14,8 @@ use crate::kernel::storage::{Built, NewBuilt};
 
 /// Diagnostics told of one deploy.
 const DIAGNOSTICS_MAX: usize = 10;
+/// Characters of one message.
+const DIAGNOSTIC_CHARS_MAX: usize = 1_000;
 /// Warnings told of one deploy.
 const WARNINGS_MAX: usize = 20;
 
@@ -188,16 +190,27 @@ async fn strip(contents: &Contents<'_>, scripts: &mut [Script<'_>]) -> Result<()
                     Some(Built { imports, map: stripped.map, code: stripped.code.into_bytes() });
                 script.fresh = true;
             }
-            // The jail is not believed about which script it speaks of.
-            Err(found) => script
-                .failed
-                .extend(found.into_iter().map(|one| Diagnostic { path: script.file.path.clone(), ..one })),
+            Err(found) => {
+                let path = &script.file.path;
+                script.failed.extend(found.into_iter().take(DIAGNOSTICS_MAX).map(|one| told(path, one)));
+            }
         }
         if script.failed.is_empty() && script.stripped.is_none() {
             return Err(BuildError::Died("it refused a script without saying why".into()).into());
         }
     }
     Ok(())
+}
+
+/// What a jail says of a script, fit to be shown: it is not believed about which script it speaks of, and its
+/// text may come from whoever wrote the script.
+fn told(path: &str, found: Diagnostic) -> Diagnostic {
+    let plain = |text: &str| -> String {
+        let visible = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+        text.chars().take(DIAGNOSTIC_CHARS_MAX).map(visible).collect()
+    };
+    let (message, frame) = (plain(&found.message).replace('\n', " "), plain(&found.frame));
+    Diagnostic { path: path.to_owned(), message, frame, ..found }
 }
 
 /// Compiles what has no bytecode for the engine that runs now.
@@ -233,8 +246,8 @@ async fn compile(contents: &Contents<'_>, scripts: &mut [Script<'_>]) -> Result<
                     bytecode.insert(at, (compiled.engine, bytes.to_vec()));
                 }
                 Err(found) => {
-                    let path = scripts[at].file.path.clone();
-                    scripts[at].failed.push(Diagnostic { path, ..found });
+                    let found = told(&scripts[at].file.path, found);
+                    scripts[at].failed.push(found);
                 }
             }
         }

@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn forms_take_what_they_name_and_nothing_else() {
-        let table: [(fn(&str) -> bool, &[&str], &[&str]); 5] = [
+        type Row = (fn(&str) -> bool, &'static [&'static str], &'static [&'static str]);
+        let table: [Row; 5] = [
             (
                 date,
                 &["2026-11-20", "2024-02-29"],

@@ -45,7 +45,8 @@ pub(super) fn error(text: &str, at: usize, message: impl Into<String>) -> Manife
     ManifestError {
         line: count(before.matches('\n').count()),
         column: count(before[start..].chars().count()),
-        message: message.into(),
+        // It may quote a key, and a key may hold anything.
+        message: message.into().replace(char::is_control, "\u{fffd}"),
     }
 }
 

@@ -35,7 +35,7 @@ async fn deploys_until_it_is_killed() {
         number += 1;
         deploy(&fs, "app", &version(number)).await.expect("deploys");
         println!("live {number}");
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             deploy(&fs, "short", &version(number)).await.expect("deploys");
             fs.remove("short", false).await.expect("removes");
         }

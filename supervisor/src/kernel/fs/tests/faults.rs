@@ -70,7 +70,8 @@ async fn a_full_disk_refuses_the_deploy_and_reading_goes_on() {
 
 #[tokio::test]
 async fn a_damaged_cartridge_is_its_own_app_s_trouble_alone() {
-    let damage: [(&str, fn(&Path)); 4] = [
+    type Damage = (&'static str, fn(&Path));
+    let damage: [Damage; 4] = [
         ("gone", |path| fs::remove_file(path).expect("removes")),
         ("empty folder", |path| fs::remove_dir_all(path.parent().expect("folder")).expect("removes")),
         ("no database", |path| fs::write(path, vec![b'x'; 8192]).expect("writes")),

@@ -3,6 +3,7 @@
 mod crash;
 mod deploy;
 mod faults;
+mod hostile;
 mod lifecycle;
 mod model;
 
