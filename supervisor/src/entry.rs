@@ -6,7 +6,6 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -168,7 +167,8 @@ pub fn build() -> ExitCode {
     if confine::build().is_err() {
         return ExitCode::from(3);
     }
-    match crate::build::serve(&mut UnixStream::from(socket)) {
+    // As a file it is read by `read` and written by `write`, the calls that the lock leaves.
+    match crate::build::serve(&mut File::from(socket)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
