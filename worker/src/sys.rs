@@ -716,3 +716,16 @@ pub(crate) fn proxy_parts<'js>(value: &Value<'js>) -> Option<(Value<'js>, Value<
         Some((Value::from_raw(ctx.clone(), target), Value::from_raw(ctx.clone(), handler)))
     }
 }
+
+// ----------------------------------------------------------------------------------------- randomness
+
+/// Fills `into` from the kernel's generator by its system call alone: there is no file to open in the sandbox.
+pub fn random(into: &mut [u8]) {
+    for chunk in into.chunks_mut(256) {
+        // Up to 256 bytes come whole and uninterrupted once the kernel's pool is ready, which it is when a
+        // server runs.
+        // SAFETY: the pointer and length are the chunk's.
+        let got = unsafe { libc::getrandom(chunk.as_mut_ptr().cast(), chunk.len(), 0) };
+        assert_eq!(usize::try_from(got), Ok(chunk.len()), "the kernel gives random bytes");
+    }
+}

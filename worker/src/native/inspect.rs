@@ -43,7 +43,10 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
         CLASSES.iter().find(|(id, _)| *id == class).map(|(_, name)| *name)
     };
     natives.set("classOf", Function::new(ctx.clone(), class_of)?)?;
-    natives.set("isProxy", Function::new(ctx.clone(), |value: Value<'js>| sys::proxy_parts(&value).is_some())?)?;
+    natives.set(
+        "isProxy",
+        Function::new(ctx.clone(), |value: Value<'js>| sys::proxy_parts(&value).is_some())?,
+    )?;
     natives.set("proxyParts", Function::new(ctx.clone(), proxy_parts)?)?;
     natives.set("promiseState", Function::new(ctx.clone(), promise_state)?)
 }

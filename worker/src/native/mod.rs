@@ -35,6 +35,7 @@ groups! {
     compress,
     encoding,
     host,
+    crypto,
     inspect,
     object,
     url,
