@@ -59,7 +59,12 @@ fn name(label: String) -> Option<String> {
 }
 
 /// UTF-8 at one go. Nothing: `fatal` and malformed.
-fn utf8<'js>(ctx: Ctx<'js>, bytes: Value<'js>, fatal: bool, ignore_bom: bool) -> Result<Option<JsString<'js>>> {
+fn utf8<'js>(
+    ctx: Ctx<'js>,
+    bytes: Value<'js>,
+    fatal: bool,
+    ignore_bom: bool,
+) -> Result<Option<JsString<'js>>> {
     let text = with_bytes(&bytes, |bytes| {
         let bytes = if ignore_bom { bytes } else { bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes) };
         match std::str::from_utf8(bytes) {
@@ -96,7 +101,11 @@ fn decode<'js>(
     let state = &mut state.0;
     let (encoding, ignore_bom) = (state.encoding, state.ignore_bom);
     let mut decoder = state.decoder.take().unwrap_or_else(|| {
-        if ignore_bom { encoding.new_decoder_without_bom_handling() } else { encoding.new_decoder_with_bom_removal() }
+        if ignore_bom {
+            encoding.new_decoder_without_bom_handling()
+        } else {
+            encoding.new_decoder_with_bom_removal()
+        }
     });
     let fatal = state.fatal;
     let text = with_bytes(&bytes, |bytes| run(&mut decoder, bytes, fatal, last)).unwrap_or_else(|| {
@@ -144,8 +153,11 @@ fn value_of(byte: u8) -> Option<u32> {
 /// Forgiving base64 decode; nothing when it is not base64.
 fn atob<'js>(ctx: Ctx<'js>, text: JsString<'js>) -> Result<Option<JsString<'js>>> {
     let text = text.to_cstring()?;
-    let mut data: Vec<u8> =
-        text.as_str().bytes().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'\x0c')).collect();
+    let mut data: Vec<u8> = text
+        .as_str()
+        .bytes()
+        .filter(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'\x0c'))
+        .collect();
     if data.len().is_multiple_of(4) {
         for _ in 0..2 {
             if data.last() == Some(&b'=') {
@@ -182,7 +194,8 @@ fn btoa<'js>(ctx: Ctx<'js>, text: JsString<'js>) -> Result<Option<JsString<'js>>
     }
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits =
+            group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for at in 0..4 {
             let digit = (bits >> (18 - 6 * at)) & 63;
             out.push(if at <= group.len() { char::from(ALPHABET[digit as usize]) } else { '=' });

@@ -35,6 +35,8 @@ groups! {
     compress,
     encoding,
     host,
+    html,
+    buffer,
     crypto,
     inspect,
     object,

@@ -11,6 +11,7 @@ pub const GLOBALS: &[(&str, &[&str])] = &[
     ("fazt:caches", &["Cache", "CacheStorage", "caches"]),
     ("fazt:compression", &["CompressionStream", "DecompressionStream"]),
     ("fazt:console", &["console"]),
+    ("fazt:crypto", &["Crypto", "CryptoKey", "SubtleCrypto", "crypto"]),
     ("fazt:dom-exception", &["DOMException"]),
     ("fazt:encoding", &["TextDecoder", "TextEncoder"]),
     ("fazt:encoding-streams", &["TextDecoderStream", "TextEncoderStream"]),
@@ -72,6 +73,7 @@ pub const GLOBALS: &[(&str, &[&str])] = &[
     ("fazt:url", &["URL", "URLSearchParams"]),
     ("fazt:url-pattern", &["URLPattern"]),
     ("fazt:web-socket", &["WebSocket", "WebSocketPair"]),
+    ("node:buffer", &["Buffer"]),
 ];
 
 /// The `index`th global: (name, module).

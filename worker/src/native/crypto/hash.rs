@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
-use rquickjs::{Ctx, Function, Object, Result, Value};
+use rquickjs::{Ctx, Function, IntoJs, Object, Result, Value};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
@@ -12,6 +12,7 @@ use super::{Answer, Bytes, PBKDF2_ROUNDS_MAX, SCRYPT_BYTES_MAX};
 use crate::sys;
 
 /// A digest being made.
+#[derive(Clone)]
 enum Hasher {
     Md5(Md5),
     Sha1(Sha1),
@@ -100,7 +101,6 @@ pub(super) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
         Answer(made)
     };
     natives.set("hmac", Function::new(ctx.clone(), hmac)?)?;
-    // `hasher(name)` or `hasher(name, key)`: a function that takes bytes, and answers the digest when called with none.
     let hasher = |ctx: Ctx<'js>, name: String, key: rquickjs::function::Opt<Bytes>| {
         let made = match key.0 {
             Some(key) => Hasher::keyed(&name, &key.0),
@@ -114,16 +114,21 @@ pub(super) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
     natives.set("scrypt", Function::new(ctx.clone(), scrypt)?)
 }
 
+/// A function that takes bytes, answers the digest when called with nothing, and a copy of itself for null.
 fn streaming<'js>(ctx: &Ctx<'js>, hasher: Hasher) -> Result<Function<'js>> {
     let state = RefCell::new(Some(hasher));
-    Function::new(ctx.clone(), move |bytes: rquickjs::function::Opt<Value<'js>>| {
-        let Some(bytes) = bytes.0 else { return Answer(state.take().map(Hasher::finish)) };
+    Function::new(ctx.clone(), move |ctx: Ctx<'js>, bytes: rquickjs::function::Opt<Value<'js>>| {
+        let Some(bytes) = bytes.0 else { return Answer(state.take().map(Hasher::finish)).into_js(&ctx) };
+        if bytes.is_null() {
+            let copy = state.borrow().clone().map(|hasher| streaming(&ctx, hasher));
+            return copy.transpose()?.into_js(&ctx);
+        }
         sys::with_bytes(&bytes, |bytes| {
             if let Some(hasher) = state.borrow_mut().as_mut() {
                 hasher.update(bytes);
             }
         });
-        Answer(None)
+        Ok(Value::new_undefined(ctx))
     })
 }
 
