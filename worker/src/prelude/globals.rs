@@ -32,6 +32,7 @@ pub const GLOBALS: &[(&str, &[&str])] = &[
     ),
     ("fazt:file-reader", &["FileReader"]),
     ("fazt:form-data", &["FormData"]),
+    ("fazt:html-rewriter", &["HTMLRewriter"]),
     ("fazt:message-channel", &["MessageChannel", "MessagePort"]),
     ("fazt:microtask", &["queueMicrotask"]),
     ("fazt:navigator", &["Navigator", "Scheduler", "navigator", "scheduler"]),
@@ -74,6 +75,7 @@ pub const GLOBALS: &[(&str, &[&str])] = &[
     ("fazt:url-pattern", &["URLPattern"]),
     ("fazt:web-socket", &["WebSocket", "WebSocketPair"]),
     ("node:buffer", &["Buffer"]),
+    ("node:process", &["process"]),
 ];
 
 /// The `index`th global: (name, module).

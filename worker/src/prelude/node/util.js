@@ -2,6 +2,7 @@
 import native from "fazt:native/inspect";
 import { custom, defaultOptions, format, formatWithOptions, inspect, colors } from "fazt:inspect";
 import { isDeepStrictEqual } from "fazt:compare";
+import { TextDecoder, TextEncoder } from "fazt:encoding";
 
 export { format, formatWithOptions, inspect, isDeepStrictEqual };
 
@@ -142,8 +143,7 @@ export const types = {
   isKeyObject: () => false,
 };
 
-export const TextEncoder = globalThis.TextEncoder;
-export const TextDecoder = globalThis.TextDecoder;
+export { TextDecoder, TextEncoder };
 
 export default {
   TextDecoder, TextEncoder, aborted, callbackify, debug, debuglog, deprecate, format, formatWithOptions, inherits, inspect,
