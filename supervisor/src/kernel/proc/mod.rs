@@ -58,6 +58,7 @@ use metrics::{Metrics, count};
 use pool::Pool;
 use slot::Slot;
 use spec::Spec;
+use trace::Trace;
 
 pub use body::{BodyError, RequestBody};
 pub use error::{DispatchError, ProcError};
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     logs: Logs,
     slots: Mutex<HashMap<(AppId, Principal), Arc<Slot>>>,
     quarantined: Mutex<HashSet<AppId>>,
+    traces: Mutex<HashMap<AppId, Arc<Trace>>>,
     workers_bytes: AtomicU64,
     budget_bytes: u64,
     stopping: AtomicBool,
@@ -102,14 +104,37 @@ impl Shared {
         self.map().values().filter(|slot| slot.app == app).cloned().collect()
     }
 
-    /// The app is compromised: so are its workers for everyone else.
-    fn quarantine(&self, app: AppId, by: Principal) {
+    /// The trace of an app: there before its first worker is.
+    fn trace_of(&self, app: AppId) -> Arc<Trace> {
+        Arc::clone(self.traces.lock().unwrap_or_else(PoisonError::into_inner).entry(app).or_default())
+    }
+
+    /// The app is compromised: so are its workers for everyone else, and after a restart of the server.
+    fn quarantine(&self, app: AppId, by: Principal, reason: &str) {
         self.banned().insert(app);
+        if let Err(error) = std::fs::write(self.mark(app), reason) {
+            tracing::error!(%app, %error, "a quarantine cannot be written down");
+        }
         for slot in self.slots_of(app) {
             if slot.principal != by {
                 slot.tell(Event::Compromised);
             }
         }
+    }
+
+    fn is_quarantined(&self, app: AppId) -> bool {
+        self.banned().contains(&app) || self.mark(app).exists()
+    }
+
+    /// The owner says that the app is fine.
+    fn pardon(&self, app: AppId) {
+        self.banned().remove(&app);
+        let _ = std::fs::remove_file(self.mark(app));
+    }
+
+    /// The file that keeps an app quarantined while the server does not run.
+    fn mark(&self, app: AppId) -> std::path::PathBuf {
+        self.options.data.join("apps").join(app.to_string()).join("quarantined")
     }
 }
 
@@ -156,6 +181,7 @@ impl Proc {
             logs,
             slots: Mutex::default(),
             quarantined: Mutex::default(),
+            traces: Mutex::default(),
             workers_bytes: AtomicU64::new(0),
             budget_bytes,
             stopping: AtomicBool::new(false),
@@ -208,6 +234,7 @@ impl Proc {
                 }
                 self.shared.logs.forget(app);
                 self.shared.banned().remove(&app);
+                self.shared.traces.lock().unwrap_or_else(PoisonError::into_inner).remove(&app);
             }
             // What cannot be read now is asked for again by the next request.
             Err(error) => tracing::warn!(%app, %error, "a changed app cannot be read"),
@@ -240,7 +267,7 @@ impl Proc {
         let slot = Slot::start(Arc::clone(&self.shared), principal, spec);
         slots.insert((app, principal), Arc::clone(&slot));
         drop(slots);
-        if self.shared.banned().contains(&app) {
+        if self.shared.is_quarantined(app) {
             slot.tell(Event::Compromised);
         }
         slot
@@ -403,7 +430,7 @@ impl Proc {
         release: &Arc<Release>,
         principal: Principal,
     ) -> Result<u64, DispatchError> {
-        self.shared.banned().remove(&release.app);
+        self.shared.pardon(release.app);
         let slot = self.slot(release, principal);
         self.come_up(&slot, Event::Wake).await
     }
@@ -413,7 +440,7 @@ impl Proc {
     /// # Errors
     /// When the new ones do not come up.
     pub async fn restart(self: &Arc<Self>, release: &Arc<Release>) -> Result<u64, DispatchError> {
-        self.shared.banned().remove(&release.app);
+        self.shared.pardon(release.app);
         let mut slots = self.shared.slots_of(release.app);
         if slots.is_empty() {
             slots.push(self.slot(release, Principal::Anonymous));
@@ -457,15 +484,15 @@ impl Proc {
         self.shared.logs.read(app, since_unix_ms).await
     }
 
-    /// Frames of the app's workers as they pass, until the receiver is dropped. Shows an app that has been
-    /// asked for at least once since the server started.
+    /// Frames of the app's workers as they pass, until the receiver is dropped.
     #[must_use]
     pub fn trace(&self, app: AppId) -> broadcast::Receiver<TraceLine> {
-        let slots = self.shared.slots_of(app);
-        let Some(slot) = slots.first() else { return broadcast::channel(1).1 };
-        let lines = slot.trace.join();
-        for link in slot.view().links {
-            slot.trace.attach(&link);
+        let trace = self.shared.trace_of(app);
+        let lines = trace.join();
+        for slot in self.shared.slots_of(app) {
+            for link in slot.view().links {
+                trace.attach(&link);
+            }
         }
         lines
     }

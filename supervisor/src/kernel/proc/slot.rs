@@ -35,7 +35,7 @@ const SPREAD_ABOVE: usize = 8;
 pub(crate) struct Slot {
     pub(crate) app: AppId,
     pub(crate) principal: Principal,
-    pub(crate) trace: Trace,
+    trace: Arc<Trace>,
     shared: Arc<Shared>,
     inner: Mutex<Inner>,
     events: mpsc::UnboundedSender<Event>,
@@ -69,7 +69,7 @@ impl Slot {
         let slot = Arc::new(Self {
             app: spec.app,
             principal,
-            trace: Trace::default(),
+            trace: shared.trace_of(spec.app),
             shared,
             inner: Mutex::new(Inner {
                 life: Life::NEW,
@@ -394,7 +394,7 @@ impl Slot {
                     tracing::warn!(app = %inner.spec.name, state = ?life.state, %reason, "an app is in trouble");
                     if life.state == State::Quarantined {
                         count(&self.shared.metrics.quarantines);
-                        self.shared.quarantine(self.app, self.principal);
+                        self.shared.quarantine(self.app, self.principal, reason);
                     }
                 }
             }

@@ -10,7 +10,7 @@ use fazt_ipc::wire::{Failure, FailureKind, KernelKind, WorkerKind};
 
 use super::super::DispatchError;
 use super::super::lifecycle::Event;
-use super::fake::{self, CLEAN, Ends, Peer, stage, stage_with};
+use super::fake::{CLEAN, Ends, Peer, stage, stage_with};
 
 #[tokio::test]
 async fn an_idle_app_hibernates_and_wakes_again() {
@@ -96,13 +96,19 @@ async fn a_forbidden_system_call_quarantines_until_the_owner_wakes_the_app() {
             CLEAN
         }
     });
+    let folder = stage.data.path().join("apps").join(stage.app.to_string());
+    std::fs::create_dir_all(&folder).expect("the app's folder");
     assert!(stage.get("/").await.is_err());
     stage.until(State::Quarantined).await;
     assert_eq!(stage.get("/").await, Err(DispatchError::Quarantined));
+    let mark = folder.join("quarantined");
+    assert!(mark.exists(), "a restart of the server does not lift it");
     stage.proc.kill(stage.app);
     stage.proc.hibernate(stage.app);
     assert_eq!(stage.get("/").await, Err(DispatchError::Quarantined));
+    stage.proc.shared.pardon(stage.app);
     assert_eq!(stage.proc.come_up(&stage.slot, Event::Wake).await, Ok(1));
+    assert!(!mark.exists());
     assert_eq!(stage.get("/").await, Ok((200, Bytes::from("clean"))));
 }
 
@@ -279,5 +285,4 @@ async fn the_end_of_the_launcher_is_noticed_at_once() {
     .expect("proc");
     drop(theirs);
     assert_eq!(told.await, Ok(()));
-    let _ = fake::CLEAN;
 }
