@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::error::StorageError;
 use super::limits;
@@ -19,10 +19,21 @@ pub(super) struct Schema {
     pub steps: &'static [&'static str],
 }
 
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It is there.
+    Existing,
+    /// Made when it is not there.
+    Create,
+    /// Nobody else has it open meanwhile. Needs no shared memory file, and so no room on the disk.
+    Alone,
+}
+
 /// Opens or makes a file. A file of another kind, a damaged or a newer one is refused.
-pub(super) fn open(path: &Path, schema: &Schema, create: bool) -> Result<Connection, StorageError> {
+pub(super) fn open(path: &Path, schema: &Schema, mode: Mode) -> Result<Connection, StorageError> {
     let fail = |error: std::io::Error| StorageError::io(path, &error);
-    if create {
+    if mode == Mode::Create {
         // Made before SQLite sees it, so that nobody else can ever read it; WAL and SHM copy its mode.
         match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(_) => {}
@@ -33,6 +44,11 @@ pub(super) fn open(path: &Path, schema: &Schema, create: bool) -> Result<Connect
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
         Connection::open_with_flags(path, flags).map_err(|e| StorageError::sqlite(path, &e))?;
+    if mode == Mode::Alone {
+        connection
+            .query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))
+            .map_err(|e| StorageError::sqlite(path, &e))?;
+    }
     harden(&connection).map_err(|e| StorageError::sqlite(path, &e))?;
     migrate(&mut connection, path, schema)?;
     Ok(connection)
@@ -111,6 +127,13 @@ impl StorageError {
 
     pub(super) fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let (path, detail) = (path.display().to_string(), error.to_string());
+        // The file of shared memory beside the WAL could not be made or grown.
+        let shared_memory = error.sqlite_error().is_some_and(|error| {
+            matches!(error.extended_code, ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_SHMOPEN)
+        });
+        if shared_memory {
+            return Self::Full(path);
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(path),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { path, detail },

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fazt_ipc::ids::AppId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::db::{self, Schema};
+use super::db::{self, Mode, Schema};
 use super::error::StorageError;
 
 const SCHEMA: Schema = Schema {
@@ -46,7 +46,7 @@ pub struct KernelDb {
 impl KernelDb {
     pub(super) fn open(data: &Path) -> Result<Self, StorageError> {
         let path = data.join("kernel.db");
-        let connection = db::open(&path, &SCHEMA, true)?;
+        let connection = db::open(&path, &SCHEMA, Mode::Create)?;
         Ok(Self { path, connection })
     }
 

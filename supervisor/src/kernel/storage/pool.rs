@@ -9,7 +9,7 @@ use fazt_ipc::ids::AppId;
 use tokio::sync::Semaphore;
 
 use super::cartridge::Cartridge;
-use super::db;
+use super::db::{self, Mode};
 use super::error::StorageError;
 use super::kernel::{AppRow, KernelDb};
 use super::limits::{BLOCKING_LONG_MAX, BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
@@ -136,7 +136,14 @@ impl Storage {
         let mut cartridge = lock(&slot);
         let open = match &mut *cartridge {
             Some(open) => open,
-            closed => closed.insert(Cartridge::open(&self.file(app), false)?),
+            closed => match Cartridge::open(&self.file(app), Mode::Existing) {
+                Ok(open) => closed.insert(open),
+                // Reading goes on although the disk is full: alone, for this once, so that no writer waits long.
+                Err(StorageError::Full(_)) => {
+                    return work(&mut Cartridge::open(&self.file(app), Mode::Alone)?);
+                }
+                Err(error) => return Err(error),
+            },
         };
         let result = work(open);
         if matches!(result, Err(StorageError::Corrupt { .. })) {
@@ -151,7 +158,7 @@ impl Storage {
     /// # Errors
     /// When it cannot be opened, or made.
     pub fn writer(&self, app: AppId, create: bool) -> Result<Cartridge, StorageError> {
-        Cartridge::open(&self.file(app), create)
+        Cartridge::open(&self.file(app), if create { Mode::Create } else { Mode::Existing })
     }
 
     /// Goes on with a writer as the app's reader, where it has none: closing the last connection of a file and

@@ -223,3 +223,52 @@ async fn an_upload_that_breaks_off_leaves_nothing_behind() {
     assert_eq!(left, 0);
     assert!(fs.commit(&ticket.id).await.is_err());
 }
+
+/// Where the file system of one megabyte is, in the process that has one.
+const SMALL_DISK: &str = "FAZT_TEST_SMALL_DISK";
+
+#[test]
+fn a_sleeping_app_wakes_on_a_full_disk() {
+    let disk = tempfile::tempdir().expect("folder");
+    // A mount of its own in a namespace of its own, gone with the process; root needs no user namespace.
+    let script = r#"mount -t tmpfs -o size=1m none "$FAZT_TEST_SMALL_DISK" && exec "$0" --exact --nocapture kernel::fs::tests::faults::on_a_small_disk"#;
+    let program = std::env::current_exe().expect("this program");
+    let ran = ["--mount", "--mount --user --map-root-user"].into_iter().find_map(|namespaces| {
+        let output = std::process::Command::new("unshare")
+            .args(namespaces.split(' '))
+            .args(["sh", "-c", script])
+            .arg(&program)
+            .env(SMALL_DISK, disk.path())
+            .output()
+            .ok()?;
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        text.contains("running 1 test").then_some((output.status.success(), text))
+    });
+    match ran {
+        Some((passed, text)) => assert!(passed, "{text}"),
+        None => eprintln!("not tried: this machine lets nobody mount a small file system"),
+    }
+}
+
+/// Not a test by itself: what the test above starts on the small file system.
+#[tokio::test]
+async fn on_a_small_disk() {
+    let Some(data) = std::env::var_os(SMALL_DISK) else { return };
+    let data = Path::new(&data);
+    let fs = open(data, &FakeBuilder::new()).await;
+    deploy(&fs, "sleeps", &page("one")).await.expect("deploys");
+    fs.shared.storage.close_idle(Duration::ZERO);
+    let app = fs.route("sleeps").expect("routes");
+    fs.releases.remove(&app);
+    let mut filler = fs::File::create(data.join("filler")).expect("creates");
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    drop(filler);
+    assert_eq!(read_back(&fs, "sleeps").await, page("one"));
+    let error = deploy(&fs, "sleeps", &page("two")).await.expect_err("no room");
+    assert!(matches!(error, FsError::Storage(StorageError::Full(_))), "{error}");
+    assert_eq!(read_back(&fs, "sleeps").await, page("one"));
+    fs::remove_file(data.join("filler")).expect("removes");
+    deploy(&fs, "sleeps", &page("two")).await.expect("there is room again");
+    assert_eq!(read_back(&fs, "sleeps").await, page("two"));
+}

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::db::{self, Schema};
+use super::db::{self, Mode, Schema};
 use super::error::StorageError;
 use super::value::Sha256;
 
@@ -83,12 +83,12 @@ pub struct Cartridge {
 }
 
 impl Cartridge {
-    pub(super) fn open(path: &Path, create: bool) -> Result<Self, StorageError> {
-        if !create && !path.exists() {
+    pub(super) fn open(path: &Path, mode: Mode) -> Result<Self, StorageError> {
+        if mode != Mode::Create && !path.exists() {
             let detail = "the file is missing".into();
             return Err(StorageError::Corrupt { path: path.display().to_string(), detail });
         }
-        let connection = db::open(path, &SCHEMA, create)?;
+        let connection = db::open(path, &SCHEMA, mode)?;
         Ok(Self { path: path.to_owned(), connection })
     }
 
