@@ -193,7 +193,11 @@ impl Kernel {
     }
 
     pub fn write(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).expect("the worker reads");
+        // A worker that has ended has said why; the frames before its end are still to be read.
+        match self.socket.write_all(bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            written => written.expect("the worker reads"),
+        }
     }
 
     /// The next frame.
@@ -212,9 +216,10 @@ impl Kernel {
             }
             self.input.drain(..std::mem::take(&mut self.taken));
             let mut buffer = [0; 65536];
-            match self.socket.read(&mut buffer).expect("readable in time") {
-                0 => return None,
-                n => self.input.extend_from_slice(&buffer[..n]),
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return None,
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                read => self.input.extend_from_slice(&buffer[..read.expect("readable in time")]),
             }
         }
     }
