@@ -410,6 +410,19 @@ unsafe extern "C" fn evaluate_native<M: Modules + 'static>(
     }
 }
 
+/// Sets `import.meta.url`.
+pub(crate) fn set_meta_url(ctx: &Ctx<'_>, module: ModuleHandle, url: &CStr) -> Result<()> {
+    let raw = ctx.as_raw().as_ptr();
+    // SAFETY: the module lives in this context; the meta object is owned and freed, the string given away.
+    unsafe {
+        let meta = checked(ctx, qjs::JS_GetImportMeta(raw, module.0.as_ptr()))?;
+        let text = qjs::JS_NewStringLen(raw, url.as_ptr(), url.count_bytes() as _);
+        let done = qjs::JS_SetPropertyStr(raw, meta, c"url".as_ptr(), text);
+        qjs::JS_FreeValue(raw, meta);
+        if done < 0 { Err(Error::Exception) } else { Ok(()) }
+    }
+}
+
 /// Resolves the imports of a module, which loads them.
 pub(crate) fn resolve_imports(ctx: &Ctx<'_>, module: ModuleHandle) -> Result<()> {
     // SAFETY: the module lives in this context; the engine borrows the value.

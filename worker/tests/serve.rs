@@ -349,6 +349,20 @@ fn scripts_compile_to_bytecode_that_runs() {
 }
 
 #[test]
+fn bytecode_imports_what_scripts_import() {
+    let main = b"import d from './d.json' with { type: 'json' };\nexport default { async fetch() { const { two } = await import('./lib/f.js'); return Response.json([d.n, two, import.meta.url]); } };";
+    let f = b"export const two = 2;";
+    let made =
+        Kernel::compile(&[("server.js", ModuleKind::Script, main), ("lib/f.js", ModuleKind::Script, f)])
+            .expect("compiles");
+    let mut modules: Vec<_> =
+        made.iter().map(|(p, b)| (p.as_str(), ModuleKind::Bytecode, b.as_slice())).collect();
+    modules.push(("d.json", ModuleKind::Json, b"{\"n\":1}"));
+    let mut kernel = Kernel::app_with(&modules, Limits::default());
+    assert_eq!(kernel.get("/").text(), r#"[1,2,"file:///server.js"]"#);
+}
+
+#[test]
 fn a_syntax_error_is_located() {
     let failure = Kernel::compile(&[("lib/bad.js", ModuleKind::Script, b"\nlet x = ;")]).expect_err("fails");
     assert!(failure.message.starts_with("SyntaxError"), "{}", failure.message);

@@ -77,7 +77,7 @@ impl Engine {
 
     /// Runs `f` inside the context.
     pub fn with<R>(&self, f: impl FnOnce(Ctx<'_>) -> R) -> R {
-        self.context.with(|ctx| f(ctx))
+        self.context.with(f)
     }
 
     /// Runs promise jobs until there is none.

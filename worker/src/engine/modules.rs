@@ -170,11 +170,13 @@ impl ModuleTable {
         match kind {
             Some(ModuleKind::Script | ModuleKind::Bytecode) => {
                 let file = self.take(name)?;
-                if file.kind == ModuleKind::Bytecode {
-                    sys::read_module(ctx, &file.bytes)
+                let module = if file.kind == ModuleKind::Bytecode {
+                    sys::read_module(ctx, &file.bytes)?
                 } else {
-                    sys::compile_module(ctx, &CString::new(name)?, &CString::new(file.bytes)?)
-                }
+                    sys::compile_module(ctx, &CString::new(name)?, &CString::new(file.bytes)?)?
+                };
+                sys::set_meta_url(ctx, module, &CString::new(format!("file:///{name}"))?)?;
+                Ok(module)
             }
             Some(_) => sys::declare_native(ctx, &CString::new(name)?),
             None => Err(Exception::throw_type(ctx, &format!("cannot find module \"{name}\""))),

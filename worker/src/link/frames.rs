@@ -137,7 +137,7 @@ impl<'js> Link<'_, 'js> {
 
     fn request(&mut self, header: Header, body: &[u8]) -> Result<(), LinkError> {
         let stream = header.stream;
-        if stream % 2 == 0 || stream <= self.last_request {
+        if stream.is_multiple_of(2) || stream <= self.last_request {
             return Err(WireError::Stream { kind: "Request", stream }.into());
         }
         if self.port.open_requests() >= STREAMS_MAX {
