@@ -6,8 +6,9 @@ fn main() -> ExitCode {
     // The default hook writes to standard error, which the sandbox answers as it answers an attack.
     std::panic::set_hook(Box::new(|_| fazt_worker::sys::exit_now(101)));
     fazt_worker::sys::keep_heap_small();
-    let socket = fazt_worker::sys::kernel_socket();
-    match fazt_worker::link::serve(socket, || fazt_worker::sandbox::lock().map_err(|error| error.to_string()))
+    // Never closed by hand: a locked worker may not close anything, and its end closes it.
+    let socket = std::mem::ManuallyDrop::new(fazt_worker::sys::kernel_socket());
+    match fazt_worker::link::serve(&socket, || fazt_worker::sandbox::lock().map_err(|error| error.to_string()))
     {
         Ok(()) => ExitCode::SUCCESS,
         // Nobody reads what a worker prints: the exit code says that it did not end well, the kernel has been

@@ -69,7 +69,7 @@ impl From<fazt_ipc::codec::CodecError> for LinkError {
 ///
 /// # Errors
 /// When the worker cannot start, or had to end before its work was done.
-pub fn serve(socket: File, lock: impl FnOnce() -> Result<u8, String>) -> Result<(), LinkError> {
+pub fn serve(socket: &File, lock: impl FnOnce() -> Result<u8, String>) -> Result<(), LinkError> {
     let engine = Engine::new()?;
     engine.watch_rejections();
     engine.with(|ctx| {
@@ -167,7 +167,7 @@ struct Link<'a, 'js> {
     engine: &'a Engine,
     port: Rc<Port>,
     dispatch: Dispatch<'js>,
-    socket: File,
+    socket: &'a File,
     phase: Phase,
     input: Input,
     configure: Option<Configure>,
@@ -211,14 +211,14 @@ impl<'js> Link<'_, 'js> {
     fn wait(&mut self) -> Result<bool, LinkError> {
         let Some(next) = self.engine.timers().next_ns() else { return Ok(true) };
         let now = sys::monotonic_ns();
-        Ok(sys::wait_readable(&self.socket, next.saturating_sub(now))?)
+        Ok(sys::wait_readable(self.socket, next.saturating_sub(now))?)
     }
 
     /// Reads what there is. False: the kernel hung up.
     fn read(&mut self) -> Result<bool, LinkError> {
         let space = self.input.space();
         let read = loop {
-            match self.socket.read(space) {
+            match (&*self.socket).read(space) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 other => break other,
             }
@@ -237,7 +237,7 @@ impl<'js> Link<'_, 'js> {
     fn flush(&self) -> Result<(), LinkError> {
         let mut out = self.port.out.borrow_mut();
         if !out.is_empty() {
-            (&self.socket).write_all(&out)?;
+            (&*self.socket).write_all(&out)?;
             out.clear();
             if out.capacity() > WRITE_BYTES_HIGH {
                 *out = Vec::new();

@@ -91,7 +91,7 @@ impl Kernel {
         let socket = std::fs::File::from(OwnedFd::from(theirs));
         let thread = std::thread::Builder::new()
             .stack_size(8 << 20)
-            .spawn(move || fazt_worker::link::serve(socket, || Ok(0)))
+            .spawn(move || fazt_worker::link::serve(&socket, || Ok(0)))
             .expect("a thread");
         let mut kernel =
             Self { socket: mine, input: Vec::new(), taken: 0, thread: Some(thread), child: None, next: 1 };
