@@ -301,7 +301,6 @@ const okp = {
       allow(usages, secret ? privateUsages(name) : publicUsages(name));
       checkJwk(source, "OKP", extractable, usages, name === "Ed25519" ? "sig" : "enc");
       if (source.crv !== name) throw data("The JWK's crv is another curve");
-      if (name === "Ed25519" && source.alg !== undefined && source.alg !== "EdDSA" && source.alg !== "Ed25519") throw data("The JWK's alg is not Ed25519");
       point = decoded(source, "x");
       if (secret) {
         seed = decoded(source, "d");

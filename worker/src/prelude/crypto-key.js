@@ -9,7 +9,9 @@ export let material, isKey;
 
 export class CryptoKey {
   #type; #extractable; #algorithm; #usages; #material;
-  constructor(guard, type, extractable, algorithm, usages, material) {
+  // An interface that apps cannot construct has length 0.
+  constructor(...given) {
+    const [guard, type, extractable, algorithm, usages, material] = given;
     if (guard !== INTERNAL) throw illegal();
     this.#type = type;
     this.#extractable = extractable;

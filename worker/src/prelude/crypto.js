@@ -149,8 +149,8 @@ function check(subtle) {
 }
 
 export class SubtleCrypto {
-  constructor(guard) {
-    if (guard !== INTERNAL) throw illegal();
+  constructor(...given) {
+    if (given[0] !== INTERNAL) throw illegal();
     subtleBrand.add(this);
   }
 
@@ -340,8 +340,8 @@ const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(
 const cryptoBrand = new WeakSet();
 export class Crypto {
   #subtle = new SubtleCrypto(INTERNAL);
-  constructor(guard) {
-    if (guard !== INTERNAL) throw illegal();
+  constructor(...given) {
+    if (given[0] !== INTERNAL) throw illegal();
     cryptoBrand.add(this);
   }
   get subtle() { return this.#subtle; }
