@@ -262,4 +262,3 @@ export function log(level, text) {
   host.log(level, text, origin());
 }
 
-export const self = globalThis;
