@@ -1,8 +1,8 @@
 // Blob and File. A blob is a list of byte ranges over memory that nobody else writes to, so slicing copies nothing.
 
+import host from "fazt:native/host";
 import { INTERNAL, bytesOf, clampLongLong, domString, expose, need, sequence, usvString } from "fazt:webidl";
 import { decodeUtf8, encodeUtf8 } from "fazt:encoding";
-import { createByteReadable, wrap } from "fazt:streams";
 import { cloners } from "fazt:cloners";
 
 let partsOf, isBlob, fileOf;
@@ -112,6 +112,8 @@ export class Blob {
 
   stream() {
     const parts = this.#parts;
+    // Loaded here: most blobs are never streamed.
+    const { createByteReadable, wrap } = host.load("fazt:streams");
     let at = 0;
     return wrap(
       createByteReadable((c) => {

@@ -2,7 +2,7 @@
 
 import native from "fazt:native/compress";
 import { bytesOf, domString, expose, need } from "fazt:webidl";
-import { createTransform } from "fazt:streams";
+import { createTransform } from "fazt:streams-transform";
 
 const FORMATS = ["deflate", "deflate-raw", "gzip"];
 const NO_BYTES = new Uint8Array(0);

@@ -2,7 +2,7 @@
 
 import native from "fazt:native/encoding";
 import { bytesOf, dictionary, domString, expose } from "fazt:webidl";
-import { createTransform } from "fazt:streams";
+import { createTransform } from "fazt:streams-transform";
 
 const NO_BYTES = new Uint8Array(0);
 

@@ -1,6 +1,6 @@
 // DOM events without a tree: Event, EventTarget and the event classes that a server meets.
 
-import { INTERNAL, constants, dictionary, domString, expose, need } from "fazt:webidl";
+import { constants, dictionary, domString, expose, need } from "fazt:webidl";
 import { DOMException } from "fazt:dom-exception";
 import { now } from "fazt:clock";
 

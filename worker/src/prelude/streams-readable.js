@@ -1,14 +1,13 @@
 // ReadableStream, its default controller and default reader. Public objects are thin: each holds one internal
 // state object, and every algorithm works on those, so that nothing an app patches changes how streams work.
 
+import host from "fazt:native/host";
 import { INTERNAL, dictionary, domString, enforceRange, expose, illegal, need } from "fazt:webidl";
 import {
   Deferred, SizedQueue, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf, then, upon,
 } from "fazt:streams-core";
-import { ByobReaderState, ReadableStreamBYOBReader, setUpBytesFromSource } from "fazt:streams-bytes";
-import { asyncIterator, fromIterable, pipeTo, tee } from "fazt:streams-pipe";
-import { isSignal } from "fazt:abort";
-import { writableState } from "fazt:streams-writable";
+import { ReadableStreamBYOBReader, setUpBytesFromSource } from "fazt:streams-bytes";
+import { asyncIterator, fromIterable, tee } from "fazt:streams-iterate";
 
 /** The inside of a ReadableStream. */
 export class ReadableState {
@@ -28,6 +27,8 @@ export function wrap(s) {
 }
 
 let readableState, isReadable;
+
+const pipes = () => host.load("fazt:streams-pipe");
 
 export class ReadableStream {
   #s;
@@ -92,6 +93,7 @@ export class ReadableStream {
     const s = this.#s;
     need(arguments.length, 1, "pipeThrough");
     if (Object(transform) !== transform) throw new TypeError("pipeThrough: the transform is not an object");
+    const { pipeOptions, pipeTo, quiet, writableState } = pipes();
     const readable = transform.readable;
     readableState(readable);
     const writable = writableState(transform.writable);
@@ -103,6 +105,7 @@ export class ReadableStream {
   }
 
   pipeTo(destination, options = undefined) {
+    const { pipeOptions, pipeTo, writableState } = pipes();
     let s, w, o;
     try {
       s = this.#s;
@@ -147,16 +150,6 @@ Object.defineProperty(ReadableStream.prototype, Symbol.asyncIterator, {
 });
 
 export { isReadable, readableState };
-
-function pipeOptions(options) {
-  const o = dictionary(options, "The options");
-  const preventAbort = !!o.preventAbort;
-  const preventCancel = !!o.preventCancel;
-  const preventClose = !!o.preventClose;
-  const signal = o.signal;
-  if (signal !== undefined && !isSignal(signal)) throw new TypeError("The signal is not an AbortSignal");
-  return { preventAbort, preventCancel, preventClose, signal };
-}
 
 // -- streams --
 

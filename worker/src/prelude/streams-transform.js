@@ -2,7 +2,7 @@
 
 import { INTERNAL, expose, illegal } from "fazt:webidl";
 import { Deferred, highWaterMarkOf, method, promiseCall, rejected, resolved, sizeOf, strategyOf, then, upon } from "fazt:streams-core";
-import { createReadable, wrap } from "fazt:streams-readable";
+import { createReadable, wrap } from "fazt:streams";
 import { createWritable, wrapWritable } from "fazt:streams-writable";
 
 const doNothing = () => resolved(undefined);

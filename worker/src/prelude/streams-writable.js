@@ -2,7 +2,8 @@
 
 import { INTERNAL, expose, illegal, need } from "fazt:webidl";
 import {
-  Deferred, SizedQueue, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf, then, upon,
+  Deferred, SizedQueue, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf,
+  upon,
 } from "fazt:streams-core";
 import { abortSignal, createSignal } from "fazt:abort";
 
@@ -498,4 +499,3 @@ export function createWritable(start, write, close, abort, hwm = 1, size = () =>
   return s;
 }
 
-export { then };

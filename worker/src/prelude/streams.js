@@ -1,4 +1,4 @@
-// The streams standard in one import, with the hooks that bodies use:
+// Readable streams, with the hooks that bodies use (the writable side and transforms are modules of their own):
 //   fromBytes(u8)             a byte stream that yields one chunk and ends
 //   createByteReadable(pull, cancel, hwm)   pull(controller) → promise; controller.enqueue(u8) takes the memory over,
 //                             controller.close(), controller.error(e), controller.desiredSize()
@@ -12,13 +12,11 @@ import { ReadableStream, acquireReader, isReadable, readableState, wrap } from "
 import { createByteReadable } from "fazt:streams-bytes";
 import { Deferred, resolved, upon } from "fazt:streams-core";
 import { cancelStream, closeStream, createReadable, errorStream } from "fazt:streams-readable";
-import { tee as teeState } from "fazt:streams-pipe";
+import { tee as teeState } from "fazt:streams-iterate";
 
 export { ByteLengthQueuingStrategy, CountQueuingStrategy } from "fazt:streams-core";
 export { ReadableStream, ReadableStreamDefaultController, ReadableStreamDefaultReader } from "fazt:streams-readable";
 export { ReadableByteStreamController, ReadableStreamBYOBReader, ReadableStreamBYOBRequest } from "fazt:streams-bytes";
-export { WritableStream, WritableStreamDefaultController, WritableStreamDefaultWriter } from "fazt:streams-writable";
-export { TransformStream, TransformStreamDefaultController, createTransform } from "fazt:streams-transform";
 export { cancelStream, closeStream, createByteReadable, createReadable, errorStream, isReadable, readableState, wrap };
 
 export function isDisturbed(stream) {

@@ -35,7 +35,8 @@ export class URL {
 
   #take(href) {
     this.#href = href;
-    this.#at = Array.from(places);
+    const p = places; // a literal is many times faster than Array.from
+    this.#at = [p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], p[10]];
     this.#origin = null;
   }
 
