@@ -15,7 +15,6 @@ pub(crate) fn install(ctx: &Ctx<'_>) -> Result<()> {
     for (index, (name, _)) in globals::all().enumerate() {
         sys::define_lazy_global(ctx, index, &CString::new(name)?)?;
     }
-    ctx.globals().prop("self", Property::from(ctx.globals()).writable().configurable())?;
     // Threads do not exist here, and a shared buffer with a counting thread is a fine clock.
     for name in ["SharedArrayBuffer", "Atomics"] {
         ctx.globals().remove(name)?;

@@ -7,7 +7,7 @@ import { BLOCK, bytes, fail, nativeHash, normalize } from "fazt:crypto-algorithm
 import { CryptoKey, USAGES, isKey, material } from "fazt:crypto-key";
 import { FAMILIES } from "fazt:crypto-formats";
 import { TextDecoder, TextEncoder } from "fazt:encoding";
-import { WritableStream } from "fazt:streams";
+import { WritableStream } from "fazt:streams-writable";
 
 export { CryptoKey };
 
