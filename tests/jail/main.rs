@@ -49,7 +49,8 @@ fn tests(arguments: &[String]) -> ExitCode {
     }
     let mut failed = 0;
     for &(name, needs_root, test) in all() {
-        let named = |part: &&String| if has("--exact") { name == **part } else { name.contains(part.as_str()) };
+        let named =
+            |part: &&String| if has("--exact") { name == **part } else { name.contains(part.as_str()) };
         if !wanted.is_empty() && !wanted.iter().any(|part| named(part)) {
             continue;
         }

@@ -31,7 +31,8 @@ fn run() -> Result<()> {
         rig.exited(worker.generation)?;
         kill.push(began.elapsed().as_micros());
     }
-    for (what, mut times) in [("order to verified and readable", spawn), ("kill to reaped, leaf gone", kill)] {
+    for (what, mut times) in [("order to verified and readable", spawn), ("kill to reaped, leaf gone", kill)]
+    {
         times.sort_unstable();
         let at = |part: usize| times[times.len() * part / 100];
         println!("{what}: min {} p50 {} p90 {} p99 {} µs", times[0], at(50), at(90), at(99));

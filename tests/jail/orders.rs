@@ -122,11 +122,9 @@ fn kill() -> Result<()> {
 fn unknown() -> Result<()> {
     let mut rig = Rig::start("obedient")?;
     let generation = Generation(77);
-    for order in [
-        Order::Kill { generation },
-        Order::Stat { generation },
-        Order::Limit { generation, limits: LIMITS },
-    ] {
+    for order in
+        [Order::Kill { generation }, Order::Stat { generation }, Order::Limit { generation, limits: LIMITS }]
+    {
         rig.order(order)?;
         ensure!(rig.refused(generation)?.0 == Refusal::Unknown, "{order:?}");
     }

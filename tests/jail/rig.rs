@@ -15,7 +15,10 @@ use fazt_ipc::ids::Generation;
 use fazt_ipc::launch::{Answer, Limits, Order, Profile, Refusal};
 use fazt_ipc::limits::LAUNCH_BYTES;
 use fazt_supervisor::jail::{self, LaunchOptions};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
 
 use crate::standin;
 
@@ -225,7 +228,9 @@ impl Rig {
     /// Code, signal, oom, CPU µs, peak.
     pub(crate) fn exited(&mut self, of: Generation) -> Result<(i32, i32, bool, u64, u64)> {
         let (found, _) = self.answer(|answer| match *answer {
-            Answer::Exited { generation, code, signal, oom, cpu_us, memory_bytes_peak } if generation == of => {
+            Answer::Exited { generation, code, signal, oom, cpu_us, memory_bytes_peak }
+                if generation == of =>
+            {
                 Some((code, signal, oom, cpu_us, memory_bytes_peak))
             }
             _ => None,
@@ -259,11 +264,10 @@ impl Drop for Rig {
 /// Groups of the server on `data`, found by their name.
 pub(crate) fn groups(data: &Path) -> Vec<PathBuf> {
     let bytes = data.canonicalize().unwrap_or(data.to_owned());
-    let hash = bytes
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        bytes.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
     let name = format!("{hash:016x}");
     let mut found = Vec::new();
     let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
