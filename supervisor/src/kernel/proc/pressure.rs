@@ -19,8 +19,10 @@ use super::metrics::count;
 use super::slot::Slot;
 use super::{Shared, bounds};
 
-/// How often the workers are counted.
+/// How often the workers are counted while the budget is nearly used up.
 const COUNT_EVERY: Duration = Duration::from_secs(3);
+/// How often otherwise: each count asks the launcher about every worker.
+const COUNT_EVERY_CALM: Duration = Duration::from_secs(12);
 /// After the kernel's word nothing more is done for so long: memory comes back with a delay.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The pool stays small for so long after the kernel's word.
@@ -82,9 +84,11 @@ async fn pressed(shared: Arc<Shared>, fd: AsyncFd<File>) {
 }
 
 async fn budget(shared: Arc<Shared>) {
+    let mut sum = 0;
     loop {
-        tokio::time::sleep(COUNT_EVERY).await;
-        let mut sum = total(&shared).await;
+        let near = sum >= shared.budget_bytes / 2;
+        tokio::time::sleep(if near { COUNT_EVERY } else { COUNT_EVERY_CALM }).await;
+        sum = total(&shared).await;
         shared.workers_bytes.store(sum, Ordering::Relaxed);
         // One at a time: each is given the time to go before the next is chosen.
         while sum > shared.budget_bytes {

@@ -55,7 +55,7 @@ impl Spec {
     }
 
     #[cfg(test)]
-    pub(crate) fn fixed(app: AppId, calls: Arc<dyn Calls>) -> Arc<Self> {
+    pub(crate) fn fixed(app: AppId, calls: Arc<dyn Calls>, wall: Duration) -> Arc<Self> {
         use fazt_ipc::limits;
         use fazt_ipc::wire::kernel::ModuleKind;
         let module = crate::kernel::fs::CodeModule {
@@ -71,7 +71,7 @@ impl Spec {
             compatibility_date: "2026-11-20".into(),
             heap_bytes: u64::from(limits::MEMORY_MIB_DEFAULT) << 20,
             cpu_ms: limits::CPU_MS_DEFAULT,
-            wall: Duration::from_secs(u64::from(limits::WALL_S_DEFAULT)),
+            wall,
             calls,
             source: Source::Fixed(Arc::new(Code {
                 main: "server.js".into(),

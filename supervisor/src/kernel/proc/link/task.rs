@@ -157,6 +157,10 @@ impl Task {
         if self.write.is_empty() {
             return Ok(false);
         }
+        if self.written == 0 {
+            // The worker's time to take it begins now, however long there was nothing to take.
+            self.wrote = Instant::now();
+        }
         let mut progress = false;
         while self.written < self.write.len() {
             match Pin::new(&mut self.socket).poll_write(cx, &self.write[self.written..]) {
@@ -329,7 +333,8 @@ impl Task {
         let phase = inner.wire.phase();
         let sweep = inner.wire.sweep(now, bounds::DRAIN_GRACE);
         let open = inner.wire.open_streams();
-        let waiting = inner.wire.out_bytes() > 0 || !self.write.is_empty();
+        // What has only just been put together is not late.
+        let waiting = !self.write.is_empty();
         if inner.wire.out_bytes() > 0 {
             inner.kick();
         }

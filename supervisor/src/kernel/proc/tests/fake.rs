@@ -39,6 +39,9 @@ pub(crate) struct Ends {
     pub(crate) oom: bool,
 }
 
+/// Wall time of a request on the stage.
+pub(crate) const WALL: std::time::Duration = std::time::Duration::from_secs(3);
+
 pub(crate) const CLEAN: Ends = Ends { code: 0, signal: 0, oom: false };
 
 pub(crate) type Script = Arc<dyn Fn(Peer) -> BoxFuture<'static, Ends> + Send + Sync>;
@@ -256,7 +259,7 @@ where
     let data = tempfile::tempdir().expect("a folder");
     let (proc, orders) = start(data.path(), Arc::new(move |peer| Box::pin(script(peer))), options, || {});
     let app = AppId::new(1, 1);
-    let slot = proc.make_slot(Principal::Anonymous, Spec::fixed(app, Arc::new(NoCalls)));
+    let slot = proc.make_slot(Principal::Anonymous, Spec::fixed(app, Arc::new(NoCalls), WALL));
     Stage { proc, slot, app, orders, data }
 }
 

@@ -223,6 +223,30 @@ async fn a_worker_that_waits_without_burning_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_request_past_its_wall_time_fails_alone() {
+    let stage = Arc::new(stage(|mut peer| async move {
+        if peer.load().await.is_none() {
+            return CLEAN;
+        }
+        // The first request is never answered; its abort is obeyed.
+        let _ = peer.until(KernelKind::Request).await;
+        while let Some((kind, header, _)) = peer.next().await {
+            match kind {
+                KernelKind::Request => peer.answer(header.stream, b"fine").await,
+                KernelKind::Abort => peer.frame(WorkerKind::Settled, header.stream, false, b"").await,
+                _ => {}
+            }
+        }
+        CLEAN
+    }));
+    assert_eq!(stage.get("/").await, Err(DispatchError::WallExceeded));
+    assert_eq!(stage.get("/").await, Ok((200, Bytes::from("fine"))));
+    assert!(stage.proc.metrics_text().contains("fazt_worker_wakes_total 1\n"), "the same worker");
+    let (lines, _) = stage.proc.logs(stage.app, 0).await;
+    assert!(lines.iter().any(|line| line.text.contains("limits.wallS")));
+}
+
+#[tokio::test]
 async fn killing_and_draining_leave_no_process() {
     let stage = stage(Peer::serve);
     stage.get("/").await.expect("an answer");
