@@ -118,7 +118,7 @@ impl Exchange {
                 Poll::Ready(Some(Err(_))) => {
                     // Half a body must not look whole to the app.
                     let mut inner = self.link.inner();
-                    let deadline = Instant::now() + bounds::DRAIN_GRACE;
+                    let deadline = Instant::now() + bounds::BACKGROUND_MAX;
                     inner.wire.give_up(self.ticket, deadline);
                     inner.kick();
                     break;
@@ -133,7 +133,8 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let mut inner = self.link.inner();
-        let deadline = Instant::now() + bounds::DRAIN_GRACE;
+        // What the app still does for a client that is gone counts as `waitUntil`.
+        let deadline = Instant::now() + bounds::BACKGROUND_MAX;
         let aborted = inner.wire.release(self.ticket, deadline);
         if aborted || inner.wire.full() {
             inner.kick();

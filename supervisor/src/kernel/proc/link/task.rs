@@ -358,7 +358,10 @@ impl Task {
         }
         if sweep.stuck > 0 {
             if sweep.stuck == open {
-                return Err(End::Deadline("requests that were aborted did not end"));
+                // Not a crash: the app forgot to settle something, and costs nobody else anything.
+                self.owner
+                    .fault(None, "requests that were aborted did not end; the worker is recycled".into());
+                return Err(End::Torn);
             }
             // The others finish; new ones go elsewhere.
             self.retire();
