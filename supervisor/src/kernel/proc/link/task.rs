@@ -63,8 +63,9 @@ pub(crate) async fn run(
         retired: false,
     };
     let end = std::future::poll_fn(|cx| task.poll(cx)).await;
-    drop(task);
+    // Before the socket closes: a worker that is hung up on would begin to end by itself.
     launcher.kill(link.generation);
+    drop(task);
     // How it ended decides what its requests are told, but they do not wait long for it.
     let mut exited = exited;
     let mut exit = None;
