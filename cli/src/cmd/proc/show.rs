@@ -217,7 +217,9 @@ pub(super) async fn doctor(client: &Client, out: Out) -> Done<ExitCode> {
                 text::clean(&escape.by)
             ));
         }
-        out.line(if healthy {
+        out.line(if healthy && doctor.escapes.is_empty() {
+            out.paint(Colour::Yellow, "Every layer is there; no escape was tried.")
+        } else if healthy {
             out.paint(Colour::Green, "Every layer is there and every escape was stopped.")
         } else {
             out.paint(Colour::Red, "Something is missing: see the lines marked FAIL.")
@@ -233,7 +235,7 @@ pub(super) fn config(data: &Path, out: Out) -> Done {
     out.show(&config.explain(), |fields| {
         out.line(format!("{}", data.join("config.toml").display()));
         for field in fields {
-            let unit = if field.unit.is_empty() { String::new() } else { format!(" {}", field.unit) };
+            let unit = if field.unit.is_empty() { String::new() } else { format!("  ({})", field.unit) };
             out.line("");
             let value = format!("{} = {}", field.field, text::clean(&field.value));
             out.line(format!("{}{unit}", out.paint(Colour::Bold, &value)));
