@@ -86,7 +86,12 @@ fn metrics_tell_of_wakes_and_requests() {
     socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("request");
     let mut text = String::new();
     socket.read_to_string(&mut text).expect("answer");
-    for name in ["fazt_requests_total", "fazt_wakes_total", "fazt_workers"] {
+    for name in [
+        "fazt_requests_total",
+        "fazt_worker_wakes_total",
+        "fazt_worker_cold_start_seconds_bucket",
+        "fazt_workers_memory_bytes",
+    ] {
         assert!(text.contains(name), "{name} is missing in\n{text}");
     }
 }

@@ -19,13 +19,15 @@ fn attack(script: &str) -> (Server, u16) {
     let over = AtomicBool::new(false);
     let status = thread::scope(|scope| {
         let neighbour = scope.spawn(|| {
-            let mut answers = 0;
-            while !over.load(Ordering::Relaxed) {
+            let mut answers = 0u32;
+            loop {
                 assert_eq!(server.get("good", "/").text(), "hello", "the neighbour");
                 answers += 1;
+                if over.load(Ordering::Relaxed) {
+                    return answers;
+                }
                 thread::sleep(Duration::from_millis(20));
             }
-            answers
         });
         let status = server.get("bad", "/").status;
         over.store(true, Ordering::Relaxed);
@@ -43,8 +45,9 @@ fn handler(body: &str) -> String {
 #[test]
 fn an_infinite_loop_is_stopped() {
     let (server, status) = attack(&handler("for (;;) { try { for (;;) {} } catch {} }"));
-    assert_eq!(status, 503);
-    assert_eq!(server.get("bad", "/x").status, 503, "and again, by a fresh worker or in back-off");
+    assert!(matches!(status, 503 | 504), "{status}");
+    let again = server.get("bad", "/x").status;
+    assert!(matches!(again, 503 | 504), "by a fresh worker or in back-off: {again}");
 }
 
 #[test]
@@ -101,7 +104,7 @@ fn a_deep_recursion_is_an_ordinary_exception() {
 #[test]
 fn a_flood_of_log_lines_is_cut() {
     let (server, status) =
-        attack(&handler("for (let i = 0; i < 5000; i++) console.log('x'.repeat(8000), i);"));
+        attack(&handler("for (let i = 0; i < 1000; i++) console.log('x'.repeat(8000), i);"));
     assert_eq!(status, 200);
     let logs = server.fazt(&["proc", "logs", "bad", "--json"]).ok().stdout;
     assert!(logs.len() < 4 << 20, "{} bytes of log", logs.len());

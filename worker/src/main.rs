@@ -12,8 +12,9 @@ fn main() -> ExitCode {
     fazt_worker::sys::keep_heap_small();
     // Never closed by hand: a locked worker may not close anything, and its end closes it.
     let socket = std::mem::ManuallyDrop::new(fazt_worker::sys::kernel_socket());
-    match fazt_worker::link::serve(&socket, || fazt_worker::sandbox::lock().map_err(|error| error.to_string()))
-    {
+    match fazt_worker::link::serve(&socket, || {
+        fazt_worker::sandbox::lock().map_err(|error| error.to_string())
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         // Nobody reads what a worker prints: the exit code says that it did not end well, the kernel has been
         // told the rest.

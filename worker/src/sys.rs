@@ -752,7 +752,11 @@ thread_local! {
 }
 
 /// Runs `run`; code that it calls and that knows no context reaches `function` by [`call_active`].
-pub(crate) fn with_active<'js, R>(ctx: &Ctx<'js>, function: rquickjs::Function<'js>, run: impl FnOnce() -> R) -> R {
+pub(crate) fn with_active<'js, R>(
+    ctx: &Ctx<'js>,
+    function: rquickjs::Function<'js>,
+    run: impl FnOnce() -> R,
+) -> R {
     struct Pop;
     impl Drop for Pop {
         fn drop(&mut self) {

@@ -61,6 +61,8 @@ pub(super) struct Launcher {
     back_off: Option<(Instant, Duration)>,
     /// Told to stop: until then the supervisor may drain.
     stopping: Option<Instant>,
+    /// It closed its channel unasked; by then it is killed, and started again.
+    abandoned: Option<Instant>,
     outcome: Option<Result<ExitCode, JailError>>,
 }
 
@@ -85,6 +87,7 @@ impl Launcher {
             supervisor: None,
             back_off: None,
             stopping: None,
+            abandoned: None,
             outcome: None,
         };
         launcher.watch(launcher.signals.as_fd(), token::SIGNALS).map_err(start_error("signals"))?;
@@ -142,6 +145,7 @@ impl Launcher {
 
     fn start_supervisor(&mut self) -> Result<(), JailError> {
         self.facts.generation_first = self.spawner.generation_next();
+        self.abandoned = None;
         let group = self.means.tree.supervisor();
         let group = group.as_ref().map(OwnedFd::as_fd);
         let started = self.recipe.start(self.means.own.as_fd(), group, &self.facts)?;
@@ -264,7 +268,7 @@ impl Launcher {
                 let _ = epoll::delete(&self.epoll, &supervisor.channel);
                 if self.stopping.is_none() {
                     supervisor.stop();
-                    self.stopping = self.stopping.or(Some(Instant::now() + DRAIN_WALL));
+                    self.abandoned = Some(Instant::now() + DRAIN_WALL);
                 }
                 return;
             }
@@ -473,7 +477,8 @@ impl Launcher {
         for (generation, exit) in leaving {
             self.left(generation, exit);
         }
-        if self.supervisor.is_some() && self.stopping.is_some_and(|until| now >= until) {
+        let until = self.stopping.or(self.abandoned);
+        if self.supervisor.is_some() && until.is_some_and(|until| now >= until) {
             self.kill_supervisor();
         }
     }
@@ -484,7 +489,7 @@ impl Launcher {
             Some(_) => Some(now + SWEEP),
             None => one.deadline(),
         });
-        let stopping = self.stopping.filter(|_| self.supervisor.is_some());
+        let stopping = self.stopping.or(self.abandoned).filter(|_| self.supervisor.is_some());
         let restart = self.back_off.filter(|_| self.supervisor.is_none() && self.jailed.is_empty());
         let next = jailed.chain(stopping).chain(restart.map(|(due, _)| due)).min()?;
         // Rounded up: a timeout that ends too early would spin.
