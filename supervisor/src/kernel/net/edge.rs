@@ -22,7 +22,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::assets::{self, Answer as Answers};
-use super::body::{EdgeBody, Whole};
+use super::body::EdgeBody;
 use super::clients::Clients;
 use super::conns::{Awaited, Conn, InFlight};
 use super::fields::{self, Answering};
