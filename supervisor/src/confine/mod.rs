@@ -5,9 +5,11 @@
 //!
 //! | task | file |
 //! |---|---|
-//! | forbid the supervisor a system call, allow the build role one | `policy.rs`, with the reason |
+//! | forbid the supervisor a system call | `policy.rs`, with the reason |
+//! | allow the build role one | `build.rs` |
 //! | how a policy becomes a filter | `filter.rs` |
 
+mod build;
 mod filter;
 mod policy;
 
@@ -61,14 +63,12 @@ pub fn supervisor(data: &Path) -> Result<(), ConfineError> {
     sys::seccomp(&policy::supervisor()).map_err(at("seccomp"))
 }
 
-/// Confines the build role inside its jail: threads and memory, the socket, and nothing else.
+/// Confines the build role inside its jail: memory, the socket, and nothing else.
 ///
 /// # Errors
 /// When a step fails.
 pub fn build() -> Result<(), ConfineError> {
-    common()?;
-    landlock(&[], &[]).map_err(at("landlock"))?;
-    sys::seccomp(&policy::build()).map_err(at("seccomp"))
+    build::lock()
 }
 
 fn common() -> Result<(), ConfineError> {
