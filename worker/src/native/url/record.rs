@@ -135,11 +135,10 @@ impl Record {
 
     fn shorten(&mut self) {
         let file = self.scheme == "file";
-        if let Path::List(list) = &mut self.path {
-            if !(file && matches!(&list[..], [only] if is_normal_drive_letter(only))) {
+        if let Path::List(list) = &mut self.path
+            && !(file && matches!(&list[..], [only] if is_normal_drive_letter(only))) {
                 list.pop();
             }
-        }
     }
 
     fn take_authority(&mut self, base: &Self) {
@@ -434,11 +433,9 @@ impl Record {
                             self.host.clone_from(&base.host);
                             if let (Path::List(list), false) =
                                 (&base.path, starts_with_drive_letter(chars.get(at..).unwrap_or_default()))
-                            {
-                                if let Some(first) = list.first().filter(|first| is_normal_drive_letter(first)) {
+                                && let Some(first) = list.first().filter(|first| is_normal_drive_letter(first)) {
                                     self.push(first.clone());
                                 }
-                            }
                         }
                         state = State::Path;
                         continue;
@@ -651,10 +648,9 @@ impl Record {
 
     /// What taking the query or the fragment away does to an opaque path: it must not end in spaces then.
     pub(super) fn strip_opaque_spaces(&mut self) {
-        if self.query.is_none() && self.fragment.is_none() {
-            if let Path::Opaque(path) = &mut self.path {
+        if self.query.is_none() && self.fragment.is_none()
+            && let Path::Opaque(path) = &mut self.path {
                 path.truncate(path.trim_end_matches(' ').len());
             }
-        }
     }
 }
