@@ -51,7 +51,7 @@ fn tests(arguments: &[String]) -> ExitCode {
     for &(name, needs_root, test) in all() {
         let named =
             |part: &&String| if has("--exact") { name == **part } else { name.contains(part.as_str()) };
-        if !wanted.is_empty() && !wanted.iter().any(|part| named(part)) {
+        if !wanted.is_empty() && !wanted.iter().any(named) {
             continue;
         }
         if needs_root && !root {

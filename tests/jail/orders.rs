@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = &[
 fn made() -> Result<()> {
     let mut rig = Rig::start("obedient")?;
     ensure!(rig.facts.capabilities == "0000000000000000", "supervisor: {:?}", rig.facts);
+    ensure!(rig.facts.seccomp == "2", "supervisor: {:?}", rig.facts);
     ensure!(rig.facts.uid != 0 && rig.facts.uid < 2_000_000, "supervisor: {:?}", rig.facts);
     ensure!(rig.facts.listeners == 1 && rig.facts.generation_first == 1, "supervisor: {:?}", rig.facts);
     let mut worker = rig.spawn(Profile::Worker, LIMITS)?;

@@ -1,7 +1,7 @@
-//! What the supervisor may not do, and what the build role may: as data, with a reason for each rule.
+//! What the supervisor may not do: as data, with a reason for each rule.
 //!
 //! The supervisor runs an async runtime, a database and TLS, whose calls change with their versions: it is told
-//! what it must never do. The build role computes: it is told what it may do.
+//! what it must never do. The build role computes: it is told what it may do, in `build.rs`.
 
 use libc::c_long;
 
@@ -108,77 +108,9 @@ const SUPERVISOR: &[Rule] = &[
     fail(libc::SYS_socket, libc::EAFNOSUPPORT, "no netlink, packet, kernel crypto or other families"),
 ];
 
-/// Memory that is private, anonymous and never code.
-const MAP: u32 = 0x02 | 0x20 | 0x4000 | 0x2_0000;
-const READ_WRITE: u32 = 3;
-/// What `pthread_create` passes: memory, files, signals and everything else shared, and its bookkeeping.
-const THREAD: u32 = 0x003d_0f00;
-
-const BUILD: &[Rule] = &[
-    allow(libc::SYS_read, When::OneOf(0, &[3]), "the job"),
-    allow(libc::SYS_recvfrom, When::OneOf(0, &[3]), "the job, as the standard library reads a socket"),
-    allow(libc::SYS_write, When::OneOf(0, &[2, 3]), "the answer; and what a panic says, to /dev/null"),
-    allow(libc::SYS_writev, When::OneOf(0, &[2, 3]), "the same in several parts"),
-    allow(libc::SYS_sendto, When::OneOf(0, &[3]), "the answer; the socket is connected, no address counts"),
-    allow(libc::SYS_shutdown, When::OneOf(0, &[3]), "the end of the answer"),
-    allow(libc::SYS_close, When::OneOf(0, &[3]), "the end of the answer"),
-    allow(
-        libc::SYS_futex,
-        When::OneOf(1, &[0x80, 0x81, 0x89, 0x8a, 0x109, 0x189, 0, 1, 9, 10]),
-        "locks between threads: wait and wake only",
-    ),
-    Rule {
-        number: libc::SYS_mmap,
-        when: When::AnyBit(2, 4),
-        action: Action::Kill,
-        reason: "no page is made code",
-    },
-    allow(libc::SYS_mmap, When::Within(3, MAP), "memory and the stacks of threads"),
-    allow(
-        libc::SYS_mprotect,
-        When::Within(2, READ_WRITE),
-        "guard pages and the allocator; no page becomes code",
-    ),
-    allow(libc::SYS_munmap, When::Always, "memory given back"),
-    allow(libc::SYS_brk, When::Always, "the allocator's main heap"),
-    allow(libc::SYS_mremap, When::Within(3, 1), "large buffers grow; never at a fixed place"),
-    allow(libc::SYS_madvise, When::OneOf(2, &[4, 8]), "memory given back"),
-    allow(libc::SYS_clone, When::OneOf(0, &[THREAD]), "threads of this process, never a process"),
-    fail(
-        libc::SYS_clone3,
-        libc::ENOSYS,
-        "its flags lie in memory, where a filter cannot see them; clone follows",
-    ),
-    allow(libc::SYS_set_robust_list, When::Always, "the start of a thread"),
-    allow(libc::SYS_rseq, When::Always, "the start of a thread"),
-    allow(libc::SYS_gettid, When::Always, "the number of a thread"),
-    allow(libc::SYS_rt_sigprocmask, When::Always, "the start of a thread blocks signals"),
-    allow(libc::SYS_sigaltstack, When::Always, "a thread's stack for its overflow"),
-    allow(libc::SYS_rt_sigreturn, When::Always, "return from the handler of a stack overflow"),
-    allow(libc::SYS_rt_sigaction, When::Always, "the handler of a stack overflow gives way to the default"),
-    allow(libc::SYS_sched_getaffinity, When::Always, "how many threads are worth it"),
-    allow(libc::SYS_sched_yield, When::Always, "spinning locks"),
-    allow(
-        libc::SYS_clock_gettime,
-        When::OneOf(0, &[0, 1, 2, 3, 4, 5, 6, 7]),
-        "time; not of devices or others",
-    ),
-    allow(libc::SYS_clock_nanosleep, When::Always, "spinning locks that back off"),
-    allow(libc::SYS_getrandom, When::Always, "seeds of hash tables"),
-    allow(libc::SYS_prctl, When::OneOf(0, &[15]), "names of threads, and nothing else of it"),
-    allow(libc::SYS_restart_syscall, When::Always, "the kernel itself makes it"),
-    allow(libc::SYS_exit, When::Always, "the end of a thread"),
-    allow(libc::SYS_exit_group, When::Always, "the end of the process"),
-];
-
 /// The supervisor's filter.
 pub(super) fn supervisor() -> Vec<Op> {
     compile(SUPERVISOR, Action::Allow)
-}
-
-/// The build role's filter.
-pub(super) fn build() -> Vec<Op> {
-    compile(BUILD, Action::Kill)
 }
 
 #[cfg(test)]
@@ -186,8 +118,11 @@ mod tests {
     use super::super::filter::{code, run};
     use super::*;
 
+    /// An argument's place and value.
+    type Argument = Option<(u8, u64)>;
+
     /// An argument with which a rule holds, and one with which it does not.
-    fn examples(when: When) -> (Option<(u8, u64)>, Option<(u8, u64)>) {
+    fn examples(when: When) -> (Argument, Argument) {
         match when {
             When::Always => (None, None),
             When::OneOf(at, values) => {
@@ -195,11 +130,10 @@ mod tests {
                 (Some((at, u64::from(values[values.len() - 1]))), Some((at, above)))
             }
             When::AnyBit(at, bits) => (Some((at, u64::from(bits & bits.wrapping_neg()))), Some((at, 0))),
-            When::Within(at, bits) => (Some((at, u64::from(bits))), Some((at, 1 << 32))),
         }
     }
 
-    fn arguments(one: Option<(u8, u64)>) -> [u64; 6] {
+    fn arguments(one: Argument) -> [u64; 6] {
         let mut all = [0; 6];
         if let Some((at, value)) = one {
             all[usize::from(at)] = value;
@@ -209,31 +143,21 @@ mod tests {
 
     #[test]
     fn every_rule_decides_what_it_says_and_its_condition_bites() {
-        for (rules, other, ops) in [(SUPERVISOR, Action::Allow, supervisor()), (BUILD, Action::Kill, build())]
-        {
-            for (at, rule) in rules.iter().enumerate() {
-                let (holds, fails) = examples(rule.when);
-                assert_eq!(
-                    run(&ops, rule.number, arguments(holds)),
-                    code(rule.action),
-                    "rule {at}: {}",
-                    rule.reason
-                );
-                if fails.is_some() {
-                    // What a later rule for the same call says, or what becomes of every other.
-                    let next = rules[at + 1..].iter().find(|next| next.number == rule.number);
-                    let then = match next {
-                        Some(next) if next.when == When::Always => next.action,
-                        Some(_) => continue,
-                        None => other,
-                    };
-                    assert_eq!(
-                        run(&ops, rule.number, arguments(fails)),
-                        code(then),
-                        "rule {at}: {}",
-                        rule.reason
-                    );
-                }
+        let ops = supervisor();
+        for (at, rule) in SUPERVISOR.iter().enumerate() {
+            let (holds, fails) = examples(rule.when);
+            let decided = run(&ops, rule.number, arguments(holds));
+            assert_eq!(decided, code(rule.action), "rule {at}: {}", rule.reason);
+            if fails.is_some() {
+                // What a later rule for the same call says, or what becomes of every other.
+                let next = SUPERVISOR[at + 1..].iter().find(|next| next.number == rule.number);
+                let then = match next {
+                    Some(next) if next.when == When::Always => next.action,
+                    Some(_) => continue,
+                    None => Action::Allow,
+                };
+                let decided = run(&ops, rule.number, arguments(fails));
+                assert_eq!(decided, code(then), "rule {at}: {}", rule.reason);
             }
         }
     }
@@ -242,41 +166,20 @@ mod tests {
     fn what_no_rule_names_is_decided_by_the_last_word() {
         assert_eq!(run(&supervisor(), libc::SYS_openat, [0; 6]), code(Action::Allow));
         assert_eq!(run(&supervisor(), 0x4000_0000, [0; 6]), code(Action::Kill), "x32");
-        for number in
-            [libc::SYS_openat, libc::SYS_socket, libc::SYS_execve, libc::SYS_ioctl, libc::SYS_ptrace]
-        {
-            assert_eq!(run(&build(), number, [3; 6]), code(Action::Kill), "{number}");
-        }
     }
 
     #[test]
-    fn a_clone_into_a_namespace_dies_in_both() {
+    fn a_clone_into_a_namespace_dies() {
         for flag in
             [0x80, 0x2_0000, 0x200_0000, 0x400_0000, 0x800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000]
         {
-            for ops in [supervisor(), build()] {
-                assert_eq!(
-                    run(&ops, libc::SYS_clone, [flag, 0, 0, 0, 0, 0]),
-                    code(Action::Kill),
-                    "{flag:#x}"
-                );
-            }
+            let decided = run(&supervisor(), libc::SYS_clone, [flag, 0, 0, 0, 0, 0]);
+            assert_eq!(decided, code(Action::Kill), "{flag:#x}");
         }
-        assert_eq!(run(&build(), libc::SYS_clone, [u64::from(THREAD), 0, 0, 0, 0, 0]), code(Action::Allow));
-    }
-
-    #[test]
-    fn no_memory_of_a_build_becomes_code() {
-        for protection in [4, 5, 7] {
-            let map = [0, 4096, protection, 0x22, u64::MAX, 0];
-            assert_eq!(run(&build(), libc::SYS_mmap, map), code(Action::Kill));
-            assert_eq!(run(&build(), libc::SYS_mprotect, [0, 4096, protection, 0, 0, 0]), code(Action::Kill));
-        }
-        assert_eq!(run(&build(), libc::SYS_mmap, [0, 4096, 3, 0x2_0022, u64::MAX, 0]), code(Action::Allow));
     }
 
     #[test]
     fn every_rule_has_a_reason() {
-        assert!(SUPERVISOR.iter().chain(BUILD).all(|rule| rule.reason.len() >= 7));
+        assert!(SUPERVISOR.iter().all(|rule| rule.reason.len() >= 7));
     }
 }

@@ -136,7 +136,7 @@ pub(super) fn judge(probe: &Probe) -> Vec<Judged> {
             }
             _ => "start as root, or as a unit with `Delegate=cpu memory pids io`",
         };
-        let detail = version.map_or_else(|| notes(), str::to_owned);
+        let detail = version.map_or_else(&notes, str::to_owned);
         add(Need::Named, &format!("{controller}.cgroup"), version.is_some(), detail, fix);
     }
     let told = |result: &Result<(), String>| result.as_ref().err().cloned().unwrap_or_else(|| "own".into());

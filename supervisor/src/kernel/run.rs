@@ -82,7 +82,9 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let lost = {
         let stop = stop.clone();
         // The launcher ends so when it is told to and may not send signals: requests in flight still finish.
-        move || drop(stop.send_replace(true))
+        move || {
+            stop.send_replace(true);
+        }
     };
     let proc = Proc::start(launcher, proc_options(&config, &facts.data), lost)?;
     let fs = Fs::open(&facts.data, proc.builder(), fs_options(&config, &addresses)).await?;
@@ -118,7 +120,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         metrics,
         ready: AtomicBool::new(true),
     });
-    let serving = serve::serve(&edge, listeners).map_err(io("serve on the listening sockets"))?;
+    let serving = serve::serve(&edge, listeners);
     // After a restart whoever waited for the announcement has had it.
     if facts.restarts == 0 {
         say(&control, announce);

@@ -8,7 +8,7 @@ const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
 
 /// What the kernel would do with a call.
 fn run(ops: &[Op], audit: u32, number: u32, arguments: [u64; 6]) -> u32 {
-    let mut data = vec![0u8; 64];
+    let mut data = [0u8; 64];
     data[0..4].copy_from_slice(&number.to_le_bytes());
     data[4..8].copy_from_slice(&audit.to_le_bytes());
     for (at, argument) in arguments.iter().enumerate() {

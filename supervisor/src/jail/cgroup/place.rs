@@ -93,8 +93,8 @@ impl Place {
             fs::read_to_string(mount.point.join("cgroup.controllers"))
                 .is_ok_and(|names| names.split_whitespace().any(|name| name == "memory"))
         });
-        let mut place = Self::default();
-        place.tops = mounts.iter().map(|mount| (mount.point.clone(), mount.root.clone())).collect();
+        let tops = mounts.iter().map(|mount| (mount.point.clone(), mount.root.clone())).collect();
+        let mut place = Self { tops, ..Self::default() };
         if let Some(mount) = unified
             && let Some(own) = own(&groups, "").and_then(|group| folder(mount, group))
         {

@@ -258,10 +258,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Awaited<B> {
     }
 }
 
+/// Connections by key, and how to end them.
+type Open = HashMap<u64, (Arc<Conn>, Option<AbortHandle>)>;
+
 /// Every open connection and how to end it.
 #[derive(Debug, Default)]
 pub(crate) struct Conns {
-    open: Mutex<HashMap<u64, (Arc<Conn>, Option<AbortHandle>)>>,
+    open: Mutex<Open>,
     next: AtomicU64,
 }
 
@@ -308,7 +311,7 @@ impl Conns {
         all.iter().for_each(AbortHandle::abort);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, (Arc<Conn>, Option<AbortHandle>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

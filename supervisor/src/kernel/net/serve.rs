@@ -21,19 +21,13 @@ use crate::limits::{DRAIN, HTTP2_STREAMS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HE
 pub(crate) struct Serving {
     conns: Arc<Conns>,
     stop: watch::Sender<bool>,
-    /// Where it listens.
-    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 /// Serves on these sockets until [`Serving::drain`].
-///
-/// # Errors
-/// When a socket is not a listening one.
-pub(crate) fn serve<A: Apps>(edge: &Arc<Edge<A>>, listeners: Vec<TcpListener>) -> io::Result<Serving> {
+pub(crate) fn serve<A: Apps>(edge: &Arc<Edge<A>>, listeners: Vec<TcpListener>) -> Serving {
     let conns = Arc::new(Conns::default());
     let clock: Clock = Arc::new(AtomicU64::new(0));
     let (stop, stopping) = watch::channel(false);
-    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     for listener in listeners {
         let door = Door {
             edge: Arc::clone(edge),
@@ -45,7 +39,7 @@ pub(crate) fn serve<A: Apps>(edge: &Arc<Edge<A>>, listeners: Vec<TcpListener>) -
         tokio::spawn(door.accept(listener));
     }
     tokio::spawn(sweep(Arc::clone(edge), Arc::clone(&conns), clock, stopping));
-    Ok(Serving { conns, stop, addresses })
+    Serving { conns, stop }
 }
 
 impl Serving {

@@ -99,7 +99,7 @@ fn galois<
     let aes = Aes::new_from_slice(key).ok()?;
     let mut secret = aes::Block::default();
     aes.encrypt_block(&mut secret);
-    let hash = GHash::new(&secret.into());
+    let hash = GHash::new(&secret);
     let lengths = |first: usize, second: usize| {
         let mut block = [0; 16];
         block[..8].copy_from_slice(&(first as u64 * 8).to_be_bytes());

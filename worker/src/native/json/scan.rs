@@ -25,7 +25,7 @@ pub(super) fn plain(bytes: &[u8], start: usize) -> usize {
         at += 8;
     }
     while let Some(&byte) = bytes.get(at) {
-        if byte < 0x20 || byte >= 0x80 || byte == b'"' || byte == b'\\' {
+        if !(0x20..0x80).contains(&byte) || byte == b'"' || byte == b'\\' {
             break;
         }
         at += 1;

@@ -347,12 +347,10 @@ impl Keys {
     #[inline]
     pub(super) fn with<R>(&self, index: usize, f: impl FnOnce(&Atom) -> R) -> R {
         debug_assert!(index < self.len());
-        // SAFETY: `index` is within the table; the reference stays the table's, so the view is not dropped.
-        let atom = std::mem::ManuallyDrop::new(Atom {
-            raw: unsafe { (*self.tab.add(index.min(self.len() - 1))).atom },
-            ctx: self.ctx,
-        });
-        f(&atom)
+        // SAFETY: `index` is within the table.
+        let raw = unsafe { (*self.tab.add(index.min(self.len() - 1))).atom };
+        // The reference stays the table's: the view is not dropped.
+        f(&std::mem::ManuallyDrop::new(Atom { raw, ctx: self.ctx }))
     }
 }
 

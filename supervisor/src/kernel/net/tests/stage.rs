@@ -143,8 +143,9 @@ impl Stage {
             ready: AtomicBool::new(true),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
-        let serving = serve(&edge, vec![listener]).expect("serving");
-        Self { address: serving.addresses[0], stub, serving, metrics, fs, _data: data }
+        let address = listener.local_addr().expect("address");
+        let serving = serve(&edge, vec![listener]);
+        Self { address, stub, serving, metrics, fs, _data: data }
     }
 
     /// An edge with defaults and the app `app`, which has a server and these files.

@@ -39,7 +39,7 @@ pub(super) struct CallTable {
 impl CallTable {
     /// A call arrives. `end`: no bytes follow.
     pub(super) fn begin(&mut self, stream: u32, end: bool) -> Result<(), WireError> {
-        if stream == 0 || stream % 2 != 0 || stream <= self.last {
+        if stream == 0 || !stream.is_multiple_of(2) || stream <= self.last {
             return Err(WireError::Stream { kind: "Call", stream });
         }
         if self.open.len() >= STREAMS_MAX {
@@ -71,7 +71,7 @@ impl CallTable {
 
     /// Credit for an answer arrives; it may come after the answer's end.
     pub(super) fn credit(&mut self, stream: u32, bytes: u32) -> Result<(), WireError> {
-        if stream == 0 || stream % 2 != 0 || stream > self.last {
+        if stream == 0 || !stream.is_multiple_of(2) || stream > self.last {
             return Err(WireError::Stream { kind: "CallCredit", stream });
         }
         let Some(call) = self.find(stream) else { return Ok(()) };

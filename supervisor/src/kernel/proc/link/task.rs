@@ -298,10 +298,8 @@ impl Task {
             && let Poll::Ready(usage) = stat.as_mut().poll(cx)
         {
             self.stat = None;
-            if let Some(usage) = usage {
-                if let Err(end) = self.counted(usage) {
-                    return Poll::Ready(end);
-                }
+            if let Some(Err(end)) = usage.map(|usage| self.counted(usage)) {
+                return Poll::Ready(end);
             }
         }
         while self.sweeping {
