@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use fazt_tests::{Client, Server};
+use fazt_tests::{Client, Server, ServerOptions};
 
 use crate::HELLO;
 
@@ -47,22 +47,70 @@ fn malformed_requests_are_refused_and_the_server_goes_on() {
     assert_eq!(server.get("app", "/").text(), "hello");
 }
 
+/// This machine's own programs have no share per client: a load generator or a browser with many tabs is the
+/// owner's. So all of them are taken in, up to the server's bound on all connections.
 #[test]
-fn idle_connections_do_not_starve_anyone() {
+fn ten_thousand_idle_connections_do_not_starve_anyone() {
+    let room = descriptors(10_200);
     let server = Server::start();
     server.deploy_files("app", &[("server.js", HELLO)]);
-    let mut idle = Vec::new();
-    for _ in 0..2_000 {
-        match TcpStream::connect(server.address) {
-            Ok(stream) => idle.push(stream),
-            Err(_) => break,
+    let count = room.min(10_000);
+    let mut idle = Vec::with_capacity(count);
+    for at in 0..count {
+        let stream = TcpStream::connect(server.address);
+        idle.push(stream.unwrap_or_else(|error| panic!("connection {at} of {count}: {error}")));
+        if at % 1_000 == 0 {
+            assert_eq!(server.get("app", "/").text(), "hello", "beside {at} idle connections");
         }
     }
-    assert!(idle.len() > 200, "only {} connections", idle.len());
-    drop(idle.split_off(idle.len() / 2));
-    server.wait("an answer beside them", |server| {
+    assert_eq!(server.get("app", "/").text(), "hello", "beside {count} idle connections");
+    // The last of them is as good as the first.
+    let host = format!("app.localhost:{}", server.address.port());
+    for stream in [idle.pop(), idle.drain(..1).next()].into_iter().flatten() {
+        let mut client = Client::over(stream, &host).expect("connection");
+        assert_eq!(client.get("/").expect("an answer").text(), "hello");
+    }
+    drop(idle);
+    assert_eq!(server.get("app", "/").text(), "hello", "after they have gone");
+}
+
+/// With a share per client, one that takes more is cut off and the others do not notice.
+#[test]
+fn a_client_that_takes_more_than_its_share_of_connections_is_cut_off() {
+    let server = Server::with(ServerOptions {
+        config: "[limits]\nloopback = true\nconnections_per_client = 20\n".into(),
+        ..ServerOptions::default()
+    });
+    server.deploy_files("app", &[("server.js", HELLO)]);
+    let host = format!("app.localhost:{}", server.address.port());
+    let mut held: Vec<_> =
+        (0..20).map(|_| Client::connect(server.address, &host).expect("connection")).collect();
+    for client in &mut held {
+        assert_eq!(client.get("/").expect("within the share").text(), "hello");
+    }
+    // It is told why when it reads before the connection ends; what it sent may cut that short.
+    if let Ok(answer) = server.client("app").get("/") {
+        assert_eq!(answer.status, 429, "one more than the share");
+    }
+    drop(held);
+    server.wait("its places to be free again", |server| {
         server.client("app").get("/").is_ok_and(|answer| answer.text() == "hello")
     });
+}
+
+/// Raises this process's bound on open files; returns how many sockets fit beside what tests need.
+fn descriptors(wanted: u64) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    if limit.current.is_some_and(|now| now < most) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum })
+            .expect("setrlimit");
+    }
+    if most < wanted {
+        println!("only {most} open files are allowed here: fewer connections than 10,000");
+    }
+    usize::try_from(most.saturating_sub(200)).expect("fits")
 }
 
 #[test]

@@ -63,6 +63,36 @@ fn requests_in_flight_finish_on_the_old_version() {
 }
 
 #[test]
+fn told_to_stop_the_launcher_lets_requests_finish_and_takes_no_new_ones() {
+    let slow = "export default { async fetch() {
+        await new Promise((r) => setTimeout(r, 2000)); return new Response('finished'); } };";
+    let mut server = Server::start();
+    server.deploy_files("app", &[("server.js", slow)]);
+    let host = format!("app.localhost:{}", server.address.port());
+    let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    let mut inside: Vec<_> = (0..3).map(|_| server.client("app")).collect();
+    for client in &mut inside {
+        client.send(request.as_bytes()).expect("request");
+    }
+    let mut idle = server.client("app");
+    server.wait("the slow requests", |server| state(server, "app") == "running");
+    let told = std::process::Command::new("kill").args(["-TERM", &server.pid().to_string()]).status();
+    assert!(told.expect("kill").success());
+    server.wait("new connections to be refused", |server| {
+        std::net::TcpStream::connect(server.address)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    });
+    assert!(idle.get("/").is_err(), "a connection without a request is closed");
+    for client in &mut inside {
+        let answer = client.response(false).expect("an answer");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "finished"));
+    }
+    assert_eq!(server.exit_code(), Some(0));
+    server.start_again();
+    assert_eq!(server.get("app", "/").text(), "finished", "and the next start is clean");
+}
+
+#[test]
 fn an_app_that_crashes_in_a_row_backs_off() {
     let server = Server::start();
     server.deploy_files("app", &[("server.js", "throw new Error('at the top');")]);

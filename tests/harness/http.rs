@@ -47,7 +47,14 @@ impl Client {
     /// # Errors
     /// When the server does not answer.
     pub fn connect(address: SocketAddr, host: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
+        Self::over(TcpStream::connect_timeout(&address, Duration::from_secs(10))?, host)
+    }
+
+    /// Over a connection that is there.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn over(stream: TcpStream, host: &str) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         Ok(Self { stream: BufReader::new(stream), host: host.to_owned() })

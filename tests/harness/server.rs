@@ -145,6 +145,21 @@ impl Server {
         self.child.wait().expect("launcher to reap");
     }
 
+    /// Waits until the launcher has ended by itself; its exit code, none for a signal.
+    ///
+    /// # Panics
+    /// When it does not end within 30 seconds.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("launcher to reap") {
+                return status.code();
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "the server does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Starts it again on the same data folder.
     pub fn start_again(&mut self) {
         let (child, address) = launch(self.data.path(), &self.options);

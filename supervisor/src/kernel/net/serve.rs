@@ -17,6 +17,14 @@ use super::conns::{Clock, Conn, Conns, Watched};
 use super::edge::{Apps, Edge};
 use crate::limits::{DRAIN, HTTP2_STREAMS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEADERS_MAX, SWEEP};
 
+/// To a client beyond its share of connections.
+const SHARE: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 1\r\n\
+    content-type: text/plain\r\ncontent-length: 40\r\n\r\ntoo many connections from your address.\n";
+
+/// To a client for whom there is no room at all.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+    content-type: text/plain\r\ncontent-length: 40\r\n\r\nthe server has too many connections now\n";
+
 /// A running edge.
 pub(crate) struct Serving {
     conns: Arc<Conns>,
@@ -99,7 +107,12 @@ impl<A: Apps> Door<A> {
             let accepted = tokio::select! {
                 biased;
                 accepted = listener.accept() => accepted,
-                _ = stopping.wait_for(|stop| *stop) => return,
+                _ = stopping.wait_for(|stop| *stop) => {
+                    // The launcher holds the socket too: closing it here would leave new clients waiting in its
+                    // queue. Shut down, they are refused at once and can go elsewhere.
+                    let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
+                    return;
+                }
             };
             match accepted {
                 Ok((socket, peer)) => self.admit(socket, peer),
@@ -125,6 +138,8 @@ impl<A: Apps> Door<A> {
         let place = if exempt { None } else { clients.connect(peer.ip()) };
         if full || (place.is_none() && !exempt) {
             metrics.connections_refused.fetch_add(1, Relaxed);
+            // As far as it goes without waiting: whoever reads before the end of the connection learns why.
+            let _ = socket.try_write(if full { FULL } else { SHARE });
             return;
         }
         // Answers go out as they are written; without it the last segment of each would wait for an ACK.
