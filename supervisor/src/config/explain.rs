@@ -96,7 +96,7 @@ const FIELDS: &[Field] = &[
         "sandbox.allow_missing",
         "layer names",
         |c| list(&c.sandbox.allow_missing),
-        "Layers that this machine may lack (`fazt proc doctor` names them). A permanent banner shows each; seccomp cannot be named.",
+        "Layers that this machine may lack (`fazt proc doctor` names them). A permanent banner shows each; seccomp, namespaces, uid, capabilities and verification cannot be named.",
     ),
 ];
 

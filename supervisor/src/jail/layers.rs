@@ -139,13 +139,14 @@ pub(super) fn judge(probe: &Probe) -> Vec<Judged> {
         let detail = version.map_or_else(&notes, str::to_owned);
         add(Need::Named, &format!("{controller}.cgroup"), version.is_some(), detail, fix);
     }
+    // The switch of user happens inside them: root without one would run apps as itself.
     let told = |result: &Result<(), String>| result.as_ref().err().cloned().unwrap_or_else(|| "own".into());
     let namespaces =
         "start as root; in a container, allow CAP_SYS_ADMIN; in a unit, set no RestrictNamespaces=";
-    add(Need::Named, "namespace.net", probe.spaces.is_ok(), told(&probe.spaces), namespaces);
-    add(Need::Named, "namespace.ipc", probe.spaces.is_ok(), told(&probe.spaces), namespaces);
-    add(Need::Named, "namespace.pid", probe.clone.is_ok(), told(&probe.clone), namespaces);
-    add(Need::Named, "namespace.mount", probe.clone.is_ok(), told(&probe.clone), namespaces);
+    add(root, "namespace.net", probe.spaces.is_ok(), told(&probe.spaces), namespaces);
+    add(root, "namespace.ipc", probe.spaces.is_ok(), told(&probe.spaces), namespaces);
+    add(root, "namespace.pid", probe.clone.is_ok(), told(&probe.clone), namespaces);
+    add(root, "namespace.mount", probe.clone.is_ok(), told(&probe.clone), namespaces);
     let rights = "start as root, or with CAP_SYS_ADMIN CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_SYS_PTRACE";
     let held = |what: &str| if probe.privileged { what.to_owned() } else { "needs root".to_owned() };
     add(root, "uid", probe.privileged, held("one for each process"), rights);
@@ -175,6 +176,27 @@ pub(super) fn judge(probe: &Probe) -> Vec<Judged> {
         "boot with psi=1; without it only the budget reaps workers",
     );
     all
+}
+
+/// Refuses names in `sandbox.allow_missing` that are no layer, or one that may never be missing: whoever wrote
+/// them believes in something that will not happen.
+pub(super) fn check_names(judged: &[Judged], allowed: &[String]) -> Result<(), String> {
+    for name in allowed {
+        match judged.iter().find(|one| one.layer.name == *name) {
+            Some(one) if one.need != Need::Always => {}
+            Some(_) => return Err(format!("`{name}` may never be missing; remove it from the list")),
+            None => {
+                let known = judged.iter().filter(|one| one.need != Need::Always);
+                let known: Vec<&str> = known.map(|one| one.layer.name.as_str()).collect();
+                let name = name.escape_debug();
+                return Err(format!(
+                    "`{name}` is no layer that may be missing; those are {}",
+                    known.join(", ")
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether apps may run: the names of the layers that are missing and allowed to be, or the refusal in words.
@@ -207,7 +229,12 @@ pub(super) fn decide(
         return Ok(borne);
     }
     if privileged {
-        refused.push_str("To run without one of them at your own risk, name it in `sandbox.allow_missing` of config.toml (never seccomp, uid, capabilities or verification).");
+        let liftable = |one: &&Judged| !one.layer.present && one.need == Need::Named;
+        refused.push_str(if judged.iter().any(|one| liftable(&one)) {
+            "To run without a cgroup or Landlock at your own risk, name the layer in `sandbox.allow_missing` of config.toml; no other may be missing."
+        } else {
+            "None of them may be missing: `sandbox.allow_missing` of config.toml cannot name them."
+        });
     } else {
         refused.push_str(
             "Start as root for the whole sandbox, or with --dev to develop on this machine without it.",
@@ -298,6 +325,36 @@ mod tests {
                 Ok(borne) => assert!(!always && borne == missing, "{name}"),
                 Err(text) => assert!(always || name == "uid", "{name}: {text}"),
             }
+        }
+    }
+
+    /// The switch of user hangs on the namespaces: without them root would run apps as root.
+    #[test]
+    fn root_never_runs_without_a_namespace_even_when_it_is_named() {
+        for (name, fake) in MISSING.iter().filter(|(name, _)| name.starts_with("namespace.")) {
+            let mut probe = whole();
+            fake(&mut probe);
+            let judged = judge(&probe);
+            let named: Vec<String> =
+                ["net", "ipc", "pid", "mount"].map(|which| format!("namespace.{which}")).into();
+            let text = decide(&judged, false, true, &named).expect_err(name);
+            assert!(text.contains("None of them may be missing"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_a_strange_or_a_forbidden_name_is_refused_though_nothing_is_missing() {
+        let names = |name: &str| check_names(&judge(&whole()), &[name.to_owned()]);
+        for name in ["memory.cgroup", "kill.cgroup", "landlock.fs", "pressure"] {
+            assert_eq!(names(name), Ok(()), "{name}");
+        }
+        for name in ["seccomp", "uid", "capabilities", "verification", "namespace.net", "namespace.mount"] {
+            assert!(names(name).is_err_and(|text| text.contains("never be missing")), "{name}");
+        }
+        for name in ["", "cgroup.memory", "Seccomp", "\u{1b}[2J"] {
+            let text = names(name).expect_err(name);
+            assert!(text.contains("no layer") && text.contains("memory.cgroup"), "{text}");
+            assert!(!text.contains('\u{1b}'), "{text:?}");
         }
     }
 

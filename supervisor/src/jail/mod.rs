@@ -80,6 +80,9 @@ pub enum JailError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The configuration allows something to be missing that may not be.
+    #[error("sandbox.allow_missing of config.toml: {0}")]
+    Names(String),
     /// The sandbox is not whole and nobody allowed that.
     #[error("this machine lacks a layer of the sandbox:\n{0}")]
     Missing(String),
@@ -118,6 +121,10 @@ pub fn run(options: LaunchOptions) -> Result<ExitCode, JailError> {
     };
     let probe = Probe::ask(privileged, &tree, &spaces);
     let judged = layers::judge(&probe);
+    layers::check_names(&judged, &options.allow_missing).map_err(|refusal| {
+        tree.clear();
+        JailError::Names(refusal)
+    })?;
     let missing =
         layers::decide(&judged, options.dev, privileged, &options.allow_missing).map_err(|refusal| {
             tree.clear();
