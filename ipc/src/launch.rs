@@ -13,6 +13,11 @@
 use crate::ids::Generation;
 use crate::limits::LAUNCH_BYTES;
 
+/// What a [`Profile::Doctor`] process says when it is locked.
+pub const DOCTOR_READY: &[u8; 16] = b"fazt doctor 1\0\0\0";
+/// Its exit code for a number that names no escape.
+pub const DOCTOR_NO_SUCH: i32 = 3;
+
 /// What the process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -7,12 +7,14 @@
 //! | handlers, streams, errors | `runtime.rs` |
 //! | hibernation, waking, restarts, orphans | `lifecycle.rs` |
 //! | hostile apps and a neighbour that keeps answering | `hostile.rs` |
+//! | layers, escapes, what may be missing | `doctor.rs` |
 //! | the HTTP edge | `edge.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 
 mod assets;
 mod crash;
 mod deploy;
+mod doctor;
 mod edge;
 mod hostile;
 mod lifecycle;

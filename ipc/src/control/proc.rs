@@ -106,7 +106,7 @@ pub struct Doctor {
     pub layers: Vec<Layer>,
     /// Escapes tried in a real worker.
     pub escapes: Vec<Escape>,
-    /// All layers are there and every escape was stopped.
+    /// All layers are there, at least one escape was tried and every one was stopped.
     pub healthy: bool,
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use fazt_ipc::control::{Doctor, Process, State, Status};
+use fazt_ipc::control::{Doctor, Escape, Process, State, Status};
 use fazt_supervisor::config::Config;
 
 use crate::client::Client;
@@ -208,14 +208,14 @@ pub(super) async fn doctor(client: &Client, out: Out) -> Done<ExitCode> {
                 out.line(format!("       to do: {}", text::clean(&layer.fix)));
             }
         }
-        out.line(out.paint(Colour::Bold, "Escapes"));
-        for escape in &doctor.escapes {
-            out.line(format!(
-                "  {} {:<32} {}",
-                mark(escape.stopped),
-                text::clean(&escape.name),
-                text::clean(&escape.by)
-            ));
+        let stopped = doctor.escapes.iter().filter(|escape| escape.stopped).count();
+        let tried = text::count(doctor.escapes.len() as u64, "escape");
+        out.line(out.paint(Colour::Bold, &format!("{tried} tried, {stopped} stopped")));
+        for (good, by, names) in grouped(&doctor.escapes) {
+            out.line(format!("  {} {} ({})", mark(good), text::clean(by), names.len()));
+            for line in wrapped(&names) {
+                out.line(format!("       {line}"));
+            }
         }
         out.line(if healthy && doctor.escapes.is_empty() {
             out.paint(Colour::Yellow, "Every layer is there; no escape was tried.")
@@ -226,6 +226,33 @@ pub(super) async fn doctor(client: &Client, out: Out) -> Done<ExitCode> {
         });
     })?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Escapes by what stopped them: what got through first, then the most frequent.
+fn grouped(escapes: &[Escape]) -> Vec<(bool, &str, Vec<&str>)> {
+    let mut groups: Vec<(bool, &str, Vec<&str>)> = Vec::new();
+    for Escape { name, stopped, by } in escapes {
+        match groups.iter_mut().find(|group| (group.0, group.1) == (*stopped, by)) {
+            Some(group) => group.2.push(name),
+            None => groups.push((*stopped, by, vec![name])),
+        }
+    }
+    groups.sort_by_key(|(stopped, _, names)| (*stopped, std::cmp::Reverse(names.len())));
+    groups
+}
+
+/// Names with `;` between them, on lines that fit a terminal.
+fn wrapped(names: &[&str]) -> Vec<String> {
+    const COLUMNS: usize = 90;
+    let mut lines = vec![String::new()];
+    for (at, name) in names.iter().enumerate() {
+        let word = format!("{}{}", text::clean(name), if at + 1 < names.len() { "; " } else { "" });
+        match lines.last_mut() {
+            Some(line) if line.is_empty() || line.len() + word.len() <= COLUMNS => line.push_str(&word),
+            _ => lines.push(word),
+        }
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
 }
 
 pub(super) fn config(data: &Path, out: Out) -> Done {
@@ -299,6 +326,15 @@ mod tests {
                 "state"
             ]
         );
+    }
+
+    #[test]
+    fn escapes_are_grouped_by_what_stopped_them_and_what_got_through_comes_first() {
+        let row = |name: &str, stopped, by: &str| Escape { name: name.into(), stopped, by: by.into() };
+        let rows = [row("a", true, "seccomp"), row("b", false, "nothing"), row("c", true, "seccomp")];
+        assert_eq!(grouped(&rows), [(false, "nothing", vec!["b"]), (true, "seccomp", vec!["a", "c"])]);
+        assert_eq!(wrapped(&["a", "c\u{1b}"]), ["a; c\\u{1b}"]);
+        assert!(wrapped(&["a rather long name of an escape"; 9]).iter().all(|line| line.len() <= 90));
     }
 
     #[test]

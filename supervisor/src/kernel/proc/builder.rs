@@ -72,7 +72,7 @@ fn unavailable(error: impl std::fmt::Display) -> BuildError {
 }
 
 /// Kills its process when the job is over, one way or another.
-struct Killed<'a>(&'a Launcher, Generation);
+pub(super) struct Killed<'a>(pub(super) &'a Launcher, pub(super) Generation);
 
 impl Drop for Killed<'_> {
     fn drop(&mut self) {

@@ -16,11 +16,13 @@
 //! | frames of one worker | `link/` |
 //! | who goes when memory is short | `pressure.rs` |
 //! | compile and strip in jails | `builder.rs` |
+//! | try escapes | `doctor.rs` |
 //! | logs | `logs.rs` |
 
 mod body;
 mod bounds;
 mod builder;
+mod doctor;
 mod error;
 mod launcher;
 mod lifecycle;
@@ -43,7 +45,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use fazt_ipc::control::{LogLine, Process, State, TraceLine, Troubled};
+use fazt_ipc::control::{Escape, LogLine, Process, State, TraceLine, Troubled};
 use fazt_ipc::ids::{AppId, RequestId};
 use tokio::sync::broadcast;
 
@@ -70,6 +72,8 @@ pub struct Proc {
     shared: Arc<Shared>,
     builder: Arc<JailBuilder>,
     fs: OnceLock<Arc<Fs>>,
+    /// One doctor at a time.
+    doctor: tokio::sync::Mutex<()>,
 }
 
 /// What all slots share.
@@ -187,7 +191,7 @@ impl Proc {
             stopping: AtomicBool::new(false),
         });
         tokio::spawn(pressure::watch(Arc::clone(&shared), pressure::trigger()));
-        Ok(Arc::new(Self { shared, builder, fs: OnceLock::new() }))
+        Ok(Arc::new(Self { shared, builder, fs: OnceLock::new(), doctor: tokio::sync::Mutex::default() }))
     }
 
     /// What deploys need from jails.
@@ -495,6 +499,12 @@ impl Proc {
             }
         }
         lines
+    }
+
+    /// Tries every known escape in locked processes of their own, and tells what stopped each. Apps go on.
+    pub async fn doctor(&self) -> Vec<Escape> {
+        let _turn = self.doctor.lock().await;
+        doctor::escapes(&self.shared.launcher).await
     }
 
     /// Counters of workers for Prometheus, in its text format.

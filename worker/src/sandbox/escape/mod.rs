@@ -14,14 +14,12 @@ mod memory;
 mod network;
 mod processes;
 
+pub use fazt_ipc::launch::{DOCTOR_NO_SUCH as NO_SUCH, DOCTOR_READY as READY};
+
 use super::{LockError, lock, sys};
 
 /// First argument by which the worker program knows that it is to try escapes.
 pub const ARGUMENT: &str = "--doctor";
-/// What it says when it is locked.
-pub const READY: &[u8; 16] = b"fazt doctor 1\0\0\0";
-/// Exit code for a number that names no escape.
-pub const NO_SUCH: i32 = 3;
 /// Exit code when the lock-down failed.
 pub const NOT_LOCKED: i32 = 4;
 

@@ -44,8 +44,11 @@ pub(super) async fn processes(State(control): Shared) -> Json<Vec<Process>> {
 /// `GET /api/doctor`
 pub(super) async fn doctor(State(control): Shared) -> Json<Doctor> {
     let layers = control.layers.clone();
-    let healthy = layers.iter().all(|layer| layer.present);
-    Json(Doctor { layers, escapes: Vec::new(), healthy })
+    let escapes = control.proc.doctor().await;
+    let healthy = layers.iter().all(|layer| layer.present)
+        && !escapes.is_empty()
+        && escapes.iter().all(|escape| escape.stopped);
+    Json(Doctor { layers, escapes, healthy })
 }
 
 /// `GET /metrics`
