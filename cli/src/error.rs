@@ -36,16 +36,12 @@ impl<T> Context<T> for std::io::Result<T> {
                 std::io::ErrorKind::AlreadyExists => ErrorKind::Conflict,
                 _ => ErrorKind::Failed,
             };
-            problem(code, format!("cannot {}: {}", doing(), plain(&error)), "")
+            problem(code, format!("cannot {}: {}", doing(), plain(&error.to_string())), "")
         })
     }
 }
 
 /// The system's own words without Rust's " (os error 2)".
-fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
+pub(crate) fn plain(text: &str) -> String {
+    text.find(" (os error ").map_or(text, |end| &text[..end]).to_owned()
 }

@@ -145,4 +145,7 @@ fn fs_commands_show_what_was_deployed() {
     let stat = server.fazt(&["fs", "stat", "files:public/dir/a.txt", "--json"]).ok();
     assert!(stat.stdout.contains("text/plain"), "{}", stat.stdout);
     assert_eq!(server.fazt(&["fs", "cat", "files:public/none"]).code, 3);
+    let folder = server.fazt(&["fs", "cat", "files:public/dir", "--json"]);
+    assert_eq!(folder.code, 2);
+    assert_eq!(folder.error()["message"], "`public/dir` is a folder");
 }

@@ -282,6 +282,13 @@ async fn folder(client: &Client, app: &str, top: Listing, dest: &Path, got: &mut
 async fn file(client: &Client, app: &str, info: &FileInfo, dest: &Path, got: &mut Got) -> Done {
     let writing = || format!("write {}", dest.display());
     // A file that is there is not overwritten: it may be the only copy of somebody's work.
+    if dest.symlink_metadata().is_ok() {
+        return Err(problem(
+            ErrorKind::Conflict,
+            format!("{} is there already and is not overwritten", dest.display()),
+            "copy to another folder, or move it away",
+        ));
+    }
     let mut to = File::create_new(dest).context(writing)?;
     let mut bytes = 0;
     client

@@ -30,7 +30,10 @@ pub(super) fn name_of(dir: &Path, told: Option<&str>) -> Done<String> {
     if let Some(name) = manifest_name(dir)? {
         return Ok(name);
     }
-    let dir = std::fs::canonicalize(dir).context(|| format!("deploy {}", dir.display()))?;
+    let dir =
+        std::fs::canonicalize(dir).context(|| format!("deploy {}", dir.display())).map_err(|error| {
+            Problem { hint: "name the folder that holds app.json or index.html".into(), ..error }
+        })?;
     let folder = dir.file_name().unwrap_or_default().to_string_lossy();
     walk::label(&folder).ok_or_else(|| {
         invalid(format!("no name for an app can be made of the folder's name “{folder}”"), "say --name NAME")

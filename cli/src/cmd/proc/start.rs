@@ -11,7 +11,7 @@ use fazt_supervisor::{StartError, StartOptions};
 
 use super::Verb;
 use crate::WORKER;
-use crate::error::{Context as _, Done, problem};
+use crate::error::{Context as _, Done, plain, problem};
 use crate::output::Out;
 
 /// Reads `ADDRESS:PORT`, `localhost:PORT` or `PORT`. No name is looked up.
@@ -63,7 +63,7 @@ fn explain(error: &StartError) -> Problem {
         },
         StartError::Launcher(_) => (ErrorKind::Failed, ""),
     };
-    problem(code, error.to_string(), hint)
+    problem(code, plain(&error.to_string()), hint)
 }
 
 #[derive(serde::Serialize)]

@@ -241,8 +241,12 @@ impl Fs {
     /// When app or file do not exist.
     pub async fn file(&self, name: &str, path: &str) -> Result<(Arc<Release>, File), FsError> {
         let release = self.release(self.row(name)?.id).await?;
-        let file = release.deployed(path).await?;
-        Ok((release, file))
+        match release.deployed(path).await {
+            Err(FsError::NoFile(_)) if release.index.below(clean(path)).next().is_some() => {
+                Err(FsError::Folder(path.into()))
+            }
+            found => found.map(|file| (release, file)),
+        }
     }
 
     /// Checks a cartridge as a whole.

@@ -28,6 +28,9 @@ pub enum FsError {
     /// No such file or folder.
     #[error("no file or folder `{0}`")]
     NoFile(String),
+    /// A file is meant and that is a folder.
+    #[error("`{0}` is a folder")]
+    Folder(String),
     /// Not a name for an app.
     #[error("`{name}` cannot be the name of an app: {why}")]
     BadName {
@@ -100,6 +103,7 @@ impl FsError {
             | Self::NoDeploy(_) => ErrorKind::NotFound,
             Self::BadName { .. }
             | Self::BadPath { .. }
+            | Self::Folder(_)
             | Self::Manifest(_)
             | Self::Scripts(_)
             | Self::BadDeploy(_) => ErrorKind::Invalid,
@@ -118,6 +122,9 @@ impl FsError {
             }
             Self::BadName { .. } => "use 1 to 63 lowercase letters, digits and hyphens, as in a host name",
             Self::NameTaken(_) => "choose another name, or remove or rename the app that has it",
+            Self::NoFile(_) => "`fazt fs ls APP:PATH` shows what is there",
+            Self::Folder(_) => "`fazt fs ls APP:PATH` lists it, `fazt fs get APP:PATH DIR` copies it",
+            Self::BadPath { .. } => "rename it",
             Self::NoDeploy(_) => "run `fazt app deploy` again",
             Self::Build(_) => "`fazt proc doctor` says which part of the sandbox is missing",
             Self::Storage(error) => error.hint(),

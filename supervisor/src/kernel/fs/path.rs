@@ -19,7 +19,9 @@ const SEGMENT_BYTES_MAX: usize = 255;
 /// The first thing that is wrong, with its path.
 pub fn check_all<'a>(files: impl ExactSizeIterator<Item = (&'a str, u64)>) -> Result<(), FsError> {
     if files.len() == 0 {
-        return Err(FsError::BadDeploy("the deploy has no files".into()));
+        return Err(FsError::BadDeploy(
+            "there are no files in it; an app has an index.html, files in public/ or a server.js".into(),
+        ));
     }
     if files.len() > FILES_MAX {
         return Err(FsError::TooLarge(format!("{} files; an app may have {FILES_MAX}", files.len())));
