@@ -102,6 +102,7 @@ function derived(algorithm, key, length) {
   if (name === "HKDF" || name === "PBKDF2") {
     if (length === null || length === undefined || length % 8 !== 0) throw broken("length is not a multiple of 8");
     const hash = nativeHash(algorithm.hash.name);
+    if (name === "PBKDF2" && length === 0) throw broken("length is zero");
     if (name === "PBKDF2" && algorithm.iterations === 0) throw broken("iterations is zero");
     if (length === 0) return new ArrayBuffer(0);
     const made = name === "HKDF"
