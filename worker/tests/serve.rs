@@ -457,3 +457,53 @@ fn clocks_tick_in_milliseconds() {
     );
     assert_eq!(kernel.get("/").text(), "true true");
 }
+
+const CONTEXT: &str = "import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
+ const storage = new AsyncLocalStorage();
+ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+ const gate = sleep(30);
+ async function deep(n) { if (n === 0) { await sleep(1); return storage.getStore(); } await Promise.resolve(); return await deep(n - 1); }
+ export default { async fetch(request) {
+   const id = new URL(request.url).pathname;
+   const before = storage.getStore();
+   const seen = await storage.run(id, async () => {
+     const seen = [storage.getStore()];
+     const note = () => seen.push(storage.getStore());
+     await Promise.resolve(); note();
+     await sleep(2); note();
+     await gate; note();
+     try { await Promise.reject(new Error('x')); } catch { note(); }
+     await Promise.all([sleep(1).then(note), sleep(2).then(note).finally(note)]); note();
+     await new Promise((done) => queueMicrotask(() => { note(); done(); })); note();
+     for await (const _ of (async function* () { yield 1; await sleep(1); note(); yield 2; })()) note();
+     await storage.run('inner', async () => { await sleep(1); if (storage.getStore() !== 'inner') seen.push('lost'); }); note();
+     await (await new Response('x').blob()).text(); note();
+     await request.text(); note();
+     for (let i = 0; i < 20; i++) { await sleep(i % 3); note(); }
+     seen.push(await deep(3));
+     return seen;
+   });
+   const bound = storage.run('b', () => AsyncResource.bind(() => storage.getStore()));
+   return new Response([before, storage.getStore(), bound(), seen.length, [...new Set(seen)].join()].join(' '));
+ } };";
+
+#[test]
+fn a_context_follows_its_request_through_every_wait() {
+    let mut kernel = Kernel::app(CONTEXT);
+    let streams: Vec<_> = (0..8).map(|n| kernel.open("GET", &format!("/r{n}"), &[], true)).collect();
+    let mut bodies = std::collections::BTreeMap::<u32, Vec<u8>>::new();
+    let mut open = streams.len();
+    while open > 0 {
+        let frame = kernel.frame();
+        match frame.kind {
+            WorkerKind::Body => bodies.entry(frame.stream).or_default().extend(frame.body),
+            WorkerKind::Settled => open -= 1,
+            WorkerKind::Response => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    for (n, stream) in streams.iter().enumerate() {
+        let text = String::from_utf8_lossy(&bodies[stream]).into_owned();
+        assert_eq!(text, format!("  b 38 /r{n}"));
+    }
+}

@@ -86,6 +86,7 @@ impl<'js> Dispatch<'js> {
     ) -> std::result::Result<Option<R>, Fatal> {
         let before = if stream == 0 { 0 } else { self.port.channel(stream, |c| c.cpu_ns).unwrap_or(0) };
         self.port.current.set(stream);
+        self.port.new_step();
         self.budget.begin(before);
         let result = callback();
         let result = match result {
@@ -109,6 +110,7 @@ impl<'js> Dispatch<'js> {
         let mut jobs = 0_u32;
         loop {
             loop {
+                self.port.next_step();
                 match sys::run_job(&self.ctx) {
                     Ok(true) => {}
                     Ok(false) => break,
@@ -130,6 +132,7 @@ impl<'js> Dispatch<'js> {
             if !self.port.rejected.replace(false) {
                 return Ok(());
             }
+            self.port.new_step();
             let _ = self.call(&self.flush_rejections, ());
         }
     }

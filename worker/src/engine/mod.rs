@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) modules: Rc<ModuleTable>,
     pub(crate) port: Rc<Port>,
     pub(crate) timers: Rc<Timers>,
+    budget: Rc<Budget>,
 }
 
 impl Shared {
@@ -37,6 +38,15 @@ impl Shared {
     pub(crate) fn of(ctx: &Ctx<'_>) -> rquickjs::Result<Self> {
         let shared = ctx.userdata::<Self>().map(|shared| shared.clone());
         shared.ok_or_else(|| rquickjs::Exception::throw_internal(ctx, "the engine is not set up"))
+    }
+
+    /// Runs a native function that takes long. The engine asks for the budget every few thousand steps of a script,
+    /// and a script that does little else takes few; so it is asked for before and after each such call.
+    pub(crate) fn costly<R>(ctx: &Ctx<'_>, run: impl FnOnce() -> R) -> rquickjs::Result<R> {
+        let budget = Self::of(ctx)?.budget;
+        budget.tick();
+        let result = run();
+        if budget.tick() { Err(sys::throw_uncatchable(ctx, "the CPU time is used up")) } else { Ok(result) }
     }
 }
 
@@ -64,7 +74,7 @@ impl Engine {
         let budget = Rc::new(Budget::default());
         let watch = Rc::new(sys::Watch { budget: Rc::clone(&budget), heap: Rc::clone(&heap) });
         let port = Rc::new(Port::new(Rc::clone(&heap)));
-        let shared = Shared { modules: Rc::default(), port, timers: Rc::default() };
+        let shared = Shared { modules: Rc::default(), port, timers: Rc::default(), budget: Rc::clone(&budget) };
         context.with(|ctx| -> rquickjs::Result<()> {
             sys::set_modules(&ctx, &shared.modules);
             sys::set_watch(&ctx, &watch);
@@ -82,7 +92,12 @@ impl Engine {
 
     /// Runs promise jobs until there is none.
     pub fn run_jobs(&self) {
-        self.context.with(|ctx| while ctx.execute_pending_job() {});
+        self.context.with(|ctx| {
+            self.shared.port.next_step();
+            while ctx.execute_pending_job() {
+                self.shared.port.next_step();
+            }
+        });
     }
 
     /// Loads a prelude module by its full name: for tests and for warming up.

@@ -40,7 +40,10 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
 
 /// Runs promise jobs until the promise is settled. False: it waits for something that no job brings, such as a timer.
 fn settle<'js>(ctx: Ctx<'js>, promise: Promise<'js>) -> bool {
+    let Ok(shared) = crate::engine::Shared::of(&ctx) else { return false };
+    shared.port.new_step();
     while promise.state() == PromiseState::Pending {
+        shared.port.next_step();
         if !ctx.execute_pending_job() {
             return false;
         }

@@ -110,7 +110,7 @@ function constructorName(value) {
   if (object === null) return null;
   for (let steps = 0; object !== null && steps < 100; object = protoOf(object), steps++) {
     if (native.isProxy(object)) break;
-    const made = getOwn(object, "constructor")?.value;
+    const made = object === Promise.prototype ? Promise : getOwn(object, "constructor")?.value;
     if (typeof made !== "function" || native.isProxy(made)) continue;
     const name = getOwn(made, "name")?.value;
     if (typeof name === "string" && name !== "" && getOwn(made, "prototype")?.value === object) return name;

@@ -9,6 +9,7 @@ function start(callback, delay, args, repeat) {
     const source = String(callback);
     callback = () => (0, eval)(source);
   }
+  if (host.bindContext !== undefined) callback = host.bindContext(callback);
   delay = Number(delay);
   delay = delay >= 1 && delay <= 2147483647 ? Math.trunc(delay) : 0;
   const id = ++last;

@@ -23,7 +23,7 @@ pub struct Kernel {
     input: Vec<u8>,
     taken: usize,
     thread: Option<JoinHandle<Result<(), LinkError>>>,
-    child: Option<std::process::Child>,
+    pub child: Option<std::process::Child>,
     next: u32,
 }
 
@@ -107,7 +107,7 @@ impl Kernel {
         mine.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         // As the launcher does: the socket on descriptor 3, no new privileges.
         let child = std::process::Command::new("sh")
-            .args(["-c", "exec setpriv --no-new-privs \"$0\" 3<&0 0</dev/null", path])
+            .args(["-c", "ulimit -v 524288; exec setpriv --no-new-privs \"$0\" 3<&0 0</dev/null", path])
             .stdin(OwnedFd::from(theirs))
             .spawn()
             .expect("sh starts");

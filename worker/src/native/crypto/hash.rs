@@ -8,6 +8,7 @@ use rquickjs::{Ctx, Function, IntoJs, Object, Result, Value};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
+use crate::engine::Shared;
 use super::{Answer, Bytes, PBKDF2_ROUNDS_MAX, SCRYPT_BYTES_MAX};
 use crate::sys;
 
@@ -110,8 +111,14 @@ pub(super) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
     };
     natives.set("hasher", Function::new(ctx.clone(), hasher)?)?;
     natives.set("hkdf", Function::new(ctx.clone(), hkdf)?)?;
-    natives.set("pbkdf2", Function::new(ctx.clone(), pbkdf2)?)?;
-    natives.set("scrypt", Function::new(ctx.clone(), scrypt)?)
+    let costly = |ctx: Ctx<'js>, name, password, salt, rounds, length| {
+        Shared::costly(&ctx, || pbkdf2(name, password, salt, rounds, length))
+    };
+    natives.set("pbkdf2", Function::new(ctx.clone(), costly)?)?;
+    let costly = |ctx: Ctx<'js>, password, salt, log_n, r, p, length| {
+        Shared::costly(&ctx, || scrypt(password, salt, log_n, r, p, length))
+    };
+    natives.set("scrypt", Function::new(ctx.clone(), costly)?)
 }
 
 /// A function that takes bytes, answers the digest when called with nothing, and a copy of itself for null.
@@ -153,6 +160,9 @@ fn hkdf(name: String, key: Bytes, salt: Bytes, info: Bytes, length: usize) -> An
 }
 
 /// Null when it asks for more work than one call may do.
+/// Bytes that one derivation may give: they are made in Rust's own memory.
+const OUTPUT_BYTES_MAX: usize = 1 << 20;
+
 fn pbkdf2(name: String, password: Bytes, salt: Bytes, rounds: u32, length: usize) -> Answer {
     let block = match name.as_str() {
         "md5" => 16,
@@ -162,7 +172,7 @@ fn pbkdf2(name: String, password: Bytes, salt: Bytes, rounds: u32, length: usize
         _ => 64,
     };
     let blocks = length.div_ceil(block) as u64;
-    if rounds == 0 || blocks.saturating_mul(u64::from(rounds)) > PBKDF2_ROUNDS_MAX {
+    if rounds == 0 || length > OUTPUT_BYTES_MAX || blocks.saturating_mul(u64::from(rounds)) > PBKDF2_ROUNDS_MAX {
         return Answer(None);
     }
     let mut out = vec![0; length];
@@ -183,7 +193,7 @@ fn scrypt(password: Bytes, salt: Bytes, log_n: u8, r: u32, p: u32, length: usize
     let work = memory.and_then(|memory| memory.checked_mul(u64::from(p)));
     if memory.is_none_or(|bytes| bytes > SCRYPT_BYTES_MAX)
         || work.is_none_or(|bytes| bytes > 4 * SCRYPT_BYTES_MAX)
-        || length > 1 << 20
+        || length > OUTPUT_BYTES_MAX
     {
         return Answer(None);
     }

@@ -8,6 +8,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 
 use super::hash::digest;
+use crate::engine::Shared;
 use super::{Answer, Bytes, Random};
 
 /// Longest modulus that is worked with or made; making one of 4096 bits takes seconds.
@@ -42,7 +43,8 @@ fn generate<'js>(ctx: Ctx<'js>, bits: usize, exponent: Bytes) -> Result<Option<A
     if !(1024..=BITS_MAX).contains(&bits) {
         return Ok(None);
     }
-    let Ok(key) = RsaPrivateKey::new_with_exp(&mut Random, bits, number(&exponent)) else { return Ok(None) };
+    let made = Shared::costly(&ctx, || RsaPrivateKey::new_with_exp(&mut Random, bits, number(&exponent)))?;
+    let Ok(key) = made else { return Ok(None) };
     let (Some(dp), Some(dq), Some(qi)) = (key.dp(), key.dq(), key.crt_coefficient()) else { return Ok(None) };
     let [p, q] = key.primes() else { return Ok(None) };
     let parts = [
