@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: fazt_worker::sys::RustAllocator = fazt_worker::sys::RustAllocator;
+static ALLOCATOR: fazt_worker::sandbox::RustAllocator = fazt_worker::sandbox::RustAllocator;
 
 fn main() -> ExitCode {
     // The default hook writes to standard error, which the sandbox answers as it answers an attack.
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == fazt_worker::sandbox::escape::ARGUMENT) {
         fazt_worker::sandbox::escape::serve();
     }
-    fazt_worker::sys::end_at_stack_overflow();
+    fazt_worker::sandbox::end_at_stack_overflow();
     fazt_worker::sys::keep_heap_small();
     // Never closed by hand: a locked worker may not close anything, and its end closes it.
     let socket = std::mem::ManuallyDrop::new(fazt_worker::sys::kernel_socket());

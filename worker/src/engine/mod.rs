@@ -74,7 +74,8 @@ impl Engine {
         let budget = Rc::new(Budget::default());
         let watch = Rc::new(sys::Watch { budget: Rc::clone(&budget), heap: Rc::clone(&heap) });
         let port = Rc::new(Port::new(Rc::clone(&heap)));
-        let shared = Shared { modules: Rc::default(), port, timers: Rc::default(), budget: Rc::clone(&budget) };
+        let shared =
+            Shared { modules: Rc::default(), port, timers: Rc::default(), budget: Rc::clone(&budget) };
         context.with(|ctx| -> rquickjs::Result<()> {
             sys::set_modules(&ctx, &shared.modules);
             sys::set_watch(&ctx, &watch);

@@ -17,12 +17,39 @@ use rquickjs::{
     Array, Ctx, Exception, Function, IntoJs, Object, Persistent, Promise, Result, TypedArray, Value,
 };
 
+use crate::engine::Shared;
 use crate::sys;
 
 /// Memory of one rewriter: open elements and the unfinished token.
 const MEMORY_BYTES_MAX: usize = 4 << 20;
 /// Handlers of one rewriter.
 const HANDLERS_MAX: usize = 1000;
+
+/// Length of a selector: what it costs for each element grows with it.
+const SELECTOR_BYTES_MAX: usize = 4096;
+/// How deep `:not(…)` may be nested in it: its parser calls itself.
+const SELECTOR_DEPTH_MAX: usize = 64;
+/// Bytes of HTML between two looks at the CPU budget.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// The selector that a text means.
+fn selector_of(text: &str) -> std::result::Result<Selector, String> {
+    let mut open = 0_usize;
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => open += 1,
+            b')' | b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > SELECTOR_DEPTH_MAX {
+            return Err("it is nested too deep".to_owned());
+        }
+    }
+    if text.len() > SELECTOR_BYTES_MAX {
+        return Err("it is too long".to_owned());
+    }
+    text.parse().map_err(|error: lol_html::errors::SelectorError| error.to_string())
+}
 
 type Handled = std::result::Result<(), Box<dyn Error + Send + Sync>>;
 type Failure = Rc<RefCell<Option<Persistent<Value<'static>>>>>;
@@ -35,12 +62,12 @@ struct Failed;
 pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
     natives.set("rewriter", Function::new(ctx.clone(), rewriter)?)?;
     natives.set("settle", Function::new(ctx.clone(), settle)?)?;
-    natives.set("isSelector", Function::new(ctx.clone(), |text: String| text.parse::<Selector>().is_ok())?)
+    natives.set("isSelector", Function::new(ctx.clone(), |text: String| selector_of(&text).is_ok())?)
 }
 
 /// Runs promise jobs until the promise is settled. False: it waits for something that no job brings, such as a timer.
 fn settle<'js>(ctx: Ctx<'js>, promise: Promise<'js>) -> bool {
-    let Ok(shared) = crate::engine::Shared::of(&ctx) else { return false };
+    let Ok(shared) = Shared::of(&ctx) else { return false };
     shared.port.new_step();
     while promise.state() == PromiseState::Pending {
         shared.port.next_step();
@@ -237,7 +264,7 @@ fn rewriter<'js>(ctx: Ctx<'js>, handlers: Vec<Array<'js>>) -> Result<Function<'j
             settings = settings.append_document_content_handler(made);
             continue;
         }
-        let parsed: Selector = selector.parse().map_err(|error| {
+        let parsed: Selector = selector_of(&selector).map_err(|error| {
             Exception::throw_type(&ctx, &format!("the selector \"{selector}\" is not understood: {error}"))
         })?;
         let mut made = ElementContentHandlers::default();
@@ -270,14 +297,21 @@ fn rewriter<'js>(ctx: Ctx<'js>, handlers: Vec<Array<'js>>) -> Result<Function<'j
                     "the document is at its end, or a handler writes to it",
                 ));
             };
-            let result = sys::with_active(&ctx, call, || match bytes.0 {
-                Some(bytes) => {
-                    // A copy, since a handler may detach the buffer.
-                    let bytes = sys::with_bytes(&bytes, <[u8]>::to_vec).unwrap_or_default();
-                    live.write(&bytes).map(|()| Some(live))
+            let result = sys::with_active(&ctx, call, || -> Result<_> {
+                match bytes.0 {
+                    Some(bytes) => {
+                        // A copy, since a handler may detach the buffer.
+                        let bytes = sys::with_bytes(&bytes, <[u8]>::to_vec).unwrap_or_default();
+                        for part in bytes.chunks(CHUNK_BYTES) {
+                            if let Err(error) = Shared::costly(&ctx, || live.write(part))? {
+                                return Ok(Err(error));
+                            }
+                        }
+                        Ok(Ok(Some(live)))
+                    }
+                    None => Ok(live.end().map(|()| None)),
                 }
-                None => live.end().map(|()| None),
-            });
+            })?;
             match result {
                 Ok(live) => *rewriter.borrow_mut() = live,
                 Err(error) => {

@@ -16,6 +16,8 @@ pub mod filter;
 mod landlock;
 pub mod policy;
 mod sys;
+
+pub use sys::{EXIT_MEMORY, EXIT_STACK, RustAllocator, end_at_stack_overflow};
 #[cfg(test)]
 mod tests;
 

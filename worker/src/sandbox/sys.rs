@@ -132,3 +132,78 @@ pub(super) fn exit(code: i32) -> ! {
     // SAFETY: takes a number; nothing of this process is used after it.
     unsafe { libc::_exit(code) }
 }
+
+// ------------------------------------------------------------------------------- ends that are no attack
+
+/// libc's allocator for Rust's own memory. When there is no more the process ends: the library's own way is to print
+/// and to abort, and the sandbox takes either for an attack.
+#[derive(Debug)]
+pub struct RustAllocator;
+
+impl RustAllocator {
+    fn got(pointer: *mut u8) -> *mut u8 {
+        if pointer.is_null() { crate::sys::exit_now(EXIT_MEMORY) } else { pointer }
+    }
+}
+
+// SAFETY: everything is left to the system's allocator, which keeps the promises of the trait.
+unsafe impl std::alloc::GlobalAlloc for RustAllocator {
+    unsafe fn alloc(&self, layout: std::alloc::Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        Self::got(unsafe { std::alloc::System.alloc(layout) })
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: std::alloc::Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        Self::got(unsafe { std::alloc::System.alloc_zeroed(layout) })
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: std::alloc::Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        Self::got(unsafe { std::alloc::System.realloc(pointer, layout, new_size) })
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: std::alloc::Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { std::alloc::System.dealloc(pointer, layout) }
+    }
+}
+
+/// Has a stack overflow end the process with [`EXIT_STACK`]. The library's own handler, whose alternate stack this one
+/// runs on, prints and aborts. Any other fault stays what it is: a sign of an attack.
+pub fn end_at_stack_overflow() {
+    // SAFETY: a zeroed sigaction is a valid one; the handler has the signature that SA_SIGINFO means.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_fault as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        libc::sigaction(libc::SIGSEGV, &raw const action, std::ptr::null_mut());
+        let mut end = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::getrlimit(libc::RLIMIT_STACK, &raw mut end);
+        let here = (&raw const action) as usize;
+        let size = usize::try_from(end.rlim_cur).unwrap_or(STACK_ASSUMED).min(STACK_ASSUMED);
+        STACK_LOW.store(here.saturating_sub(size), std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Where the stack of the main thread may reach down to, roughly.
+static STACK_LOW: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+/// Stack of the main thread (`RLIMIT_STACK`).
+const STACK_ASSUMED: usize = 8 << 20;
+/// How far from its expected end an overflow faults.
+const STACK_SLACK: usize = 1 << 20;
+
+extern "C" fn on_fault(_: std::ffi::c_int, info: *mut libc::siginfo_t, _: *mut std::ffi::c_void) {
+    // SAFETY: the kernel passes valid information with SA_SIGINFO.
+    let address = unsafe { (*info).si_addr() } as usize;
+    if address.abs_diff(STACK_LOW.load(std::sync::atomic::Ordering::Relaxed)) < STACK_SLACK {
+        crate::sys::exit_now(EXIT_STACK);
+    }
+    // SAFETY: abort does not return.
+    unsafe { libc::abort() }
+}
+
+/// Exit code: Rust's own memory is used up.
+pub const EXIT_MEMORY: i32 = 102;
+/// Exit code: Rust's own stack is used up.
+pub const EXIT_STACK: i32 = 103;

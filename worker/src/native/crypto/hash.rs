@@ -8,8 +8,8 @@ use rquickjs::{Ctx, Function, IntoJs, Object, Result, Value};
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
-use crate::engine::Shared;
 use super::{Answer, Bytes, PBKDF2_ROUNDS_MAX, SCRYPT_BYTES_MAX};
+use crate::engine::Shared;
 use crate::sys;
 
 /// A digest being made.
@@ -172,7 +172,10 @@ fn pbkdf2(name: String, password: Bytes, salt: Bytes, rounds: u32, length: usize
         _ => 64,
     };
     let blocks = length.div_ceil(block) as u64;
-    if rounds == 0 || length > OUTPUT_BYTES_MAX || blocks.saturating_mul(u64::from(rounds)) > PBKDF2_ROUNDS_MAX {
+    if rounds == 0
+        || length > OUTPUT_BYTES_MAX
+        || blocks.saturating_mul(u64::from(rounds)) > PBKDF2_ROUNDS_MAX
+    {
         return Answer(None);
     }
     let mut out = vec![0; length];
