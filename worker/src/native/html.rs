@@ -30,7 +30,7 @@ const SELECTOR_BYTES_MAX: usize = 4096;
 /// How deep `:not(…)` may be nested in it: its parser calls itself.
 const SELECTOR_DEPTH_MAX: usize = 64;
 /// Bytes of HTML between two looks at the CPU budget.
-const CHUNK_BYTES: usize = 16 << 10;
+const CHUNK_BYTES: usize = 4 << 10;
 
 /// The selector that a text means.
 fn selector_of(text: &str) -> std::result::Result<Selector, String> {
