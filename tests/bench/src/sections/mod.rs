@@ -28,7 +28,10 @@ pub fn run(names: &[String]) -> Result<String> {
             bail!("no section {name}: take {}", all.map(|(known, _)| known).join(", "));
         }
     }
-    let mut out = format!("Machine: {}\n\n", process::machine());
+    let mut out = format!(
+        "# Measured\n\nAgain: `packaging/need.sh bench && cargo build --release -p fazt && cargo run --release -p fazt-bench -- --out tests/bench/RESULTS.md`. Compare ratios of one run, never figures of two.\n\nMachine: {}\n\n",
+        process::machine()
+    );
     for (name, section) in all {
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {
             eprintln!("{name}");
