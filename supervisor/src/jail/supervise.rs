@@ -41,6 +41,12 @@ pub(super) struct Supervisor {
     pub(super) serves: bool,
 }
 
+/// A batch of requests allocates many blocks of one size before it frees the first: with the seven a size that
+/// glibc keeps at hand by default, a hello at 64 connections costs the supervisor 13 % more CPU. Two arenas keep
+/// the threads that read files from having one each.
+const MALLOC: &CStr =
+    c"GLIBC_TUNABLES=glibc.malloc.tcache_count=512:glibc.malloc.tcache_max=16384:glibc.malloc.arena_max=2";
+
 impl Recipe {
     /// Arguments and environment of the supervisor.
     pub(super) fn new(listeners: Vec<OwnedFd>, arguments: &[String], user: Option<User>) -> Self {
@@ -49,7 +55,10 @@ impl Recipe {
         let rest = arguments.iter().filter_map(|one| text(one.clone().into_bytes()));
         // Talking to the service manager is the launcher's.
         let private = |name: &str| {
-            name == "NOTIFY_SOCKET" || name.starts_with("LISTEN_") || name.starts_with("WATCHDOG_")
+            name == "NOTIFY_SOCKET"
+                || name.starts_with("LISTEN_")
+                || name.starts_with("WATCHDOG_")
+                || name == "GLIBC_TUNABLES"
         };
         let environment = std::env::vars_os().filter(|(name, _)| !private(&name.to_string_lossy()));
         Self {
@@ -57,6 +66,7 @@ impl Recipe {
             arguments: first.chain(rest).collect(),
             environment: environment
                 .filter_map(|(name, value)| text([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()))
+                .chain([MALLOC.to_owned()])
                 .collect(),
             user,
         }
