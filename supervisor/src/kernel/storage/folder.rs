@@ -92,6 +92,8 @@ impl Storage {
             let done = match (known(id), marked) {
                 (true, true) => self.unmark(id),
                 (false, true) => self.delete_folder(id),
+                // Empty: stopped before the mark was made, or after it was gone. Nothing is lost with it.
+                (false, false) if fs::remove_dir(entry.path()).is_ok() => Ok(()),
                 (false, false) => {
                     tracing::warn!(path = %entry.path().display(), "a folder of an app that kernel.db does not know; left alone");
                     Ok(())
