@@ -141,6 +141,7 @@ async fn interrupted_steps_are_finished_at_the_next_start() {
     fs::write(folder(data.path(), half).join("app.fazt"), "half").expect("writes");
     let foreign = AppId::new(2, 2);
     fs::create_dir(folder(data.path(), foreign)).expect("makes");
+    fs::write(folder(data.path(), foreign).join("app.fazt"), "somebody's").expect("writes");
     drop(fs);
     let fs = open(data.path(), &builder).await;
     assert_eq!(read_back(&fs, "stays").await, page("stays"));
