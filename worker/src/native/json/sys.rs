@@ -4,7 +4,7 @@
 //! path an error takes. [`Thrown`] says that an exception is pending in the context. All memory that grows with the
 //! input comes from the engine's allocator, so that the engine's memory limit counts it.
 
-#![allow(unsafe_code, reason = "the engine's values are made and read through its C functions")]
+#![expect(unsafe_code, reason = "the engine's values are made and read through its C functions")]
 
 use std::ffi::{c_char, c_int};
 use std::ptr;
