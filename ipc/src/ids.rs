@@ -78,6 +78,10 @@ text_ids! {
     VersionId = "ver_", "a version id";
     /// One request, in logs, error pages and `ctx.requestId`.
     RequestId = "req_", "a request id";
+    /// A person whom the owner let in, the owner included.
+    UserId = "user_", "a user id";
+    /// A named space of one app: a room, a shared folder.
+    SpaceId = "space_", "a space id";
 }
 
 fn write_base32(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -333,7 +333,7 @@ impl Proc {
             let view = slot.view();
             let row = |state| Process {
                 app: view.name.clone(),
-                principal: slot.principal.name().to_owned(),
+                principal: slot.principal.to_string(),
                 state,
                 pid: None,
                 generation: None,

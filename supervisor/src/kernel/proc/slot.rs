@@ -273,7 +273,7 @@ impl Slot {
     }
 
     fn log(&self, level: LogLevel, request: Option<RequestId>, origin: String, text: String) {
-        self.shared.logs.add(self.app, level, self.principal.name(), request, origin, text);
+        self.shared.logs.add(self.app, level, &self.principal.to_string(), request, origin, text);
     }
 
     /// Gives a worker the app.

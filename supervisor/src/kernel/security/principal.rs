@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use fazt_ipc::ids::UserId;
+
 /// Whom a worker acts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Principal {
@@ -9,21 +11,28 @@ pub enum Principal {
     Anonymous,
     /// The app itself: schedules, jobs, webhooks; the `app` space only.
     Service,
+    /// A person who is signed in.
+    User(UserId),
 }
 
 impl Principal {
-    /// Its name in tables and logs.
+    /// The person, if it is one.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn user(self) -> Option<UserId> {
         match self {
-            Self::Anonymous => "anonymous",
-            Self::Service => "service",
+            Self::User(user) => Some(user),
+            Self::Anonymous | Self::Service => None,
         }
     }
 }
 
+/// Its name in tables and logs.
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        match self {
+            Self::Anonymous => f.write_str("anonymous"),
+            Self::Service => f.write_str("service"),
+            Self::User(user) => user.fmt(f),
+        }
     }
 }
