@@ -55,6 +55,25 @@ impl Heap {
         self.exhausted.set(true);
     }
 
+    /// Whether so many bytes more would fit now.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.limit.get() == 0 || self.used.get().saturating_add(bytes) <= self.limit.get()
+    }
+
+    /// Counts bytes that lie outside of the heap on behalf of a script. False: there is no room for them.
+    pub(crate) fn charge(&self, bytes: usize) -> bool {
+        let admitted = self.admits(bytes);
+        if admitted {
+            self.used.set(self.used.get() + bytes);
+        }
+        admitted
+    }
+
+    /// Takes a charge back.
+    pub(crate) fn discharge(&self, bytes: usize) {
+        self.used.set(self.used.get() - bytes);
+    }
+
     fn admits(&self, bytes: usize) -> bool {
         let limit = self.limit.get();
         let used = self.used.get();
@@ -754,40 +773,4 @@ pub fn random(into: &mut [u8]) {
         let got = unsafe { libc::getrandom(chunk.as_mut_ptr().cast(), chunk.len(), 0) };
         assert_eq!(usize::try_from(got), Ok(chunk.len()), "the kernel gives random bytes");
     }
-}
-
-// --------------------------------------------------------------------------- callbacks of a lower crate
-
-thread_local! {
-    /// Contexts and functions of the calls that are under way, innermost last.
-    static ACTIVE: std::cell::RefCell<Vec<(NonNull<qjs::JSContext>, rquickjs::Persistent<rquickjs::Function<'static>>)>> =
-        const { std::cell::RefCell::new(Vec::new()) };
-}
-
-/// Runs `run`; code that it calls and that knows no context reaches `function` by [`call_active`].
-pub(crate) fn with_active<'js, R>(
-    ctx: &Ctx<'js>,
-    function: rquickjs::Function<'js>,
-    run: impl FnOnce() -> R,
-) -> R {
-    struct Pop;
-    impl Drop for Pop {
-        fn drop(&mut self) {
-            ACTIVE.with_borrow_mut(Vec::pop);
-        }
-    }
-    let kept = rquickjs::Persistent::save(ctx, function);
-    ACTIVE.with_borrow_mut(|active| active.push((ctx.as_raw(), kept)));
-    let _pop = Pop;
-    run()
-}
-
-/// Lends the context and function of the innermost [`with_active`]; nothing outside of one.
-pub(crate) fn call_active<R>(f: impl for<'js> FnOnce(&Ctx<'js>, &rquickjs::Function<'js>) -> R) -> Option<R> {
-    let (context, function) = ACTIVE.with_borrow(|active| active.last().cloned())?;
-    // SAFETY: the entry lives as long as the call of `with_active` that borrows this very context is on the
-    // stack below.
-    let ctx = unsafe { Ctx::from_raw(context) };
-    let function = function.restore(&ctx).ok()?;
-    Some(f(&ctx, &function))
 }

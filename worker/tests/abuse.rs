@@ -121,6 +121,19 @@ const ABUSES: &[(&str, &str)] = &[
         "const zip = await new Response(new Blob([new Uint8Array(5e6)]).stream().pipeThrough(new CompressionStream('gzip'))).bytes(); const all = new Blob(new Array(200).fill(zip)).stream().pipeThrough(new DecompressionStream('gzip')); return (await new Response(all).bytes()).length",
     ),
     (
+        "decompression again and again",
+        "const zip = await new Response(new Blob([new Uint8Array(5e6)]).stream().pipeThrough(new CompressionStream('deflate'))).bytes(); for (;;) await new Response(new Blob([zip]).stream().pipeThrough(new DecompressionStream('deflate'))).bytes()",
+    ),
+    (
+        "bodies that do not fit in one piece",
+        "const kept = new Uint8Array(18e6); const make = () => { let n = 0; return new ReadableStream({ type: 'bytes', pull(c) { if (n++ < 80) c.enqueue(new Uint8Array(1e5)); else c.close(); } }); }; const wrong = []; for (let i = 0; i < 4; i++) try { await new Response(make()).bytes(); } catch (error) { wrong.push(error.name); } return `${kept.length} ${wrong}`",
+    ),
+    ("compressors kept", "const all = []; for (;;) all.push(new CompressionStream('gzip'))"),
+    (
+        "rewriters kept",
+        "const all = []; for (;;) all.push(new HTMLRewriter().on('a', { element() {} }).transform(new Response('<a>')))",
+    ),
+    (
         "queue of a stream",
         "let c; new ReadableStream({ start: (given) => { c = given; } }); for (;;) c.enqueue('x'.repeat(1000))",
     ),

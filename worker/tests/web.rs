@@ -252,3 +252,83 @@ fn the_cache_misses_and_takes_everything() {
         "",
     );
 }
+
+#[test]
+fn handlers_that_wait_rewrite_html_as_those_that_do_not() {
+    let seed = std::env::var("FAZT_SEED").unwrap_or_else(|_| std::process::id().to_string());
+    println!("FAZT_SEED={seed}");
+    run(
+        r#"
+        let state = DATA >>> 0 || 1;
+        const random = (below) => {
+            state ^= state << 13; state >>>= 0;
+            state ^= state >>> 17;
+            state ^= state << 5; state >>>= 0;
+            return state % below;
+        };
+        const pick = (list) => list[random(list.length)];
+        const html = (depth) => {
+            let text = "";
+            for (let n = random(4); n >= 0; n--) {
+                const tag = pick(["p", "div", "b", "li", "img", "é"]);
+                text += pick(["", "text &amp; ", "<!--note-->", "x".repeat(random(6000)), "</b>", "<br/>"]);
+                if (tag === "é" || depth > 4) continue;
+                text += `<${tag} id=${random(9)}${pick(["", " class=a"])}>`;
+                if (tag !== "img") text += html(depth + 1) + pick(["", `</${tag}>`]);
+            }
+            return text;
+        };
+        const DO = [
+            (e) => e.before("<", { html: random(2) === 0 }), (e) => e.after("after"), (e) => e.prepend("pre"),
+            (e) => e.append("<i>", { html: true }), (e) => e.setInnerContent("inner"), (e) => e.remove(),
+            (e) => e.removeAndKeepContent(), (e) => e.replace("other"), (e) => { e.tagName = `x-${e.tagName}`; },
+            (e) => e.setAttribute("n", (e.getAttribute("n") ?? "") + random(10)), (e) => e.removeAttribute("id"),
+            (e) => e.getAttribute("class"), () => {}, () => {},
+        ];
+        const wait = (how) => how === 0 ? null : how === 1 ? new Promise((go) => setTimeout(go, 0)) : Promise.resolve();
+        const rewritten = async (text, seed, waits) => {
+            state = seed;
+            let handled = 0;
+            const each = (act) => !waits ? (u) => act(u) : async (u) => {
+                if (handled++ % 3) await wait(handled % 4);
+                act(u);
+            };
+            const element = (e) => {
+                pick(DO)(e);
+                if (random(3) === 0 && !e.removed) try { e.onEndTag(each((end) => { end.before(`[${end.name}]`); })); } catch { }
+            };
+            const rewriter = new HTMLRewriter()
+                .on("*", { element: each(element), text: each((t) => { if (random(9) === 0) t.after("!"); }) })
+                .on("p, b", { element: each(element), comments: each((c) => { c.text = "new"; }) })
+                .onDocument({ text: each((t) => { if (t.lastInTextNode) t.before("."); }), end: each((e) => { e.append("end"); }) });
+            const bytes = new TextEncoder().encode(text);
+            const source = new ReadableStream({
+                start(c) {
+                    for (let at = 0; at < bytes.length;) {
+                        const size = 1 + (at * 7919 + seed) % 3000;
+                        c.enqueue(bytes.slice(at, at + size));
+                        at += size;
+                    }
+                    c.close();
+                },
+            });
+            return rewriter.transform(new Response(source)).text();
+        };
+        for (let round = 0; round < 40; round++) {
+            const text = html(0), seed = 1 + random(1e9);
+            const next = state;
+            check(`round ${round}`, await rewritten(text, seed, true), await rewritten(text, seed, false));
+            state = next;
+        }
+        const kept = [];
+        await new HTMLRewriter().on("p", { async element(e) {
+            kept.push(e);
+            await new Promise((go) => setTimeout(go, 5));
+            e.setInnerContent(await new Response("later").text());
+        } }).transform(new Response("<p>a</p><p>b</p>")).text().then((text) => check("timers", text, "<p>later</p><p>later</p>"));
+        check("both", kept.length, 2);
+        throws("over", "TypeError", () => kept[0].tagName);
+        "#,
+        &seed,
+    );
+}

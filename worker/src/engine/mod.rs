@@ -3,6 +3,7 @@
 //! Used by the link and by test runners. It knows nothing of frames. Scripts and their values are hostile.
 
 mod budget;
+mod charge;
 pub(crate) mod convert;
 pub(crate) mod globals;
 pub(crate) mod modules;
@@ -14,6 +15,7 @@ use rquickjs::{CatchResultExt, Context, Ctx, Function, Runtime, Value};
 use crate::link::{Port, Timers};
 use crate::sys::{self, Heap, HeapAllocator};
 pub use budget::Budget;
+pub(crate) use charge::Charge;
 pub use modules::ModuleTable;
 
 /// Why there is no engine.
@@ -30,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) modules: Rc<ModuleTable>,
     pub(crate) port: Rc<Port>,
     pub(crate) timers: Rc<Timers>,
+    pub(crate) heap: Rc<Heap>,
     budget: Rc<Budget>,
 }
 
@@ -74,8 +77,13 @@ impl Engine {
         let budget = Rc::new(Budget::default());
         let watch = Rc::new(sys::Watch { budget: Rc::clone(&budget), heap: Rc::clone(&heap) });
         let port = Rc::new(Port::new(Rc::clone(&heap)));
-        let shared =
-            Shared { modules: Rc::default(), port, timers: Rc::default(), budget: Rc::clone(&budget) };
+        let shared = Shared {
+            modules: Rc::default(),
+            port,
+            timers: Rc::default(),
+            heap: Rc::clone(&heap),
+            budget: Rc::clone(&budget),
+        };
         context.with(|ctx| -> rquickjs::Result<()> {
             sys::set_modules(&ctx, &shared.modules);
             sys::set_watch(&ctx, &watch);

@@ -6,6 +6,7 @@
 use flate2::{Compress, Compression, Crc, Decompress, FlushCompress, FlushDecompress, Status};
 use rquickjs::{Class, Ctx, Exception, Function, Object, Result, TypedArray, Value};
 
+use crate::engine::Charge;
 use crate::limits::{GZIP_HEADER_BYTES_MAX, INFLATE_BLOCK_BYTES};
 use crate::sys::{Held, with_bytes};
 
@@ -32,7 +33,13 @@ fn format(ctx: &Ctx<'_>, name: &str) -> Result<Format> {
     }
 }
 
+/// Memory of a compressor: window, hash chains, pending output.
+const DEFLATER_BYTES: usize = 320 << 10;
+/// Memory of a decompressor: its window and tables.
+const INFLATER_BYTES: usize = 48 << 10;
+
 struct Deflater {
+    _charge: Charge,
     format: Format,
     codec: Compress,
     crc: Crc,
@@ -41,8 +48,9 @@ struct Deflater {
 
 fn deflater<'js>(ctx: Ctx<'js>, name: String) -> Result<Class<'js, Held<Deflater>>> {
     let format = format(&ctx, &name)?;
+    let charge = Charge::new(&ctx, DEFLATER_BYTES)?;
     let codec = Compress::new(Compression::default(), format == Format::Zlib);
-    Class::instance(ctx, Held(Deflater { format, codec, crc: Crc::new(), started: false }))
+    Class::instance(ctx, Held(Deflater { _charge: charge, format, codec, crc: Crc::new(), started: false }))
 }
 
 /// Compresses a piece; `emit` is called with each block that is ready.
@@ -105,6 +113,7 @@ enum At {
 }
 
 struct Inflater {
+    _charge: Charge,
     format: Format,
     codec: Decompress,
     crc: Crc,
@@ -116,8 +125,9 @@ struct Inflater {
 fn inflater<'js>(ctx: Ctx<'js>, name: String) -> Result<Class<'js, Held<Inflater>>> {
     let format = format(&ctx, &name)?;
     let at = if format == Format::Gzip { At::Header } else { At::Body };
+    let charge = Charge::new(&ctx, INFLATER_BYTES)?;
     let codec = Decompress::new(format == Format::Zlib);
-    Class::instance(ctx, Held(Inflater { format, codec, crc: Crc::new(), at, kept: Vec::new() }))
+    Class::instance(ctx, Held(Inflater { _charge: charge, format, codec, crc: Crc::new(), at, kept: Vec::new() }))
 }
 
 /// Decompresses a piece; `emit` is called with each block. Gives nothing, or what is wrong with the data.

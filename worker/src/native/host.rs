@@ -17,6 +17,7 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
     function("log", Function::new(ctx.clone(), log))?;
     function("encode", Function::new(ctx.clone(), encode))?;
     function("decode", Function::new(ctx.clone(), decode))?;
+    function("makeRoom", Function::new(ctx.clone(), make_room))?;
     let port = Shared::of(ctx)?.port;
     function("step", {
         let port = port.clone();
@@ -57,6 +58,15 @@ fn peek<'js>(ctx: Ctx<'js>, name: String) -> Result<Value<'js>> {
         Some(module) => Ok(modules::import_prelude(&ctx, &shared.modules, module)?.into_value()),
         None => Ok(Value::new_undefined(ctx)),
     }
+}
+
+/// Collects garbage if `bytes` more would not fit beside it: the engine itself would only find that they do not.
+fn make_room(ctx: Ctx<'_>, bytes: f64) -> Result<()> {
+    let heap = Shared::of(&ctx)?.heap;
+    if !heap.has_room(bytes as usize) {
+        ctx.run_gc();
+    }
+    Ok(())
 }
 
 /// UTF-8 of a string.

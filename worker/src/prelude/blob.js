@@ -39,7 +39,9 @@ function lengthOf(parts) {
 
 /** All bytes in one array of their own. */
 function join(parts) {
-  const all = new Uint8Array(lengthOf(parts));
+  const length = lengthOf(parts);
+  host.makeRoom(length);
+  const all = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {
     all.set(part, at);
@@ -117,7 +119,11 @@ export class Blob {
     let at = 0;
     return wrap(
       createByteReadable((c) => {
-        if (at < parts.length) c.enqueue(parts[at++].slice());
+        if (at < parts.length) {
+          const part = parts[at++];
+          host.makeRoom(part.length);
+          c.enqueue(part.slice());
+        }
         if (at >= parts.length) {
           c.close();
           if (c.pending.length > 0) c.respond(0);

@@ -1,11 +1,11 @@
 // HTMLRewriter, with the interface of Workers. The parser is native; here are the units that handlers see and the
 // lists of changes that they make.
 //
-// The parser cannot wait. A handler that returns a promise is waited for by running promise jobs inside the call; one
-// that waits for a timer or for bytes from elsewhere fails, and so does the body.
+// The parser cannot wait, handlers may. Each piece of a document is parsed twice: first to learn which units handlers
+// want to see; then, when all of them are done with those, to make their changes. See `native/html.rs`.
 
 import native from "fazt:native/html";
-import inspection from "fazt:native/inspect";
+import host from "fazt:native/host";
 import { INTERNAL, bytesOf, expose, illegal } from "fazt:webidl";
 import { ReadableStream } from "fazt:streams";
 import { TextEncoder } from "fazt:encoding";
@@ -93,7 +93,7 @@ class Element extends Unit {
   onEndTag(handler) {
     if (typeof handler !== "function") throw new TypeError("onEndTag wants a function");
     if (!facts(this).canHaveContent) throw new TypeError("This element has no end tag");
-    change(this, "onEndTag", `${facts(this).endTag(handler)}`);
+    facts(this).endTag(handler);
   }
 }
 
@@ -149,16 +149,10 @@ class DocumentEnd extends Unit {
 
 const UNITS = { element: Element, endTag: EndTag, text: Text, comments: Comment, doctype: Doctype, end: DocumentEnd };
 
-function wait(result) {
-  if (result === null || typeof result !== "object" || typeof result.then !== "function") return;
-  const promise = Promise.resolve(result);
-  promise.catch(() => {});
-  if (!native.settle(promise)) {
-    throw new TypeError("An HTMLRewriter handler waited for something that does not come while HTML is parsed: fetch it before transform()");
-  }
-  const [state, reason] = inspection.promiseState(promise);
-  if (state === "rejected") throw reason;
-}
+// Bytes of HTML that are parsed at once: between two pieces the CPU budget is looked at.
+const PIECE_BYTES = 4096;
+
+const isThenable = (value) => value !== null && typeof value === "object" && typeof value.then === "function";
 
 export class HTMLRewriter {
   #handlers = [];
@@ -176,45 +170,76 @@ export class HTMLRewriter {
 
   transform(response) {
     const list = [...this.#handlers];
-    const write = native.rewriter(list.map(({ selector, handlers }) => [selector, lettersOf(selector, handlers)]));
-    const endTags = [];
-    const call = (what, index, given) => {
-      if (what === "element") given.endTag = (handler) => endTags.push(handler) - 1;
-      if (what === "doctype" || what === "end" || what === "endTag") given.removed = false;
-      const unit = new UNITS[what](INTERNAL, given);
-      try {
-        if (what === "endTag") {
-          const handler = endTags[index];
-          endTags[index] = undefined;
-          wait(handler(unit));
-        } else {
-          const { handlers } = list[index];
-          wait(handlers[what](unit));
-        }
-      } finally {
-        given = done(unit);
+    const [scout, rewrite] = native.pair(list.map(({ selector, handlers }) => [selector, lettersOf(selector, handlers)]));
+    const endTags = new Map(); // element → {facts, handlers}
+    let type, shared; // of the unit that handlers see now
+    // Calls the handlers that `unit` is for; a promise if one of them is not done yet.
+    const meet = ([what, index, unit, given], into) => {
+      if (what !== "") {
+        [type, shared] = [what, given];
+        shared.removed = false;
       }
-      return given;
+      if (what === "element") {
+        shared.written = shared.tagName;
+        shared.endTag = (handler) => {
+          const entry = endTags.get(unit);
+          if (entry === undefined) endTags.set(unit, { facts: given, handlers: [handler] });
+          else entry.handlers.push(handler);
+        };
+      }
+      if (type !== "endTag") {
+        const { handlers } = list[index];
+        return visit(type, handlers[type], handlers, shared, into);
+      }
+      const entry = endTags.get(index);
+      if (entry === undefined) return undefined;
+      endTags.delete(index);
+      if (entry.facts.tagName !== entry.facts.written) shared.name = entry.facts.tagName;
+      return entry.handlers.length === 1
+        ? visit(type, entry.handlers[0], undefined, shared, into)
+        : visitAll(entry.handlers, shared, into);
+    };
+    const piece = async (bytes) => {
+      const changes = [];
+      for (const unit of scout(bytes)) {
+        const into = [];
+        changes.push(into);
+        const waiting = meet(unit, into);
+        if (waiting !== undefined) await waiting;
+      }
+      return rewrite(changes, bytes);
     };
     if (response.body === null) return new Response(null, response);
     const reader = response.body.getReader();
-    const body = new ReadableStream({
-      async pull(controller) {
-        try {
-          for (;;) {
-            const { done: last, value } = await reader.read();
-            const chunk = last ? undefined : typeof value === "string" ? new TextEncoder().encode(value) : bytesOf(value);
-            if (chunk === null) throw new TypeError("The body is not made of bytes");
-            const made = last ? write(call) : write(call, chunk);
-            if (made.length > 0) controller.enqueue(made);
-            if (last) controller.close();
-            if (last || made.length > 0) return;
+    const next = async (controller) => {
+      try {
+        for (;;) {
+          const { done: last, value } = await reader.read();
+          let sent = false;
+          const send = (made) => {
+            if (made.length === 0) return;
+            sent = true;
+            controller.enqueue(made);
+          };
+          if (last) {
+            send(await piece());
+            controller.close();
+            return;
           }
-        } catch (error) {
-          reader.cancel(error).catch(() => {});
-          throw error;
+          // A copy: the app must not change between the two looks at it.
+          const chunk = typeof value === "string" ? new TextEncoder().encode(value) : bytesOf(value)?.slice();
+          if (chunk === undefined) throw new TypeError("The body is not made of bytes");
+          for (let at = 0; at < chunk.length; at += PIECE_BYTES) send(await piece(chunk.subarray(at, at + PIECE_BYTES)));
+          if (sent) return;
         }
-      },
+      } catch (error) {
+        reader.cancel(error).catch(() => {});
+        throw error;
+      }
+    };
+    const body = new ReadableStream({
+      // Handlers run in the context of whoever asked for the transformation.
+      pull: host.bindContext === undefined ? next : host.bindContext(next),
       cancel: (reason) => reader.cancel(reason),
     }, { highWaterMark: 0 });
     const made = new Response(body, response);
@@ -228,4 +253,30 @@ function lettersOf(selector, handlers) {
   const has = (what) => typeof handlers?.[what] === "function";
   if (selector !== "") return (has("element") ? "e" : "") + (has("comments") ? "c" : "") + (has("text") ? "t" : "");
   return (has("doctype") ? "d" : "") + (has("comments") ? "c" : "") + (has("text") ? "t" : "") + (has("end") ? "z" : "");
+}
+
+// Calls one handler; its changes go to the end of `into`, when it is done.
+function visit(type, handler, self, shared, into) {
+  const unit = new UNITS[type](INTERNAL, shared);
+  const end = () => { into.push(...done(unit)); };
+  let result;
+  try {
+    result = Reflect.apply(handler, self, [unit]);
+  } catch (error) {
+    done(unit);
+    throw error;
+  }
+  if (!isThenable(result)) return end();
+  return (async () => {
+    try {
+      await result;
+      end();
+    } finally {
+      done(unit);
+    }
+  })();
+}
+
+async function visitAll(handlers, shared, into) {
+  for (const handler of handlers) await visit("endTag", handler, undefined, shared, into);
 }

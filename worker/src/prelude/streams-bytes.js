@@ -1,7 +1,7 @@
 // Byte streams: the byte controller, its BYOB requests and the BYOB reader.
 
 import { INTERNAL, dictionary, enforceRange, expose, illegal, isSharedArrayBuffer, need } from "fazt:webidl";
-import { promiseCall, rejected, resolved, resolvedWith, upon } from "fazt:streams-core";
+import { attempt, promiseCall, rejected, resolved, resolvedWith, upon } from "fazt:streams-core";
 import {
   PromiseRequest, ReadableState, ReaderState, closeStream, errorStream, readableState,
 } from "fazt:streams-readable";
@@ -480,8 +480,8 @@ export function setUpBytesFromSource(s, source, { start, pull, cancel, autoAlloc
 export function createByteReadable(pull, cancel, hwm = 0) {
   const s = new ReadableState();
   const c = new ByteControllerState(s, hwm, undefined);
-  if (pull) c.pullAlgorithm = () => pull(c);
-  if (cancel) c.cancelAlgorithm = cancel;
+  if (pull) c.pullAlgorithm = () => attempt(pull, c);
+  if (cancel) c.cancelAlgorithm = (reason) => attempt(cancel, reason);
   c.setUp(undefined);
   return s;
 }

@@ -13,7 +13,10 @@ const noop = () => {};
 export const resolved = resolvePromise;
 export const rejected = rejectPromise;
 
-/** Runs one of two reactions; what they throw is a bug of the prelude, not the app's. */
+/**
+ * Runs one of two reactions. What they throw is lost, and with it whoever waits for them: where memory may be short
+ * (all that allocates by the size of a chunk), they catch it themselves.
+ */
 export function upon(promise, fulfilled, failed) {
   callThen(promise, fulfilled, failed);
 }
@@ -67,6 +70,15 @@ export function resolvedWith(value) {
 export function promiseCall(fn, self, args) {
   try {
     return resolvedWith(Reflect.apply(fn, self, args));
+  } catch (error) {
+    return rejectPromise(error);
+  }
+}
+
+/** Calls an algorithm of the prelude's own, which gives a promise; what it throws is a rejection as well. */
+export function attempt(algorithm, argument) {
+  try {
+    return algorithm(argument);
   } catch (error) {
     return rejectPromise(error);
   }

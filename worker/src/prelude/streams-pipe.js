@@ -99,9 +99,14 @@ export function pipeTo(source, dest, preventClose, preventAbort, preventCancel, 
     chunk(value) {
       // Not at once: whoever enqueued the chunk must not find itself in the sink's write.
       currentWrite = then(resolved(undefined), () => {
-        const written = then(writer.write(value), undefined, () => {});
-        step();
-        return written;
+        try {
+          const written = then(writer.write(value), undefined, () => {});
+          step();
+          return written;
+        } catch (error) {
+          sourceFailed(error); // memory was short
+          return undefined;
+        }
       });
     },
     close() {},
@@ -110,7 +115,12 @@ export function pipeTo(source, dest, preventClose, preventAbort, preventCancel, 
   function step() {
     if (shuttingDown) return;
     upon(writer.ready.promise, () => {
-      if (!shuttingDown) reader.read(request);
+      if (shuttingDown) return;
+      try {
+        reader.read(request);
+      } catch (error) {
+        sourceFailed(error);
+      }
     }, () => {});
   }
   step();

@@ -4,7 +4,7 @@
 import host from "fazt:native/host";
 import { INTERNAL, dictionary, domString, enforceRange, expose, illegal, need } from "fazt:webidl";
 import {
-  Deferred, SizedQueue, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf, then, upon,
+  Deferred, SizedQueue, attempt, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf, then, upon,
 } from "fazt:streams-core";
 import { ReadableStreamBYOBReader, setUpBytesFromSource } from "fazt:streams-bytes";
 import { asyncIterator, fromIterable, tee } from "fazt:streams-iterate";
@@ -453,8 +453,8 @@ function wrapController(c) {
 export function createReadable(start, pull, cancel, hwm = 1, size = () => 1) {
   const s = new ReadableState();
   const c = new DefaultControllerState(s, hwm, size);
-  if (pull) c.pullAlgorithm = pull;
-  if (cancel) c.cancelAlgorithm = cancel;
+  if (pull) c.pullAlgorithm = () => attempt(pull);
+  if (cancel) c.cancelAlgorithm = (reason) => attempt(cancel, reason);
   c.setUp(start);
   return s;
 }

@@ -2,7 +2,7 @@
 
 import { INTERNAL, expose, illegal, need } from "fazt:webidl";
 import {
-  Deferred, SizedQueue, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf,
+  Deferred, SizedQueue, attempt, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf,
   upon,
 } from "fazt:streams-core";
 import { abortSignal, createSignal } from "fazt:abort";
@@ -492,9 +492,9 @@ function wrapController(c) {
 export function createWritable(start, write, close, abort, hwm = 1, size = () => 1) {
   const s = new WritableState();
   const c = new WritableControllerState(s, hwm, size);
-  c.writeAlgorithm = write;
-  c.closeAlgorithm = close;
-  c.abortAlgorithm = abort;
+  c.writeAlgorithm = (chunk) => attempt(write, chunk);
+  c.closeAlgorithm = () => attempt(close);
+  c.abortAlgorithm = (reason) => attempt(abort, reason);
   c.setUp(start);
   return s;
 }

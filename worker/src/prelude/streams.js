@@ -8,9 +8,10 @@
 //                             rejects with a TypeError
 //   readChunks(stream, each)  calls each(u8) per chunk, waiting for what it returns; a promise of the end
 
+import host from "fazt:native/host";
 import { ReadableStream, acquireReader, isReadable, readableState, wrap } from "fazt:streams-readable";
 import { createByteReadable } from "fazt:streams-bytes";
-import { Deferred, resolved, upon } from "fazt:streams-core";
+import { Deferred, resolved, then, upon } from "fazt:streams-core";
 import { cancelStream, closeStream, createReadable, errorStream } from "fazt:streams-readable";
 import { tee as teeState } from "fazt:streams-iterate";
 
@@ -67,7 +68,13 @@ export function readChunks(stream, each) {
     close: () => done.resolve(undefined),
     error: (error) => done.reject(error),
   };
-  const next = () => reader.read(request);
+  const next = () => {
+    try {
+      reader.read(request);
+    } catch (error) {
+      fail(error); // memory was short
+    }
+  };
   next();
   return done.promise;
 }
@@ -75,20 +82,17 @@ export function readChunks(stream, each) {
 export function drain(stream) {
   const chunks = [];
   let total = 0;
-  const done = new Deferred();
-  upon(
-    readChunks(stream, (chunk) => {
-      chunks.push(chunk);
-      total += chunk.byteLength;
-    }),
-    () => done.resolve(concat(chunks, total)),
-    (error) => done.reject(error),
-  );
-  return done.promise;
+  const read = readChunks(stream, (chunk) => {
+    chunks.push(chunk);
+    total += chunk.byteLength;
+  });
+  // There may be no memory for all of them in one piece: then the promise is rejected, like any other failure.
+  return then(read, () => concat(chunks, total));
 }
 
 function concat(chunks, total) {
   if (chunks.length === 1) return chunks[0];
+  host.makeRoom(total);
   const all = new Uint8Array(total);
   let at = 0;
   for (const chunk of chunks) {
