@@ -47,7 +47,7 @@ fn main() {
 
     let mut sources = Vec::new();
     for (folder, scheme) in [("", "fazt"), ("node", "node"), ("cloudflare", "cloudflare")] {
-        collect(&root.join(folder), scheme, &mut sources);
+        collect(&root.join(folder), &format!("{scheme}:"), &mut sources);
     }
     sources.sort();
 
@@ -74,12 +74,16 @@ fn main() {
     fs::write(out.join("prelude.rs"), table).expect("write the table");
 }
 
-fn collect(folder: &Path, scheme: &str, into: &mut Vec<(String, PathBuf)>) {
+/// Names are the scheme and the path below its folder: `node/stream/web.js` is `node:stream/web`.
+fn collect(folder: &Path, prefix: &str, into: &mut Vec<(String, PathBuf)>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         if path.extension().is_some_and(|extension| extension == "js") {
             let stem = path.file_stem().expect("has an extension").to_string_lossy().into_owned();
-            into.push((format!("{scheme}:{stem}"), path));
+            into.push((format!("{prefix}{stem}"), path));
+        } else if prefix != "fazt:" && path.is_dir() {
+            let name = path.file_name().expect("has a name").to_string_lossy().into_owned();
+            collect(&path, &format!("{prefix}{name}/"), into);
         }
     }
 }

@@ -498,6 +498,84 @@ pub(crate) fn run_job(ctx: &Ctx<'_>) -> Result<bool> {
     }
 }
 
+// -------------------------------------------------------------------------------------------- promises
+
+/// What happens to a promise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PromiseEvent {
+    /// It was made; `derived`: by `then` of another one.
+    Made { derived: bool },
+    /// Something with `then` is about to be asked to settle it.
+    Before,
+    /// That was asked.
+    After,
+    /// It is fulfilled; its reactions are put into the queue next.
+    Resolved,
+}
+
+/// Is told of every promise.
+pub(crate) trait PromiseWatch {
+    /// What happens to a promise. It may not throw.
+    fn promise<'js>(&self, ctx: &Ctx<'js>, event: PromiseEvent, promise: Value<'js>);
+}
+
+/// Has `watch` told of every promise from now on. The caller keeps it alive as long as the runtime.
+pub(crate) fn watch_promises<W: PromiseWatch>(ctx: &Ctx<'_>, watch: &Rc<W>) {
+    // SAFETY: the runtime is alive; `watch`, whose owner (`Engine`) drops it after the runtime, is read as what
+    // it is.
+    unsafe {
+        let runtime = qjs::JS_GetRuntime(ctx.as_raw().as_ptr());
+        qjs::JS_SetPromiseHook(runtime, Some(promise_hook::<W>), Rc::as_ptr(watch).cast_mut().cast());
+    }
+}
+
+unsafe extern "C" fn promise_hook<W: PromiseWatch>(
+    ctx: *mut qjs::JSContext,
+    kind: qjs::JSPromiseHookType,
+    promise: qjs::JSValue,
+    parent: qjs::JSValue,
+    opaque: *mut std::ffi::c_void,
+) {
+    // SAFETY: the engine passes its context, lends two values, of which one is taken with a reference of its own,
+    // and what `watch_promises` gave it.
+    unsafe {
+        let event = match kind {
+            qjs::JSPromiseHookType_JS_PROMISE_HOOK_INIT => {
+                PromiseEvent::Made { derived: !qjs::JS_IsUndefined(parent) }
+            }
+            qjs::JSPromiseHookType_JS_PROMISE_HOOK_BEFORE => PromiseEvent::Before,
+            qjs::JSPromiseHookType_JS_PROMISE_HOOK_AFTER => PromiseEvent::After,
+            _ => PromiseEvent::Resolved,
+        };
+        let context = Ctx::from_raw(NonNull::new_unchecked(ctx));
+        let promise = Value::from_raw(context.clone(), qjs::JS_DupValue(ctx, promise));
+        (*opaque.cast::<W>()).promise(&context, event, promise);
+    }
+}
+
+/// Puts a job into the queue that says which context the job after it has.
+pub(crate) fn enqueue_lead<'js>(ctx: &Ctx<'js>, context: &Value<'js>) {
+    let mut value = context.as_raw();
+    // SAFETY: the context is alive; the engine takes a reference of its own to each of the arguments.
+    let done = unsafe { qjs::JS_EnqueueJob(ctx.as_raw().as_ptr(), Some(lead), 1, &raw mut value) };
+    if done < 0 {
+        // Memory is short, which the next allocation finds out as well.
+        ctx.catch();
+    }
+}
+
+unsafe extern "C" fn lead(ctx: *mut qjs::JSContext, _: c_int, values: *mut qjs::JSValue) -> qjs::JSValue {
+    // SAFETY: the engine passes its context and the one argument of `enqueue_lead`, which it lends.
+    unsafe {
+        let context = Ctx::from_raw(NonNull::new_unchecked(ctx));
+        let value = Value::from_raw(context.clone(), qjs::JS_DupValue(ctx, *values));
+        if let Some(shared) = context.userdata::<crate::engine::Shared>() {
+            shared.contexts.lead_next(&context, &value);
+        }
+    }
+    qjs::JS_UNDEFINED
+}
+
 // --------------------------------------------------------------------------------------- lazy globals
 
 /// Defines the `index`th lazy global: an accessor, not enumerable, that [`crate::engine::globals`] replaces by

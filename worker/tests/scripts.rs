@@ -25,7 +25,14 @@ fn output(name: &str) -> String {
         let script = "import('/main.js').then(() => print('done'), (error) => print(`failed: ${error}\\n${error?.stack}`))";
         ctx.eval::<(), _>(script).expect("the import starts");
     });
-    engine.run_jobs();
+    loop {
+        engine.run_jobs();
+        match engine.run_due_timer() {
+            Some(0) => {}
+            Some(wait_ns) => std::thread::sleep(std::time::Duration::from_nanos(wait_ns)),
+            None => break,
+        }
+    }
     drop(engine);
     lines.take()
 }
@@ -47,6 +54,16 @@ fn check(name: &str) {
 #[test]
 fn nodes_modules_answer_as_node_does() {
     assert_eq!(output("modules"), "done\n");
+}
+
+#[test]
+fn nodes_streams_flow_as_nodes_own() {
+    assert_eq!(output("node_streams"), "done\n");
+}
+
+#[test]
+fn a_context_is_carried_over_everything_that_waits() {
+    assert_eq!(output("context"), "done\n");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use fazt_ipc::wire::FailureKind;
 use rquickjs::function::{Args, IntoArgs};
 use rquickjs::{Ctx, Error, Function, Object, Result, Value};
 
-use crate::engine::{Budget, ModuleTable, modules};
+use crate::engine::{Budget, Contexts, ModuleTable, modules};
 use crate::limits::JOBS_PER_TICK;
 use crate::link::Port;
 use crate::sys::{self, Heap};
@@ -38,6 +38,7 @@ pub(crate) struct Dispatch<'js> {
     port: Rc<Port>,
     budget: Rc<Budget>,
     heap: Rc<Heap>,
+    contexts: Rc<Contexts>,
     main: Object<'js>,
     request: Function<'js>,
     arrived: Function<'js>,
@@ -58,6 +59,7 @@ impl<'js> Dispatch<'js> {
         port: Rc<Port>,
         budget: Rc<Budget>,
         heap: Rc<Heap>,
+        contexts: Rc<Contexts>,
     ) -> Result<Self> {
         let main = modules::import_prelude(ctx, table, "fazt:main")?;
         Ok(Self {
@@ -75,6 +77,7 @@ impl<'js> Dispatch<'js> {
             port,
             budget,
             heap,
+            contexts,
         })
     }
 
@@ -86,7 +89,7 @@ impl<'js> Dispatch<'js> {
     ) -> std::result::Result<Option<R>, Fatal> {
         let before = if stream == 0 { 0 } else { self.port.channel(stream, |c| c.cpu_ns).unwrap_or(0) };
         self.port.current.set(stream);
-        self.port.new_step();
+        self.contexts.begin();
         self.budget.begin(before);
         let result = callback();
         let result = match result {
@@ -110,7 +113,8 @@ impl<'js> Dispatch<'js> {
         let mut jobs = 0_u32;
         loop {
             loop {
-                self.port.next_step();
+                self.contexts.job_ended(&self.ctx);
+                self.contexts.job_begins();
                 match sys::run_job(&self.ctx) {
                     Ok(true) => {}
                     Ok(false) => break,
@@ -132,7 +136,7 @@ impl<'js> Dispatch<'js> {
             if !self.port.rejected.replace(false) {
                 return Ok(());
             }
-            self.port.new_step();
+            self.contexts.begin();
             let _ = self.call(&self.flush_rejections, ());
         }
     }

@@ -4,6 +4,7 @@
 
 mod budget;
 mod charge;
+mod context;
 pub(crate) mod convert;
 pub(crate) mod globals;
 pub(crate) mod modules;
@@ -16,6 +17,7 @@ use crate::link::{Port, Timers};
 use crate::sys::{self, Heap, HeapAllocator};
 pub use budget::Budget;
 pub(crate) use charge::Charge;
+pub(crate) use context::Contexts;
 pub use modules::ModuleTable;
 
 /// Why there is no engine.
@@ -33,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) port: Rc<Port>,
     pub(crate) timers: Rc<Timers>,
     pub(crate) heap: Rc<Heap>,
+    pub(crate) contexts: Rc<Contexts>,
     budget: Rc<Budget>,
 }
 
@@ -82,6 +85,7 @@ impl Engine {
             port,
             timers: Rc::default(),
             heap: Rc::clone(&heap),
+            contexts: Rc::default(),
             budget: Rc::clone(&budget),
         };
         context.with(|ctx| -> rquickjs::Result<()> {
@@ -102,10 +106,15 @@ impl Engine {
     /// Runs promise jobs until there is none.
     pub fn run_jobs(&self) {
         self.context.with(|ctx| {
-            self.shared.port.next_step();
-            while ctx.execute_pending_job() {
-                self.shared.port.next_step();
+            let contexts = &self.shared.contexts;
+            loop {
+                contexts.job_ended(&ctx);
+                contexts.job_begins();
+                if !ctx.execute_pending_job() {
+                    break;
+                }
             }
+            contexts.begin();
         });
     }
 
@@ -195,6 +204,10 @@ impl Engine {
         )));
     }
 
+    pub(crate) fn contexts(&self) -> &Rc<Contexts> {
+        &self.shared.contexts
+    }
+
     pub(crate) fn port(&self) -> &Rc<Port> {
         &self.shared.port
     }
@@ -203,6 +216,13 @@ impl Engine {
     #[must_use]
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Its values must not outlive the runtime.
+        self.shared.contexts.end();
     }
 }
 

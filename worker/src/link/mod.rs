@@ -80,6 +80,7 @@ pub fn serve(socket: &File, lock: impl FnOnce() -> Result<u8, String>) -> Result
             Rc::clone(engine.port()),
             engine.budget_handle(),
             engine.heap_handle(),
+            Rc::clone(engine.contexts()),
         )
         .map_err(prelude)?;
         dispatch.warm_up().map_err(prelude)?;

@@ -86,10 +86,6 @@ pub struct Port {
     pub(crate) detached: Cell<bool>,
     /// A promise was rejected that nobody had handled at that moment.
     pub(crate) rejected: Cell<bool>,
-    /// Counts jobs: a context of `AsyncLocalStorage` holds in one of them.
-    step: Cell<u32>,
-    /// The next job belongs to this step.
-    step_kept: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -107,29 +103,6 @@ impl Port {
     /// Whether what the app says may still be believed to be what it meant.
     pub(crate) fn is_sound(&self) -> bool {
         !self.heap.is_exhausted()
-    }
-
-    /// Which job runs.
-    pub(crate) fn step(&self) -> u32 {
-        self.step.get()
-    }
-
-    /// A job is about to run.
-    pub(crate) fn next_step(&self) {
-        if !self.step_kept.replace(false) {
-            self.step.set(self.step.get().wrapping_add(1));
-        }
-    }
-
-    /// A callback is about to run, whatever the job before it wanted to keep.
-    pub(crate) fn new_step(&self) {
-        self.step_kept.set(false);
-        self.next_step();
-    }
-
-    /// The next job goes on where this one is.
-    pub(crate) fn keep_step(&self) {
-        self.step_kept.set(true);
     }
 
     /// Forgets streams and frames: what warming up left.

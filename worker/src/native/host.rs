@@ -18,12 +18,6 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
     function("encode", Function::new(ctx.clone(), encode))?;
     function("decode", Function::new(ctx.clone(), decode))?;
     function("makeRoom", Function::new(ctx.clone(), make_room))?;
-    let port = Shared::of(ctx)?.port;
-    function("step", {
-        let port = port.clone();
-        Function::new(ctx.clone(), move || port.step())
-    })?;
-    function("keepStep", Function::new(ctx.clone(), move || port.keep_step()))?;
     let timers = Shared::of(ctx)?.timers;
     let cleared = timers.clone();
     function("clearTimer", Function::new(ctx.clone(), move |id: u32| cleared.clear(id)))?;

@@ -33,6 +33,7 @@ macro_rules! groups {
 
 groups! {
     compress,
+    context,
     encoding,
     host,
     html,

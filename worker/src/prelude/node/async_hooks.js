@@ -1,24 +1,17 @@
 // node:async_hooks: AsyncLocalStorage, and AsyncResource as far as it carries a context.
 //
-// The engine's promise hook tells of a promise that is made, but not of the job that goes on after an `await`. So the
-// first AsyncLocalStorage changes `Promise`: `then` binds its callbacks to the context, and `constructor` becomes an
-// accessor, which the engine reads when a promise is awaited, just before it registers the continuation. There a
-// reaction is registered that brings the context back: it runs directly before the continuation. A context is good
-// for one job (`host.step()` counts them), so that what nothing was registered for (`await` of what is no promise)
-// finds no store rather than another request's.
+// A context is an immutable Map of storages to stores. The native side (`engine/context.rs`) keeps the one that holds
+// now and carries it over each `await`; the first AsyncLocalStorage changes `Promise` for that: `then` binds its
+// callbacks, and `constructor` becomes an accessor, which the engine reads when a promise is awaited, just before it
+// registers what goes on.
 
 import host from "fazt:native/host";
+import contexts from "fazt:native/context";
 
+const { now, enter, follow, lead, leadNext, isLike } = contexts;
 const { apply } = Reflect;
-let context; // an immutable Map of storages to stores
-let step = 0; // the job in which it holds
 let quiet = 0; // the engine reads `constructor` for something else than an await
 
-const now = () => step === host.step() ? context : undefined;
-function enter(saved) {
-  context = saved;
-  step = host.step();
-}
 function inside(saved, callback, self, args) {
   const before = now();
   enter(saved);
@@ -37,21 +30,34 @@ let installed = false;
 function install() {
   if (installed) return;
   installed = true;
+  contexts.start();
   host.bindContext = bound;
   const { then, finally: lastly } = Promise.prototype, { resolve } = Promise;
+  const { reject: aReject } = Promise.withResolvers();
   let constructor = Promise;
   const quietly = (callback, self, args) => {
     quiet++;
     try { return apply(callback, self, args); } finally { quiet--; }
   };
   const bind = (callback) => typeof callback === "function" ? bound(callback) : callback;
+  // The engine tells of promises that are fulfilled, not of those that are rejected: a promise that follows another
+  // one to its rejection is told of here.
+  const bindRejected = (callback) => {
+    if (typeof callback !== "function") return callback;
+    const saved = now();
+    if (saved === undefined || !isLike(callback, aReject)) return bound(callback, saved);
+    return function (...args) {
+      lead(saved);
+      return inside(saved, callback, this, args);
+    };
+  };
   const replace = (on, methods) => {
     for (const name of Object.keys(methods)) {
       Object.defineProperty(on, name, { value: methods[name], configurable: true, enumerable: false, writable: true });
     }
   };
   replace(Promise.prototype, {
-    then(fulfilled, rejected) { return quietly(then, this, [bind(fulfilled), bind(rejected)]); },
+    then(fulfilled, rejected) { return quietly(then, this, [bind(fulfilled), bindRejected(rejected)]); },
     finally(callback) { return quietly(lastly, this, [bind(callback)]); },
   });
   replace(Promise, { resolve(value) { return quietly(resolve, this, [value]); } });
@@ -59,13 +65,9 @@ function install() {
     configurable: true,
     enumerable: false,
     get() {
-      const saved = now();
-      if (quiet === 0 && saved !== undefined && this !== Promise.prototype) {
-        const back = () => {
-          enter(saved);
-          host.keepStep();
-        };
-        try { quietly(then, this, [back, back]); } catch { /* not a promise */ }
+      if (quiet === 0 && this !== Promise.prototype && follow(this)) {
+        const saved = now(), back = () => leadNext(saved);
+        quietly(then, this, [back, back]);
       }
       return constructor;
     },

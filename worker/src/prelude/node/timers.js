@@ -11,5 +11,8 @@ const sleep = (ms, value, options) => new Promise((resolve, reject) => {
   const timer = setTimeout(() => resolve(value), ms);
   signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
 });
-export const promises = { setTimeout: sleep, setImmediate: (value, options) => sleep(0, value, options), scheduler: { wait: (ms, options) => sleep(ms, undefined, options), yield: () => sleep(0) } };
+async function* ticks(ms, value, options) {
+  for (;;) yield await sleep(ms, value, options);
+}
+export const promises = { setTimeout: sleep, setImmediate: (value, options) => sleep(0, value, options), setInterval: ticks, scheduler: { wait: (ms, options) => sleep(ms, undefined, options), yield: () => sleep(0) } };
 export default { clearImmediate, clearInterval, clearTimeout, promises, setImmediate, setInterval, setTimeout };
