@@ -23,6 +23,7 @@ use super::fs::{Fs, FsError, FsOptions};
 use super::net::clients::Clients;
 use super::net::control::{self, Control};
 use super::net::edge::Edge;
+use super::net::hints::Hints;
 use super::net::metrics::Metrics;
 use super::net::serve;
 use super::proc::{Proc, ProcError, ProcOptions};
@@ -114,6 +115,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         domain: config.domain.clone(),
         dev: facts.dev,
         clients: Clients::new(config.limits.clone()),
+        hints: Hints::default(),
         config,
         fs,
         apps: Arc::clone(&proc),

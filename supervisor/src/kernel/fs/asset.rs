@@ -27,6 +27,9 @@ pub enum AssetMatch<'a> {
     /// A folder with an `index.html`, asked for without the slash at its end: redirect to path + `/`, so that
     /// relative links work.
     Folder,
+    /// A page (`about.html`) asked for as if it were a folder (`/about/`): redirect to the path without the
+    /// slash.
+    Page,
     /// No file, but the app is a single-page one and the path looks like navigation (no extension): this file
     /// with 200 when the client navigates (`GET`, accepts HTML); otherwise the app's server, or 404.
     Spa(&'a File),
@@ -117,6 +120,10 @@ pub(super) fn find<'a>(index: &'a Index, assets: Option<&str>, spa: bool, path: 
             if let Some(file) = get(&format!("{path}index.html")) {
                 return AssetMatch::Found(file);
             }
+            let page = path.strip_suffix('/').filter(|page| !page.is_empty());
+            if page.is_some_and(|page| get(&format!("{page}.html")).is_some()) {
+                return AssetMatch::Page;
+            }
         } else {
             if let Some(file) = get(path) {
                 return AssetMatch::Found(file);
@@ -154,7 +161,7 @@ mod tests {
         Index::new(paths.iter().map(row).collect())
     }
 
-    /// `=path` found, `+path` single-page fallback, `!path` page of a 404, `/` redirect, `-` nothing.
+    /// `=path` found, `+path` single-page fallback, `!path` page of a 404, `/` and `<` redirects, `-` nothing.
     fn ask(index: &Index, assets: Option<&str>, spa: bool, path: &str) -> String {
         let name = |file: &File| {
             let found = index.0.iter().find(|(_, other)| other.sha256 == file.sha256);
@@ -165,6 +172,7 @@ mod tests {
             AssetMatch::Spa(file) => format!("+{}", name(file)),
             AssetMatch::NotFoundPage(file) => format!("!{}", name(file)),
             AssetMatch::Folder => "/".into(),
+            AssetMatch::Page => "<".into(),
             AssetMatch::None => "-".into(),
         }
     }
@@ -189,6 +197,9 @@ mod tests {
             ("/docs", "/"),
             ("/docs/", "=public/docs/index.html"),
             ("/about", "=public/about.html"),
+            ("/about/", "<"),
+            ("/about//", "!public/404.html"),
+            ("/docs//", "!public/404.html"),
             ("/.well-known/x", "=public/.well-known/x"),
             ("/.env", "!public/404.html"),
             ("/x/.git/config", "!public/404.html"),

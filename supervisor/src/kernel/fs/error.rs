@@ -65,6 +65,9 @@ pub enum FsError {
     /// The request does not fit the deploy.
     #[error("{0}")]
     BadDeploy(String),
+    /// Somebody else's deploy was in the way.
+    #[error("{0}")]
+    Overtaken(String),
     /// Jails could not do the work.
     #[error("{0}")]
     Build(#[from] super::builder::BuildError),
@@ -107,7 +110,7 @@ impl FsError {
             | Self::Manifest(_)
             | Self::Scripts(_)
             | Self::BadDeploy(_) => ErrorKind::Invalid,
-            Self::NameTaken(_) | Self::NothingEarlier(_) => ErrorKind::Conflict,
+            Self::NameTaken(_) | Self::NothingEarlier(_) | Self::Overtaken(_) => ErrorKind::Conflict,
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Build(_) | Self::Storage(_) | Self::Io { .. } => ErrorKind::Failed,
         }
@@ -125,7 +128,7 @@ impl FsError {
             Self::NoFile(_) => "`fazt fs ls APP:PATH` shows what is there",
             Self::Folder(_) => "`fazt fs ls APP:PATH` lists it, `fazt fs get APP:PATH DIR` copies it",
             Self::BadPath { .. } => "rename it",
-            Self::NoDeploy(_) => "run `fazt app deploy` again",
+            Self::NoDeploy(_) | Self::Overtaken(_) => "run `fazt app deploy` again",
             Self::Build(_) => "`fazt proc doctor` says which part of the sandbox is missing",
             Self::Storage(error) => error.hint(),
             _ => "",

@@ -26,6 +26,8 @@ pub(crate) enum Answer<'a> {
     File(&'a File, StatusCode),
     /// A redirect to the same path with a slash.
     Folder,
+    /// A redirect to the same path without its slash.
+    Page,
     /// The app's server.
     Server,
     /// Nobody: 404.
@@ -45,12 +47,15 @@ pub(crate) fn answer<'a>(
     let server = release.has_server();
     let found = decode(uri.path()).map_or(AssetMatch::None, |path| release.asset(&path));
     match found {
-        AssetMatch::Found(_) | AssetMatch::Folder | AssetMatch::Spa(_) if !readable && server => {
+        AssetMatch::Found(_) | AssetMatch::Folder | AssetMatch::Page | AssetMatch::Spa(_)
+            if !readable && server =>
+        {
             Answer::Server
         }
-        AssetMatch::Found(_) | AssetMatch::Folder if !readable => Answer::Method,
+        AssetMatch::Found(_) | AssetMatch::Folder | AssetMatch::Page if !readable => Answer::Method,
         AssetMatch::Found(file) => Answer::File(file, StatusCode::OK),
         AssetMatch::Folder => Answer::Folder,
+        AssetMatch::Page => Answer::Page,
         AssetMatch::Spa(file) if readable && page::wants_html(headers) => Answer::File(file, StatusCode::OK),
         _ if server => Answer::Server,
         AssetMatch::NotFoundPage(file) if readable => Answer::File(file, StatusCode::NOT_FOUND),
@@ -89,12 +94,15 @@ fn decode(path: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(out).ok().map(Cow::Owned)
 }
 
-/// 307 to the path with a slash, so that relative links work. Temporary: the next version may have a file there.
-pub(crate) fn redirect<W: Body>(uri: &Uri) -> Response<EdgeBody<W>> {
+/// 307 to the path with a slash or without it, so that relative links work. Temporary: the next version may
+/// have a file there. A path that could be read as another host never gets here: no file matches it.
+pub(crate) fn redirect<W: Body>(uri: &Uri, slash: bool) -> Response<EdgeBody<W>> {
+    let path = uri.path().trim_end_matches('/');
+    let slash = if slash { "/" } else { "" };
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let mut response = Response::new(EdgeBody::whole(Whole::default()));
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    if let Ok(location) = HeaderValue::from_maybe_shared(Bytes::from(format!("{}/{query}", uri.path()))) {
+    if let Ok(location) = HeaderValue::from_maybe_shared(Bytes::from(format!("{path}{slash}{query}"))) {
         response.headers_mut().insert(LOCATION, location);
     }
     response
@@ -164,7 +172,7 @@ fn fields(headers: &mut HeaderMap, file: &File, encoding: Encoding, etag: Header
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(token));
         }
         headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
-        if file.media_type.starts_with("text/html") {
+        if runs_scripts(file.media_type) {
             headers.insert(PERMISSIONS_POLICY, super::fields::NO_PASSKEYS);
         }
     }
@@ -180,6 +188,11 @@ fn fields(headers: &mut HeaderMap, file: &File, encoding: Encoding, etag: Header
     if file.encodings != crate::kernel::fs::Encodings::default() {
         headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     }
+}
+
+/// Whether a browser that opens a file of this type runs its scripts: HTML, and every XML (SVG, XHTML).
+fn runs_scripts(media_type: &str) -> bool {
+    media_type.starts_with("text/html") || media_type.contains("xml")
 }
 
 fn content_range(headers: &mut HeaderMap, text: &str) {

@@ -83,12 +83,16 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.kind {
+        let frame = match &mut self.kind {
             Kind::Whole(whole) => Poll::Ready(whole.0.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Pieces(pieces) => Pin::new(&mut **pieces).poll_frame(cx),
             Kind::Worker(body) => Pin::new(body).poll_frame(cx),
             Kind::Length(_) => Poll::Ready(None),
+        };
+        if let Some(held) = &mut self.held {
+            held.unasked(matches!(frame, Poll::Ready(Some(Ok(_)))));
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

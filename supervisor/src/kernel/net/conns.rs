@@ -5,6 +5,12 @@
 //! opened ──whole head──▶ answering ──last body ends──▶ idle ──next head──▶ answering …
 //!   HEAD_S_MAX             STALL_S_MAX without a byte    KEEP_ALIVE_S_MAX; HEAD_S_MAX once a head has begun
 //! ```
+//! A client may refuse bytes in two ways: by not reading, which the socket tells, and in HTTP/2 by opening no
+//! window, which only the body tells that nobody asks for its next piece.
+//! ```text
+//! piece given ──asked for the next──▶ … ──end──▶ done
+//!   STALL_S_MAX, unless the connection sends
+//! ```
 
 use std::collections::HashMap;
 use std::io;
@@ -47,6 +53,12 @@ pub(crate) struct Conn {
     blocked_since_s: AtomicU64,
     /// Request bodies that are waited for.
     awaited: AtomicU32,
+    /// Bodies of answers that gave a piece and were not asked for the next.
+    unasked: AtomicU32,
+    /// When one of them last gave or was asked.
+    last_piece_s: AtomicU64,
+    /// When the connection last sent more than the small frames with which HTTP/2 speaks of itself.
+    last_sent_s: AtomicU64,
     _place: Option<Connected>,
 }
 
@@ -68,6 +80,9 @@ impl Conn {
             last_read_s: AtomicU64::new(now),
             blocked_since_s: AtomicU64::new(0),
             awaited: AtomicU32::new(0),
+            unasked: AtomicU32::new(0),
+            last_piece_s: AtomicU64::new(now),
+            last_sent_s: AtomicU64::new(now),
             _place: place,
         })
     }
@@ -80,7 +95,7 @@ impl Conn {
         if http2 {
             self.http2.store(true, Relaxed);
         }
-        InFlight { conn: Arc::clone(self), _app: None }
+        InFlight { conn: Arc::clone(self), http2, unasked: false, _app: None }
     }
 
     /// Requests that began on it.
@@ -97,11 +112,17 @@ impl Conn {
         if since(&self.blocked_since_s) > STALL_S_MAX {
             return true;
         }
+        let sent = self.last_sent_s.load(Relaxed);
+        let refused = self.unasked.load(Relaxed) > 0;
+        if refused && now.saturating_sub(self.last_piece_s.load(Relaxed).max(sent)) > STALL_S_MAX {
+            return true;
+        }
         if self.in_flight.load(Relaxed) > 0 {
             return self.awaited.load(Relaxed) > 0
                 && now.saturating_sub(self.last_read_s.load(Relaxed)) > STALL_S_MAX;
         }
-        now.saturating_sub(self.idle_since_s.load(Relaxed)) > KEEP_ALIVE_S_MAX
+        // The last piece of an answer may be on its way long after its body has ended.
+        now.saturating_sub(self.idle_since_s.load(Relaxed).max(sent)) > KEEP_ALIVE_S_MAX
             || (!self.http2.load(Relaxed) && since(&self.head_since_s) > HEAD_S_MAX)
     }
 }
@@ -110,6 +131,8 @@ impl Conn {
 #[derive(Debug)]
 pub(crate) struct InFlight {
     conn: Arc<Conn>,
+    http2: bool,
+    unasked: bool,
     _app: Option<Place>,
 }
 
@@ -121,13 +144,34 @@ impl InFlight {
     }
 }
 
+impl InFlight {
+    /// The answer's body gave a piece, or was asked for the next one. Of no interest in HTTP/1.1: there the
+    /// socket itself is blocked.
+    pub(crate) fn unasked(&mut self, unasked: bool) {
+        if !self.http2 || unasked == self.unasked {
+            return;
+        }
+        self.unasked = unasked;
+        self.conn.last_piece_s.store(self.conn.clock.load(Relaxed), Relaxed);
+        if unasked {
+            self.conn.unasked.fetch_add(1, Relaxed);
+        } else {
+            self.conn.unasked.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
+        self.unasked(false);
         if self.conn.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.conn.idle_since_s.store(self.conn.clock.load(Relaxed), Relaxed);
         }
     }
 }
+
+/// A write of so many bytes carries content; answers to pings and settings are smaller.
+const CONTENT_BYTES_MIN: usize = 1_024;
 
 /// A socket that notes when bytes move.
 pub(crate) struct Watched<S> {
@@ -141,9 +185,12 @@ impl<S> Watched<S> {
         Self { socket, conn }
     }
 
-    fn wrote<T>(&self, outcome: Poll<T>) -> Poll<T> {
+    fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let mark = &self.conn.blocked_since_s;
-        if outcome.is_ready() {
+        if let Poll::Ready(written) = &outcome {
+            if written.as_ref().is_ok_and(|bytes| *bytes >= CONTENT_BYTES_MIN) {
+                self.conn.last_sent_s.store(self.conn.clock.load(Relaxed), Relaxed);
+            }
             if mark.load(Relaxed) != 0 {
                 mark.store(0, Relaxed);
             }
@@ -202,17 +249,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// A request's body that notes when it is waited for.
+/// A request's body that notes when it is waited for, and that it failed.
 pub(crate) struct Awaited<B> {
     body: B,
     conn: Arc<Conn>,
     waiting: bool,
+    failed: Option<Arc<AtomicBool>>,
 }
 
 impl<B> Awaited<B> {
-    /// Around a body.
-    pub(crate) const fn new(body: B, conn: Arc<Conn>) -> Self {
-        Self { body, conn, waiting: false }
+    /// Around a body; `failed` becomes true when the client sends something that is none, or goes away.
+    pub(crate) const fn new(body: B, conn: Arc<Conn>, failed: Option<Arc<AtomicBool>>) -> Self {
+        Self { body, conn, waiting: false, failed }
     }
 
     fn wait(&mut self, waiting: bool) {
@@ -246,6 +294,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Awaited<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let outcome = Pin::new(&mut self.body).poll_frame(cx);
         self.wait(outcome.is_pending());
+        if let (Poll::Ready(Some(Err(_))), Some(failed)) = (&outcome, &self.failed) {
+            failed.store(true, Relaxed);
+        }
         outcome
     }
 
@@ -347,7 +398,7 @@ mod tests {
     fn a_body_that_is_waited_for_must_grow() {
         let (conn, _) = conn();
         let _request = conn.begin(false);
-        let mut body = Awaited::new(http_body_util::Empty::<Bytes>::new(), Arc::clone(&conn));
+        let mut body = Awaited::new(http_body_util::Empty::<Bytes>::new(), Arc::clone(&conn), None);
         assert!(!conn.is_over(STALL_S_MAX + 1));
         body.wait(true);
         assert!(conn.is_over(STALL_S_MAX + 1));
@@ -360,10 +411,41 @@ mod tests {
         let (conn, _) = conn();
         let _request = conn.begin(true);
         let watched = Watched::new((), Arc::clone(&conn));
-        assert!(watched.wrote(Poll::<()>::Pending).is_pending());
+        assert!(watched.wrote(Poll::Pending).is_pending());
         assert!(!conn.is_over(STALL_S_MAX));
         assert!(conn.is_over(STALL_S_MAX + 1));
-        assert!(watched.wrote(Poll::Ready(())).is_ready());
+        assert!(watched.wrote(Poll::Ready(Ok(1))).is_ready());
         assert!(!conn.is_over(STALL_S_MAX + 1));
+    }
+
+    #[test]
+    fn a_client_that_opens_no_window_is_over_unless_something_is_sent() {
+        let (conn, clock) = conn();
+        let mut request = conn.begin(true);
+        request.unasked(true);
+        assert!(!conn.is_over(STALL_S_MAX));
+        assert!(conn.is_over(STALL_S_MAX + 1));
+        let watched = Watched::new((), Arc::clone(&conn));
+        clock.store(20, Relaxed);
+        assert!(watched.wrote(Poll::Ready(Ok(17))).is_ready(), "a ping is answered");
+        assert!(conn.is_over(STALL_S_MAX + 1));
+        assert!(watched.wrote(Poll::Ready(Ok(CONTENT_BYTES_MIN))).is_ready());
+        assert!(!conn.is_over(20 + STALL_S_MAX));
+        request.unasked(false);
+        assert!(!conn.is_over(10_000), "the app is waited for, not the client");
+        request.unasked(true);
+        drop(request);
+        assert!(!conn.is_over(20 + KEEP_ALIVE_S_MAX));
+    }
+
+    #[test]
+    fn the_last_piece_of_an_answer_may_travel_longer_than_a_connection_may_idle() {
+        let (conn, clock) = conn();
+        drop(conn.begin(false));
+        clock.store(KEEP_ALIVE_S_MAX, Relaxed);
+        let watched = Watched::new((), Arc::clone(&conn));
+        assert!(watched.wrote(Poll::Ready(Ok(64 * 1024))).is_ready());
+        assert!(!conn.is_over(2 * KEEP_ALIVE_S_MAX));
+        assert!(conn.is_over(2 * KEEP_ALIVE_S_MAX + 1));
     }
 }

@@ -26,6 +26,7 @@ use super::body::EdgeBody;
 use super::clients::Clients;
 use super::conns::{Awaited, Conn, InFlight};
 use super::fields::{self, Answering};
+use super::hints::Hints;
 use super::host::{self, Origin};
 use super::metrics::{Metrics, Source};
 use super::page::{self, Page};
@@ -55,6 +56,9 @@ pub(crate) trait Apps: Send + Sync + 'static {
         request: Request<RequestBody>,
     ) -> impl Future<Output = Result<Response<Self::Body>, DispatchError>> + Send;
 
+    /// Tells the app's author something about an answer, in the app's log.
+    fn remark(&self, app: AppId, id: RequestId, text: String);
+
     /// What the app's log says of a request that failed, for its developer.
     fn trouble(&self, app: AppId, id: RequestId) -> impl Future<Output = String> + Send;
 }
@@ -71,6 +75,10 @@ impl Apps for Arc<Proc> {
         request: Request<RequestBody>,
     ) -> Result<Response<WorkerBody>, DispatchError> {
         self.dispatch(release, authority, id, origin, request).await
+    }
+
+    fn remark(&self, app: AppId, id: RequestId, text: String) {
+        Proc::remark(self, app, id, text);
     }
 
     async fn trouble(&self, app: AppId, id: RequestId) -> String {
@@ -98,6 +106,8 @@ pub(crate) struct Edge<A> {
     pub(crate) metrics: Arc<Metrics>,
     /// Bounds.
     pub(crate) clients: Clients,
+    /// What authors were told of fields that their apps may not set.
+    pub(crate) hints: Hints,
     /// Everything is up and nothing is being stopped.
     pub(crate) ready: AtomicBool,
 }
@@ -209,7 +219,8 @@ impl<A: Apps> Edge<A> {
                     Err(error) => (self.unreadable(&parts.headers, id, app, &error), Source::File, held),
                 }
             }
-            Answers::Folder => (assets::redirect(&parts.uri), Source::File, held),
+            Answers::Folder => (assets::redirect(&parts.uri, true), Source::File, held),
+            Answers::Page => (assets::redirect(&parts.uri, false), Source::File, held),
             Answers::Nobody => (refuse(StatusCode::NOT_FOUND, "there is nothing here"), Source::File, held),
             Answers::Method => {
                 let mut response =
@@ -289,27 +300,47 @@ impl<A: Apps> Edge<A> {
     ) -> Answered<A> {
         // For a page, should one be needed: the worker gets the fields themselves.
         let accept = parts.headers.get(http::header::ACCEPT).cloned();
-        let body = RequestBody::new(Awaited::new(body, Arc::clone(asked.conn)));
+        let broken = (!body.is_end_stream()).then(Arc::<AtomicBool>::default);
+        let body = RequestBody::new(Awaited::new(body, Arc::clone(asked.conn), broken.clone()));
         prepare(&mut parts.headers, asked, origin);
         let request = Request::from_parts(parts, body);
         match self.apps.answer(release, authority, asked.id, origin, request).await {
-            Ok(response) => self.judge(release, asked, response),
+            Ok(response) => self.judge(release, asked, origin, response),
             Err(error) => {
                 let mut headers = HeaderMap::new();
                 headers.extend(accept.map(|accept| (http::header::ACCEPT, accept)));
+                // The client's doing, not the app's.
+                if broken.is_some_and(|broken| broken.load(Relaxed)) {
+                    let page = Page {
+                        status: StatusCode::BAD_REQUEST,
+                        message: "the request's body is malformed or broke off",
+                        detail: "",
+                        id: asked.id,
+                        retry_after_s: None,
+                    };
+                    return page.response(&headers).map(EdgeBody::whole);
+                }
                 self.failed(&headers, asked, release.app, &error).await
             }
         }
     }
 
     /// Applies the rules for answers.
-    fn judge(&self, release: &Release, asked: &Asked<'_>, response: Response<A::Body>) -> Answered<A> {
+    fn judge(
+        &self,
+        release: &Release,
+        asked: &Asked<'_>,
+        origin: &str,
+        response: Response<A::Body>,
+    ) -> Answered<A> {
         let mut response = response.map(EdgeBody::worker);
-        let answering = Answering { https: asked.https, domain: &self.domain };
+        let answering = Answering { https: asked.https, domain: &self.domain, origin };
         let dropped = fields::clean_response(response.headers_mut(), answering);
-        if dropped > 0 {
-            self.metrics.fields_dropped.fetch_add(dropped.into(), Relaxed);
-            tracing::debug!(app = release.name, request = %asked.id, dropped, "fields that an app may not set");
+        if !dropped.is_empty() {
+            self.metrics.fields_dropped.fetch_add(dropped.len() as u64, Relaxed);
+            for text in self.hints.fresh(release.app, release.version, &dropped) {
+                self.apps.remark(release.app, asked.id, text);
+            }
         }
         if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(asked.id.to_string())) {
             response.headers_mut().insert(page::REQUEST_ID, id);
@@ -389,21 +420,27 @@ impl<A: Apps> Edge<A> {
         Some(page::own(status, plain, Bytes::from_static(text.as_bytes())).map(EdgeBody::whole))
     }
 
-    /// The page of the OS origin until the Shell is there: says nothing of apps or people.
+    /// The OS origin until the Shell is there: says nothing of apps or people.
     fn home(&self, parts: &http::request::Parts, id: RequestId) -> Answered<A> {
-        if parts.uri.path() != "/" {
-            let page = Page {
-                status: StatusCode::NOT_FOUND,
-                message: "there is nothing here",
-                detail: "",
-                id,
-                retry_after_s: None,
-            };
-            return page.response(&parts.headers).map(EdgeBody::whole);
+        let refuse = |status, message| {
+            let page = Page { status, message, detail: "", id, retry_after_s: None };
+            page.response(&parts.headers)
+        };
+        let found = match parts.uri.path() {
+            "/" => {
+                let inside = "<p>This is a personal cloud. Its apps have addresses of their own.</p>";
+                let html = HeaderValue::from_static("text/html; charset=utf-8");
+                page::own(StatusCode::OK, html, Bytes::from(page::html("Fazt", inside)))
+            }
+            page::SCHEMA_PATH => page::schema(),
+            _ => return refuse(StatusCode::NOT_FOUND, "there is nothing here").map(EdgeBody::whole),
+        };
+        if parts.method == Method::GET || parts.method == Method::HEAD {
+            return found.map(EdgeBody::whole);
         }
-        let inside = "<p>This is a personal cloud. Its apps have addresses of their own.</p>";
-        let html = HeaderValue::from_static("text/html; charset=utf-8");
-        page::own(StatusCode::OK, html, Bytes::from(page::html("Fazt", inside))).map(EdgeBody::whole)
+        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "this can only be read");
+        response.headers_mut().insert(assets::ALLOWED.0, assets::ALLOWED.1);
+        response.map(EdgeBody::whole)
     }
 }
 
@@ -435,7 +472,8 @@ fn oversized(parts: &http::request::Parts) -> Option<(StatusCode, &'static str)>
     if target > URL_BYTES_MAX / 2 {
         return Some((StatusCode::URI_TOO_LONG, "the address is too long"));
     }
-    if parts.method.as_str().len() > METHOD_BYTES_MAX || parts.method == Method::CONNECT {
+    let method = parts.method.as_str();
+    if method.len() > METHOD_BYTES_MAX || matches!(method, "CONNECT" | "TRACE" | "TRACK") {
         return Some((StatusCode::METHOD_NOT_ALLOWED, "the method is not one of an app"));
     }
     if !parts.uri.path().starts_with('/') {

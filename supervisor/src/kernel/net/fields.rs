@@ -2,10 +2,7 @@
 //! client is; a client never sees a field from a worker that speaks for the connection, the site or Fazt.
 //! Both sides' bytes are hostile. One pass over the names decides; most requests have nothing to remove.
 
-use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, AUTHORIZATION, CONNECTION, COOKIE, HeaderName, HeaderValue, REFRESH,
-    SET_COOKIE,
-};
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HeaderName, HeaderValue, SET_COOKIE};
 use http::{HeaderMap, StatusCode};
 
 use super::cookies::{self, Kept};
@@ -126,11 +123,28 @@ fn is_fazts_token(value: &HeaderValue) -> bool {
     scheme.eq_ignore_ascii_case(b"bearer") && token.trim_ascii_start().starts_with(b"fazt_")
 }
 
+/// A field, or a part of one, that a worker's answer lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dropped {
+    /// Its name.
+    pub(crate) name: HeaderName,
+    /// Why, for the app's author; none where there is nothing to correct: the edge writes the true value.
+    pub(crate) why: Option<&'static str>,
+}
+
+const OF_CONNECTION: &str = "it belongs to the connection, which is the server's";
+const OF_SERVER: &str = "it is for the server to say, or reaches beyond the one app";
+const OF_FAZT: &str = "the name is reserved for the server";
+const OF_PASSKEYS: &str = "it is malformed or speaks of passkeys, which belong to the server's own pages";
+const TO_OS: &str = "it names the server's own origin, which takes no part in apps";
+const OF_COOKIES: &str = "a cookie of that name is the server's, or it has no name at all";
+const COOKIE_DOMAIN: &str = "`Domain` was left out of a cookie: it is for the app's own host alone";
+
 /// What happens to a worker's field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answered {
     Pass,
-    Drop,
+    Drop(Option<&'static str>),
     Cookie,
     Policy,
     AllowOrigin,
@@ -140,18 +154,41 @@ enum Answered {
 fn answered(name: &str) -> Answered {
     match name {
         // Of the connection; the length is counted, not believed.
-        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade"
-        | "content-length" | "host" | "http2-settings" | "proxy-authenticate" | "proxy-authorization"
+        "connection"
+        | "keep-alive"
+        | "proxy-connection"
+        | "te"
+        | "trailer"
+        | "transfer-encoding"
+        | "upgrade"
+        | "host"
+        | "http2-settings"
+        | "proxy-authenticate"
+        | "proxy-authorization" => Answered::Drop(Some(OF_CONNECTION)),
+        // Counted or told by the edge, whatever the app says.
+        "content-length" | "date" => Answered::Drop(None),
         // Of the server, or of every app on it: these reach beyond the one origin or the one answer.
-        | "date" | "server" | "alt-svc" | "strict-transport-security" | "clear-site-data" | "nel" | "report-to"
-        | "reporting-endpoints" | "service-worker-allowed" | "public-key-pins" | "public-key-pins-report-only"
-        | "expect-ct" | "set-cookie2" | "feature-policy" | "secure-session-registration"
-        | "sec-session-registration" | "x-request-id" => Answered::Drop,
+        "server"
+        | "alt-svc"
+        | "strict-transport-security"
+        | "clear-site-data"
+        | "nel"
+        | "report-to"
+        | "reporting-endpoints"
+        | "service-worker-allowed"
+        | "public-key-pins"
+        | "public-key-pins-report-only"
+        | "expect-ct"
+        | "set-cookie2"
+        | "feature-policy"
+        | "secure-session-registration"
+        | "sec-session-registration"
+        | "x-request-id" => Answered::Drop(Some(OF_SERVER)),
         "set-cookie" => Answered::Cookie,
         "permissions-policy" => Answered::Policy,
         "access-control-allow-origin" => Answered::AllowOrigin,
         "refresh" => Answered::Refresh,
-        _ if name.starts_with(RESERVED) => Answered::Drop,
+        _ if name.starts_with(RESERVED) => Answered::Drop(Some(OF_FAZT)),
         _ => Answered::Pass,
     }
 }
@@ -163,58 +200,65 @@ pub(crate) struct Answering<'a> {
     pub(crate) https: bool,
     /// The host of the OS origin, in lower case, without port.
     pub(crate) domain: &'a str,
+    /// The origin at which the client reached the app; the OS origin has its port.
+    pub(crate) origin: &'a str,
 }
 
-/// Makes a worker's fields fit for a client and adds those that are the edge's. Returns how many were dropped.
-pub(crate) fn clean_response(headers: &mut HeaderMap, answering: Answering<'_>) -> u32 {
-    let mut drop: Vec<HeaderName> = Vec::new();
+/// Makes a worker's fields fit for a client and adds those that are the edge's. Returns what was dropped.
+pub(crate) fn clean_response(headers: &mut HeaderMap, answering: Answering<'_>) -> Vec<Dropped> {
+    let mut dropped: Vec<Dropped> = Vec::new();
     let mut cookie = false;
     for (name, value) in &*headers {
-        match answered(name.as_str()) {
-            Answered::Pass => {}
-            Answered::Drop => drop.push(name.clone()),
-            Answered::Cookie => cookie = true,
-            Answered::Policy if is_harmless_policy(value.as_bytes()) => {}
-            Answered::AllowOrigin if !names_host(value.as_bytes(), answering.domain) => {}
-            Answered::Refresh if !names_host(value.as_bytes(), answering.domain) => {}
-            Answered::Policy => drop.push(PERMISSIONS_POLICY),
-            Answered::AllowOrigin => drop.push(ACCESS_CONTROL_ALLOW_ORIGIN),
-            Answered::Refresh => drop.push(REFRESH),
-        }
+        let why = match answered(name.as_str()) {
+            Answered::Pass => continue,
+            Answered::Drop(why) => why,
+            Answered::Cookie => {
+                cookie = true;
+                continue;
+            }
+            Answered::Policy if is_harmless_policy(value.as_bytes()) => continue,
+            Answered::AllowOrigin | Answered::Refresh if !names_host(value.as_bytes(), answering.domain) => {
+                continue;
+            }
+            Answered::AllowOrigin if is_beside(value, answering) => continue,
+            Answered::Policy => Some(OF_PASSKEYS),
+            Answered::AllowOrigin | Answered::Refresh => Some(TO_OS),
+        };
+        dropped.push(Dropped { name: name.clone(), why });
     }
-    let mut dropped = 0;
-    for name in drop {
-        if headers.remove(name).is_some() {
-            dropped += 1;
-        }
-    }
+    // A field that came twice goes once.
+    dropped.retain(|dropped| headers.remove(&dropped.name).is_some());
     if cookie {
-        dropped += clean_set_cookies(headers, answering.https);
+        clean_set_cookies(headers, answering.https, &mut dropped);
     }
     headers.append(PERMISSIONS_POLICY, NO_PASSKEYS);
     dropped
 }
 
-fn clean_set_cookies(headers: &mut HeaderMap, https: bool) -> u32 {
+fn clean_set_cookies(headers: &mut HeaderMap, https: bool, dropped: &mut Vec<Dropped>) {
     let judged: Vec<(Kept, &HeaderValue)> =
         headers.get_all(SET_COOKIE).iter().map(|value| (cookies::from_worker(value, https), value)).collect();
     if judged.iter().all(|(kept, _)| *kept == Kept::Whole) {
-        return 0;
+        return;
     }
-    let mut dropped = 0;
     let mut values = Vec::with_capacity(judged.len());
     for (kept, value) in judged {
         match kept {
             Kept::Whole => values.push(value.clone()),
-            Kept::Part(value) => values.push(value),
-            Kept::Nothing => dropped += 1,
+            Kept::Part(part) => {
+                // What it gained (`Secure`) is nobody's loss.
+                if part.len() < value.len() {
+                    dropped.push(Dropped { name: SET_COOKIE, why: Some(COOKIE_DOMAIN) });
+                }
+                values.push(part);
+            }
+            Kept::Nothing => dropped.push(Dropped { name: SET_COOKIE, why: Some(OF_COOKIES) }),
         }
     }
     headers.remove(SET_COOKIE);
     for value in values {
         headers.append(SET_COOKIE, value);
     }
-    dropped
 }
 
 /// Whether a value names the OS origin by its host: `//DOMAIN`, `//DOMAIN:…`, `//DOMAIN/…`. An app's own host
@@ -238,6 +282,19 @@ fn names_host(value: &[u8], domain: &str) -> bool {
                 b == b'.' && value.get(at + domain.len() + 1).is_some_and(u8::is_ascii_alphanumeric)
             })
     })
+}
+
+/// Whether a value is one plain origin on the OS origin's host but at another port: not the OS, but a program
+/// beside it, such as a bundler's server that an author of an app develops with. The ports of the web itself
+/// are always the OS's.
+fn is_beside(value: &HeaderValue, answering: Answering<'_>) -> bool {
+    let port = |authority: &str| authority.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let Ok(value) = value.to_str() else { return false };
+    let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+    let named = rest.and_then(|rest| rest.strip_prefix(answering.domain)?.strip_prefix(':'));
+    let digits = named.filter(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    let Some(there) = digits.and_then(|port| port.parse::<u16>().ok()) else { return false };
+    !matches!(there, 80 | 443) && port(answering.origin) != Some(there)
 }
 
 /// Whether an app's `Permissions-Policy` can stand beside ours: a plain dictionary that a browser reads as we

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | which host is whose | `host.rs` |
 //! | what may pass in a field | `fields.rs`, `cookies.rs` |
+//! | what an author is told of fields that did not pass | `hints.rs` |
 //! | serve a deployed file | `assets.rs`, `negotiate.rs`, `conditional.rs` |
 //! | the way of a request | `edge.rs` |
 //! | connections and their times | `serve.rs`, `conns.rs` |
@@ -28,6 +29,7 @@ pub(crate) mod control;
 mod cookies;
 pub(crate) mod edge;
 mod fields;
+pub(crate) mod hints;
 mod host;
 pub(crate) mod metrics;
 mod negotiate;

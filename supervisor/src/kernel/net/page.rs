@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 use fazt_ipc::ids::RequestId;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::body::Whole;
@@ -95,6 +97,17 @@ pub(crate) fn html(title: &str, inside: &str) -> String {
          max-width:42rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}}pre{{overflow:auto}}</style>\
          <h1>{title}</h1>{inside}</html>\n"
     )
+}
+
+/// Where the OS origin has the JSON Schema of `app.json`. Stable: manifests name it in `$schema`.
+pub(crate) const SCHEMA_PATH: &str = "/app.schema.json";
+
+/// The JSON Schema of `app.json`. Editors fetch it from pages of any origin, and it is no secret.
+pub(crate) fn schema() -> Response<Whole> {
+    let text = Bytes::from(crate::kernel::fs::manifest::json_schema());
+    let mut response = own(StatusCode::OK, HeaderValue::from_static("application/schema+json"), text);
+    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
 }
 
 /// A response of the edge's own, which nobody may cache, sniff or frame.

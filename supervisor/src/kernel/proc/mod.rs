@@ -47,6 +47,7 @@ use std::time::Instant;
 
 use fazt_ipc::control::{Escape, LogLine, Process, State, TraceLine, Troubled};
 use fazt_ipc::ids::{AppId, RequestId};
+use fazt_ipc::wire::worker::LogLevel;
 use tokio::sync::broadcast;
 
 use super::fs::{Builder, Fs, FsError, Release};
@@ -486,6 +487,11 @@ impl Proc {
     /// Log lines of an app not older than `since_unix_ms`, and those to come. Reads files: may take a while.
     pub async fn logs(&self, app: AppId, since_unix_ms: u64) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {
         self.shared.logs.read(app, since_unix_ms).await
+    }
+
+    /// Writes a warning about an answer into an app's log, for its author.
+    pub(crate) fn remark(&self, app: AppId, id: RequestId, text: String) {
+        self.shared.logs.add(app, LogLevel::Warn, "", Some(id), String::new(), text);
     }
 
     /// Frames of the app's workers as they pass, until the receiver is dropped.

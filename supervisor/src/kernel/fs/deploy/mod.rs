@@ -118,7 +118,7 @@ impl Deploys {
     pub(super) fn get(&mut self, ticket: &str) -> Result<&mut Deploy, FsError> {
         let deploy = self.open.get_mut(ticket).ok_or_else(|| FsError::NoDeploy(shown(ticket)))?;
         if deploy.busy {
-            return Err(FsError::BadDeploy(format!("deploy `{}` is being committed", shown(ticket))));
+            return Err(FsError::Overtaken(format!("deploy `{}` is being committed", shown(ticket))));
         }
         deploy.touched = Instant::now();
         Ok(deploy)
@@ -314,8 +314,8 @@ impl Contents<'_> {
         if missing.is_empty() {
             return Ok(());
         }
-        Err(FsError::BadDeploy(format!(
-            "the app changed since this deploy was planned ({} contents are gone); deploy again",
+        Err(FsError::Overtaken(format!(
+            "the app changed since this deploy was planned: {} contents are gone",
             missing.len()
         )))
     }

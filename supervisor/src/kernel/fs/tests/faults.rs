@@ -174,7 +174,7 @@ async fn a_commit_that_nobody_waits_for_still_ends_well() {
     let mut changes = fs.changes();
     let commit = fs.commit(&ticket);
     assert!(commit.now_or_never().is_none(), "it takes a while; the caller goes away");
-    assert!(matches!(fs.abort(&ticket).await, Err(FsError::BadDeploy(_))), "too late");
+    assert!(matches!(fs.abort(&ticket).await, Err(FsError::Overtaken(_))), "too late");
     changes.recv().await.expect("it went live");
     assert_eq!(read_back(&fs, "a").await, page("one"));
 }
@@ -189,8 +189,10 @@ async fn a_plan_that_was_overtaken_is_told_so() {
     mixed.insert("x.txt".into(), b"x".to_vec());
     let ticket = upload(&fs, "a", &mixed).await.expect("uploads");
     deploy(&fs, "a", &page("two")).await.expect("deploys, and prunes what the plan counted on");
-    let error = fs.commit(&ticket).await.expect_err("overtaken").to_string();
-    assert!(error.contains("deploy again"), "{error}");
+    let error = fs.commit(&ticket).await.expect_err("overtaken");
+    let problem = fazt_ipc::control::Problem::from(error);
+    assert_eq!(problem.code, fazt_ipc::control::ErrorKind::Conflict);
+    assert!(problem.hint.contains("fazt app deploy"), "{problem:?}");
     assert_eq!(read_back(&fs, "a").await, page("two"));
 }
 

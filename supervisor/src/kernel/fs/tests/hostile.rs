@@ -81,7 +81,7 @@ proptest! {
                     AssetMatch::Found(file) | AssetMatch::Spa(file) | AssetMatch::NotFoundPage(file) => {
                         prop_assert_eq!(file.sha256, served, "{}", url);
                     }
-                    AssetMatch::Folder | AssetMatch::None => {}
+                    AssetMatch::Folder | AssetMatch::Page | AssetMatch::None => {}
                 }
             }
         }

@@ -18,6 +18,18 @@ async fn closed(socket: &mut tokio::net::TcpStream) -> u64 {
     start.elapsed().as_secs()
 }
 
+/// Lets time run until the server has dropped its one connection; how long it took.
+async fn dropped(stage: &Stage) -> u64 {
+    let connections = || stage.metrics.connections.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(connections(), 1);
+    tokio::time::pause();
+    let start = Instant::now();
+    while connections() > 0 && start.elapsed() < Duration::from_secs(300) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    start.elapsed().as_secs()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_never_ends_its_head_is_dropped() {
     let stage = Stage::with(Config::default(), false).await;
@@ -59,16 +71,29 @@ async fn a_client_that_takes_no_bytes_is_dropped() {
     deaf.write_all(b"GET /flood HTTP/1.1\r\nhost: notes.localhost\r\n\r\n").await.expect("sent");
     let mut first = [0; 1];
     deaf.read_exact(&mut first).await.expect("an answer begins");
-    let connections = || stage.metrics.connections.load(std::sync::atomic::Ordering::Relaxed);
-    assert_eq!(connections(), 1);
     // Let the buffers of the system fill before time runs.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    tokio::time::pause();
-    let start = Instant::now();
-    while connections() > 0 && start.elapsed() < Duration::from_secs(120) {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    let took = start.elapsed().as_secs();
+    let took = dropped(&stage).await;
+    assert!((STALL_S_MAX..STALL_S_MAX + 5).contains(&took), "{took}");
+}
+
+/// The first piece is taken, then the window stays shut. The socket is never blocked, and pings are answered.
+#[tokio::test]
+async fn a_client_that_opens_no_window_is_dropped() {
+    let stage = Stage::app(&[]).await;
+    let io = hyper_util::rt::TokioIo::new(stage.connect().await);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(executor)
+        .initial_stream_window_size(1)
+        .handshake(io)
+        .await
+        .expect("handshake");
+    tokio::spawn(connection);
+    let request = http::Request::get("http://notes.localhost/flood");
+    let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).expect("request");
+    let answer = sender.send_request(request).await.expect("an answer begins");
+    assert_eq!(answer.status(), 200);
+    let took = dropped(&stage).await;
     assert!((STALL_S_MAX..STALL_S_MAX + 5).contains(&took), "{took}");
 }
 

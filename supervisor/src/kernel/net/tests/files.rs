@@ -20,6 +20,22 @@ async fn a_file_goes_before_the_server_and_the_server_before_nothing() {
 }
 
 #[tokio::test]
+async fn pages_are_found_without_their_ending_and_with_one_address_each() {
+    let stage =
+        Stage::app(&[("public/about.html", "about"), ("public/art.svg", "<svg/>"), ("public/a.css", "")])
+            .await;
+    assert_eq!(stage.ask("GET", "/about", &[]).await.body, "about");
+    assert_eq!(stage.ask("GET", "/about.html", &[]).await.body, "about");
+    let slash = stage.ask("GET", "/about/?a=b", &[]).await;
+    assert_eq!((slash.status, slash.field("location")), (307, Some("/about?a=b")));
+    assert!(stage.ask("POST", "/about/", &[]).await.body.starts_with("POST "), "the server's");
+    // Whatever can run scripts as a page is denied passkeys; nothing else needs the field.
+    for (path, expect) in [("/about", true), ("/art.svg", true), ("/a.css", false)] {
+        assert_eq!(stage.ask("GET", path, &[]).await.field("permissions-policy").is_some(), expect, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_tag_spares_the_body_and_a_range_cuts_it() {
     let stage = Stage::app(&[("public/text.txt", "0123456789")]).await;
     let first = stage.ask("GET", "/text.txt", &[]).await;

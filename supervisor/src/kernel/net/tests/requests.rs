@@ -45,6 +45,7 @@ async fn a_request_that_two_readers_would_read_differently_is_refused() {
         ("GET /x HTTP/1.1\r\nhost: notes.localhost\r\n folded: x\r\n".into(), 400),
         ("GET /x HTTP/1.1\r\nhost: notes.localhost\r\nx: a\0b\r\n".into(), 400),
         ("CONNECT notes.localhost:80 HTTP/1.1\r\nhost: notes.localhost:80\r\n".into(), 405),
+        ("TRACE /x HTTP/1.1\r\nhost: notes.localhost\r\n".into(), 405),
         ("OPTIONS * HTTP/1.1\r\nhost: notes.localhost\r\n".into(), 400),
         (format!("GET /{} HTTP/1.1\r\nhost: notes.localhost\r\n", "x".repeat(9_000)), 414),
         (format!("GET /x HTTP/1.1\r\nhost: notes.localhost\r\nx: {}\r\n", "y".repeat(17_000)), 431),
@@ -57,7 +58,31 @@ async fn a_request_that_two_readers_would_read_differently_is_refused() {
     let length_and_chunks = "POST /body HTTP/1.1\r\nhost: notes.localhost\r\nconnection: close\r\ncontent-length: 3\r\n\
          transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let reply = stage.raw(length_and_chunks).await;
+    // The length is thrown away, and so is the connection: what follows on it is nobody's next request.
     assert!(reply.status == 400 || reply.body.contains('5'), "the chunks count or nothing does: {reply:?}");
+    let next = "GET /smuggled HTTP/1.1\r\nhost: notes.localhost\r\n\r\n";
+    let kept = length_and_chunks.replace("connection: close\r\n", "") + next;
+    let reply = stage.raw(&kept).await;
+    assert!(!reply.body.contains("/smuggled"), "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_none_is_the_clients_fault_and_not_the_apps() {
+    let stage = Stage::app(&[]).await;
+    let head = "POST /body HTTP/1.1\r\nhost: notes.localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    for body in [
+        "zz\r\nabc\r\n0\r\n\r\n".to_owned(),
+        "ffffffffffffffff1\r\nabc\r\n0\r\n\r\n".into(),
+        "3\nabc\n0\n\n".into(),
+        "3\r\nabcd\r\n0\r\n\r\n".into(),
+        format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(100_000)),
+        format!("1\r\nx\r\n0\r\n{}\r\n", "a: b\r\n".repeat(20_000)),
+    ] {
+        let reply = stage.raw(&format!("{head}{body}")).await;
+        assert_eq!(reply.status, 400, "{:?}: {reply:?}", &body[..body.len().min(40)]);
+    }
+    let whole = stage.raw(&format!("{head}3;a=b\r\nabc\r\n0\r\nx: y\r\n\r\n")).await;
+    assert!(whole.status == 0 || whole.body.contains('3'), "{whole:?}");
 }
 
 #[tokio::test]
@@ -123,6 +148,42 @@ async fn a_worker_cannot_speak_for_the_connection_or_the_site() {
         assert_eq!(reply.field(name), None, "{name}");
     }
     assert_ne!(reply.field("date"), Some("forged"));
+}
+
+#[tokio::test]
+async fn an_author_is_told_once_what_did_not_go_out() {
+    let stage = Stage::app(&[]).await;
+    for _ in 0..2 {
+        assert_eq!(stage.ask("GET", "/hostile", &[]).await.status, 200);
+    }
+    let told = || std::mem::take(&mut *stage.stub.remarks.lock().expect("remarks"));
+    let lines = told();
+    for name in ["connection", "server", "strict-transport-security", "x-fazt-x", "transfer-encoding"] {
+        let about = lines.iter().filter(|line| line.contains(&format!("`{name}`"))).count();
+        assert_eq!(about, 1, "{name} in {lines:?}");
+    }
+    assert!(!lines.iter().any(|line| line.contains("content-length")), "{lines:?}");
+    stage.deploy("notes", &[("server.js", "export default { a: 2 }")]).await;
+    assert_eq!(stage.ask("GET", "/hostile", &[]).await.status, 200);
+    assert!(!told().is_empty(), "a new version is told again");
+}
+
+#[tokio::test]
+async fn the_schema_of_manifests_is_served_at_the_os_origin() {
+    let stage = Stage::app(&[]).await;
+    let ask = async |method: &str, host: &str| {
+        let line = format!("{method} /app.schema.json HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stage.raw(&line).await
+    };
+    let reply = ask("GET", "localhost").await;
+    assert_eq!((reply.status, reply.field("content-type")), (200, Some("application/schema+json")));
+    assert_eq!(reply.field("access-control-allow-origin"), Some("*"));
+    let schema: serde_json::Value = serde_json::from_str(&reply.body).expect("JSON");
+    assert_eq!(schema["properties"]["name"]["type"], "string");
+    assert_eq!(ask("HEAD", "localhost").await.body, "");
+    assert_eq!(ask("POST", "localhost").await.status, 405);
+    let app = ask("GET", "notes.localhost").await;
+    assert!(app.body.starts_with("GET http://notes.localhost/app.schema.json"), "apps have their own paths");
 }
 
 #[tokio::test]

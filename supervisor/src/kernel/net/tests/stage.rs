@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::super::clients::Clients;
 use super::super::edge::{Apps, Edge};
+use super::super::hints::Hints;
 use super::super::metrics::Metrics;
 use super::super::serve::{Serving, serve};
 use crate::config::Config;
@@ -31,6 +32,8 @@ use crate::kernel::security::Authority;
 pub(super) struct Stub {
     /// What reached it, as text: method, origin, path, fields.
     pub(super) seen: Mutex<Vec<String>>,
+    /// What authors were told.
+    pub(super) remarks: Mutex<Vec<String>>,
 }
 
 impl Apps for Arc<Stub> {
@@ -88,6 +91,10 @@ impl Apps for Arc<Stub> {
         }
     }
 
+    fn remark(&self, _: AppId, _: RequestId, text: String) {
+        self.remarks.lock().expect("remarks").push(text);
+    }
+
     async fn trouble(&self, _: AppId, _: RequestId) -> String {
         "Error: <boom>\n    at fetch (server.js:3:9)".into()
     }
@@ -136,6 +143,7 @@ impl Stage {
             domain: config.domain.clone(),
             dev,
             clients: Clients::new(config.limits.clone()),
+            hints: Hints::default(),
             config,
             fs: Arc::clone(&fs),
             apps: Arc::clone(&stub),
