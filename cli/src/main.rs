@@ -5,13 +5,14 @@
 //! | add or change a command | `cmd/<noun>/` |
 //! | change what is sent to the server | `client.rs`, and `control/` of the crate `ipc` |
 //! | change how answers look | `output.rs`, `table.rs`, `text.rs` |
-//! | change which files a deploy takes | `walk.rs` |
+//! | change which files a deploy takes | `walk.rs`, `ignore.rs` |
 //! | change what an app's author sees as types | `types/` |
 
 mod client;
 mod cmd;
 mod data;
 mod error;
+mod ignore;
 mod output;
 mod table;
 mod text;
@@ -133,6 +134,39 @@ mod tests {
             }
         }
         check(&Cli::command(), "");
+    }
+
+    /// `cli/COMMANDS.md`: what every command says of itself. Scripts and people depend on it, so a change shows.
+    #[test]
+    fn the_command_reference_is_what_the_help_says() {
+        fn write(command: &mut Command, path: &str, page: &mut String) {
+            let path = format!("{path} {}", command.get_name()).trim().to_owned();
+            let help = command.clone().bin_name(&path).term_width(100).render_long_help().to_string();
+            let depth = "#".repeat(path.split(' ').count() + 1);
+            let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+            page.push_str(&format!("\n{depth} {path}\n\n```\n{}\n```\n", help.join("\n").trim_end()));
+            for verb in command.get_subcommands_mut().filter(|verb| !verb.is_hide_set()) {
+                if verb.get_name() != "help" {
+                    write(verb, &path, page);
+                }
+            }
+        }
+        let mut page = String::from(
+            "# Commands\n\nMade from the program's own help; a test compares them (`FAZT_UPDATE=1` writes it anew).\n\n\
+             Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 permission denied, 5 conflict, 6 server unreachable.\n\
+             With `--json` an answer is one JSON document on standard output, and a failure is\n\
+             `{\"error\": {\"code\", \"message\", \"hint\"}}` on standard error.\n",
+        );
+        let mut whole = Cli::command();
+        // What the options of all commands say is told with each of them.
+        whole.build();
+        write(&mut whole, "", &mut page);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("COMMANDS.md");
+        if std::env::var_os("FAZT_UPDATE").is_some_and(|value| value == "1") {
+            std::fs::write(&path, &page).expect("writable");
+        }
+        let committed = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(committed == page, "{} is out of date: run the tests with FAZT_UPDATE=1", path.display());
     }
 
     #[test]

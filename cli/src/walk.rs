@@ -1,7 +1,7 @@
 //! Which files of a folder are deployed.
 //!
 //! Left out: what version control, package managers and desktops leave behind, and every name that begins with
-//! a dot (`.env` holds secrets) except `.well-known`. Refused, naming the path: links, because what they point
+//! a dot (`.env` holds secrets) except `.well-known`; and what `.faztignore` names. Refused, naming the path: links, because what they point
 //! at may lie outside; devices and pipes; names that are not UTF-8; more or larger files than a version may
 //! hold. The server checks all of it again.
 
@@ -16,6 +16,7 @@ use fazt_ipc::limits::{FILE_BYTES_MAX, FILES_MAX, PATH_BYTES_MAX, VERSION_BYTES_
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Context as _, Done, invalid, problem};
+use crate::ignore::{NAME, Rules};
 use crate::text;
 
 /// A file to deploy, and where it lies.
@@ -45,7 +46,7 @@ fn stamp(meta: &fs::Metadata) -> Stamp {
     (meta.len(), meta.ctime(), meta.ctime_nsec(), meta.ino())
 }
 
-/// Every file below `folder`, sorted by path.
+/// Every file below `folder`, sorted by path. All bounds are looked at before the first file is read.
 pub(crate) fn walk(folder: &Path, hashes: &mut Hashes) -> Done<Vec<Found>> {
     let meta = fs::metadata(folder).context(|| format!("deploy {}", folder.display()))?;
     if !meta.is_dir() {
@@ -54,83 +55,105 @@ pub(crate) fn walk(folder: &Path, hashes: &mut Hashes) -> Done<Vec<Found>> {
             "name the folder that holds app.json or index.html",
         ));
     }
-    let mut found = Vec::new();
-    descend(folder, "", hashes, &mut found)?;
-    found.sort_by(|a, b| a.plan.path.cmp(&b.plan.path));
-    let total: u64 = found.iter().map(|file| file.plan.bytes).sum();
-    if total > VERSION_BYTES_MAX {
-        return Err(too_large(
-            format!("{} holds {}", folder.display(), text::bytes(total)),
-            format!("an app's files together may have {}", text::bytes(VERSION_BYTES_MAX)),
-        ));
-    }
-    Ok(found)
+    let mut walk = Walk { rules: Rules::load(folder)?, files: Vec::new(), bytes: 0 };
+    walk.descend(folder, "")?;
+    walk.files.sort();
+    walk.files.into_iter().map(|(path, source)| file(source, path, hashes)).collect()
 }
 
 fn too_large(what: String, bound: String) -> fazt_ipc::control::Problem {
-    problem(ErrorKind::TooLarge, format!("{what}: {bound}"), "leave out what the app does not need to run")
+    let hint = format!("leave out what the app does not need to run: name it in {NAME}, or move it away");
+    problem(ErrorKind::TooLarge, format!("{what}: {bound}"), hint)
 }
 
-fn descend(folder: &Path, prefix: &str, hashes: &mut Hashes, found: &mut Vec<Found>) -> Done {
-    let reading = || format!("read the folder {}", folder.display());
-    for entry in fs::read_dir(folder).context(reading)? {
-        let entry = entry.context(reading)?;
-        let name = entry.file_name();
-        if ignored(&name) {
-            continue;
+/// A look at names and sizes.
+struct Walk {
+    rules: Rules,
+    /// Path as the server is told, and where the file lies.
+    files: Vec<(String, PathBuf)>,
+    bytes: u64,
+}
+
+impl Walk {
+    fn descend(&mut self, folder: &Path, prefix: &str) -> Done {
+        let reading = || format!("read the folder {}", folder.display());
+        for entry in fs::read_dir(folder).context(reading)? {
+            let entry = entry.context(reading)?;
+            let name = entry.file_name();
+            if ignored(&name) {
+                continue;
+            }
+            let source = entry.path();
+            let kind = entry.file_type().context(|| format!("look at {}", source.display()))?;
+            let path = format!("{prefix}{}", name.to_string_lossy());
+            if self.rules.leave_out(&path, kind.is_dir()) {
+                continue;
+            }
+            if name.to_str().is_none() {
+                return Err(invalid(format!("the name of {} is not UTF-8", source.display()), "rename it"));
+            }
+            if kind.is_symlink() {
+                return Err(invalid(
+                    format!("{} is a symbolic link: links are not deployed", source.display()),
+                    format!("put a copy of what it points at in its place, remove it, or name it in {NAME}"),
+                ));
+            } else if kind.is_dir() {
+                self.descend(&source, &format!("{path}/"))?;
+            } else if kind.is_file() {
+                self.file(&entry, path)?;
+            } else {
+                return Err(invalid(
+                    format!("{} is neither a file nor a folder", source.display()),
+                    format!("an app consists of files: remove it, or name it in {NAME}"),
+                ));
+            }
         }
+        Ok(())
+    }
+
+    fn file(&mut self, entry: &fs::DirEntry, path: String) -> Done {
         let source = entry.path();
-        let Some(name) = name.to_str() else {
-            return Err(invalid(format!("the name of {} is not UTF-8", source.display()), "rename it"));
-        };
-        let path = format!("{prefix}{name}");
-        let kind = entry.file_type().context(|| format!("look at {}", source.display()))?;
-        if kind.is_symlink() {
-            return Err(invalid(
-                format!("{} is a symbolic link: links are not deployed", source.display()),
-                "put a copy of what it points at in its place, or remove it",
-            ));
-        } else if kind.is_dir() {
-            descend(&source, &format!("{path}/"), hashes, found)?;
-        } else if kind.is_file() {
-            found.push(file(source, path, hashes)?);
-        } else {
-            return Err(invalid(
-                format!("{} is neither a file nor a folder", source.display()),
-                "an app consists of files: remove it",
+        let bytes = entry.metadata().context(|| format!("look at {}", source.display()))?.len();
+        if path.len() > PATH_BYTES_MAX {
+            return Err(too_large(
+                format!("the path {path} has {} bytes", path.len()),
+                format!("a path may have {PATH_BYTES_MAX}"),
             ));
         }
-        if found.len() > FILES_MAX {
+        if bytes > FILE_BYTES_MAX {
+            return Err(too_large(
+                format!("{} has {}", source.display(), text::bytes(bytes)),
+                format!("a file may have {}", text::bytes(FILE_BYTES_MAX)),
+            ));
+        }
+        if self.files.len() >= FILES_MAX {
+            let folder = source.parent().unwrap_or(&source);
             return Err(too_large(
                 format!("there are more than {FILES_MAX} files, in {} and before it", folder.display()),
                 format!("an app may have {FILES_MAX}"),
             ));
         }
+        self.bytes += bytes;
+        if self.bytes > VERSION_BYTES_MAX {
+            return Err(too_large(
+                format!("the files up to {} have {}", source.display(), text::bytes(self.bytes)),
+                format!("an app's files together may have {}", text::bytes(VERSION_BYTES_MAX)),
+            ));
+        }
+        self.files.push((path, source));
+        Ok(())
     }
-    Ok(())
 }
 
+/// Reads one file, unless it was read before and has not changed.
 fn file(source: PathBuf, path: String, hashes: &mut Hashes) -> Done<Found> {
     let reading = || format!("read {}", source.display());
-    if path.len() > PATH_BYTES_MAX {
-        return Err(too_large(
-            format!("the path {path} has {} bytes", path.len()),
-            format!("a path may have {PATH_BYTES_MAX}"),
-        ));
-    }
     let mut file = File::open(&source).context(reading)?;
-    let meta = file.metadata().context(reading)?;
-    if meta.len() > FILE_BYTES_MAX {
-        return Err(too_large(
-            format!("{} has {}", source.display(), text::bytes(meta.len())),
-            format!("a file may have {}", text::bytes(FILE_BYTES_MAX)),
-        ));
-    }
-    let now = stamp(&meta);
+    let now = stamp(&file.metadata().context(reading)?);
     if let Some((then, sha256)) = hashes.0.get(&source)
         && *then == now
     {
-        let plan = PlanFile { path, sha256: sha256.clone(), bytes: meta.len() };
+        let plan = PlanFile { path, sha256: sha256.clone(), bytes: now.0 };
         return Ok(Found { plan, source });
     }
     let (sha256, bytes) = hash(&mut file).context(reading)?;
@@ -208,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn an_author_leaves_out_more_and_never_less() {
+        let folder = folder(&[
+            (".faztignore", "*.psd\n/drafts/\n!.env\n"),
+            (".env", "SECRET=1"),
+            ("public/index.html", ""),
+            ("public/logo.psd", ""),
+            ("drafts/a.html", ""),
+            ("public/drafts/b.html", ""),
+        ]);
+        let _listener =
+            std::os::unix::net::UnixListener::bind(folder.path().join("drafts/s")).expect("a socket");
+        assert_eq!(paths(folder.path()), ["public/drafts/b.html", "public/index.html"]);
+    }
+
+    #[test]
     fn files_are_named_by_the_hash_of_their_bytes() {
         let folder = folder(&[("a", "abc")]);
         let found = walk(folder.path(), &mut Hashes::default()).expect("walks");
@@ -258,6 +296,25 @@ mod tests {
         let problem = walk(large.path(), &mut Hashes::default()).expect_err("too large");
         assert_eq!(problem.code, ErrorKind::TooLarge);
         assert!(problem.message.contains("video.mp4 has 25 MB: a file may have 25 MB"), "{problem}");
+
+        let many = folder(&[]);
+        for n in 0..=FILES_MAX {
+            fs::write(many.path().join(n.to_string()), "").expect("a file");
+        }
+        let problem = walk(many.path(), &mut Hashes::default()).expect_err("too many");
+        assert!(problem.code == ErrorKind::TooLarge && problem.message.contains("2000 files"), "{problem}");
+        assert!(problem.hint.contains(".faztignore"), "{problem}");
+
+        // Sparse files: reading them all would take a while.
+        let heavy = folder(&[]);
+        for n in 0..=VERSION_BYTES_MAX / FILE_BYTES_MAX {
+            let file = File::create(heavy.path().join(n.to_string())).expect("a file");
+            file.set_len(FILE_BYTES_MAX).expect("a sparse file");
+        }
+        let mut hashes = Hashes::default();
+        let problem = walk(heavy.path(), &mut hashes).expect_err("too heavy");
+        assert!(problem.message.contains("together may have 256 MB"), "{problem}");
+        assert!(hashes.0.is_empty(), "nothing was read");
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub(crate) fn run(verb: &Verb, out: Out) -> Done {
             let writing = || format!("write man pages into {}", dir.display());
             std::fs::create_dir_all(dir).context(writing)?;
             clap_mangen::generate_to(Cli::command(), dir).context(writing)?;
-            let pages = std::fs::read_dir(dir).context(writing)?.count();
+            // The folder may be one that holds other programs' pages too.
+            let ours = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("fazt");
+            let pages = std::fs::read_dir(dir).context(writing)?.flatten().filter(ours).count();
             out.show(&Pages { dir: dir.clone(), pages }, |pages| {
                 out.line(format!("{} pages are in {}", pages.pages, pages.dir.display()));
             })

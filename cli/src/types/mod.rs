@@ -5,6 +5,9 @@
 /// `apps/types/fazt.d.ts`, which a new TypeScript app is given.
 pub(crate) const DECLARATIONS: &str = include_str!("../../../apps/types/fazt.d.ts");
 
+/// `apps/types/app.schema.json`, with which editors check a new app's manifest.
+pub(crate) const SCHEMA: &str = include_str!("../../../apps/types/app.schema.json");
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

@@ -6,11 +6,13 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
 
-use fazt_ipc::control::{Access, DeployPlan, DeployTicket, Deployed, Problem};
+use fazt_ipc::control::{Access, DeployPlan, DeployTicket, Deployed, ErrorKind, Problem};
 use fazt_ipc::limits::MANIFEST_BYTES_MAX;
 
+use fazt_supervisor::kernel::fs::manifest::Manifest;
+
 use crate::client::{Client, part};
-use crate::error::{Context as _, Done, failed, invalid};
+use crate::error::{Context as _, Done, failed, invalid, problem};
 use crate::output::{Colour, Out, Progress};
 use crate::text;
 use crate::walk::{self, Found, Hashes};
@@ -51,9 +53,17 @@ fn manifest_name(dir: &Path) -> Done<Option<String>> {
         return Ok(None);
     }
     let text = std::fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
-    let manifest: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| invalid(format!("{} is not JSON: {error}", path.display()), "correct that line"))?;
+    let manifest: serde_json::Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
+        .map_err(|error| invalid(wrong(dir, &text, &error), "correct that line"))?;
     Ok(manifest.get("name").and_then(|name| name.as_str()).map(ToOwned::to_owned))
+}
+
+/// Where and why a manifest is no JSON, in the words of the server, which knows comments and commas.
+fn wrong(dir: &Path, text: &str, error: &serde_json::Error) -> String {
+    match Manifest::parse(text.as_bytes()) {
+        Err(error) => dir.join(error.to_string()).display().to_string(),
+        Ok(_) => format!("{} is not JSON: {error}", dir.join("app.json").display()),
+    }
 }
 
 /// Deploys a folder.
@@ -90,10 +100,22 @@ async fn send(client: &Client, deploy: &str, missing: &[String], found: &[Found]
     for file in wanted {
         let path = format!("{deploy}/files/{}", file.plan.sha256);
         let source = File::open(&file.source).context(|| format!("read {}", file.source.display()))?;
-        client.upload(&path, source, file.plan.bytes).await?;
+        client.upload(&path, source, file.plan.bytes).await.map_err(|error| of_file(file, error))?;
         progress.add(file.plan.bytes);
     }
     Ok(())
+}
+
+/// The server knows contents by their hashes; people know files.
+fn of_file(file: &Found, error: Problem) -> Problem {
+    match error.code {
+        ErrorKind::Invalid => problem(
+            ErrorKind::Conflict,
+            format!("{} changed while it was deployed: {}", file.source.display(), error.message),
+            "deploy again when nothing writes into the folder",
+        ),
+        _ => Problem { message: format!("{}: {}", file.source.display(), error.message), ..error },
+    }
 }
 
 fn unasked() -> Problem {
@@ -147,9 +169,9 @@ mod tests {
         assert_eq!(name_of(&dir, Some("told")).as_deref(), Ok("told"));
         std::fs::write(dir.join("app.json"), "{\n  \"name\": oops }").expect("a manifest");
         let problem = name_of(&dir, None).expect_err("not JSON");
-        assert!(
-            problem.message.contains("app.json is not JSON") && problem.message.contains("line 2"),
-            "{problem}"
-        );
+        assert!(problem.message.ends_with("app.json:2:11: expected a value, found `o`"), "{problem}");
+        assert!(problem.message.starts_with(&dir.display().to_string()), "{problem}");
+        std::fs::write(dir.join("app.json"), "\u{feff}{\"name\":\"marked\"}").expect("a manifest");
+        assert_eq!(name_of(&dir, None).as_deref(), Ok("marked"));
     }
 }

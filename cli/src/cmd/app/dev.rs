@@ -2,6 +2,7 @@
 //! watching goes on; the version before it stays live.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fazt_ipc::control::Problem;
@@ -12,12 +13,16 @@ use super::deploy::{deploy, name_of, print};
 use crate::client::Client;
 use crate::cmd::proc::follow;
 use crate::error::{Done, failed, problem};
+use crate::ignore::{self, Rules};
 use crate::output::{Colour, Out, print_problem};
 use crate::text;
 use crate::walk::{Hashes, ignored};
 
 /// Editors save in several steps; a deploy waits until none came for this long.
 const QUIET: Duration = Duration::from_millis(80);
+/// A folder that never comes to rest (a log in it, a build that goes on) is deployed so long after the first
+/// change.
+const RESTLESS: Duration = Duration::from_secs(2);
 /// Pause before the log is asked for again after the server went away.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -40,7 +45,7 @@ pub(super) async fn dev(client: &Client, dir: &Path, told: Option<&str>, out: Ou
     };
     let deploys = async {
         while saved.recv().await.is_some() {
-            while let Ok(Some(())) = tokio::time::timeout(QUIET, saved.recv()).await {}
+            settled(&mut saved).await;
             watch.refresh();
             once(client, dir, &name, &mut hashes, out).await;
         }
@@ -51,6 +56,12 @@ pub(super) async fn dev(client: &Client, dir: &Path, told: Option<&str>, out: Ou
         done = deploys => done,
         _ = tokio::signal::ctrl_c() => Ok(()),
     }
+}
+
+/// Waits until no change came for a while.
+async fn settled(saved: &mut mpsc::Receiver<()>) {
+    let rest = async { while let Ok(Some(())) = tokio::time::timeout(QUIET, saved.recv()).await {} };
+    let _ = tokio::time::timeout(RESTLESS, rest).await;
 }
 
 async fn once(client: &Client, dir: &Path, name: &str, hashes: &mut Hashes, out: Out) {
@@ -71,6 +82,7 @@ async fn once(client: &Client, dir: &Path, name: &str, hashes: &mut Hashes, out:
 /// large `node_modules` costs no watches.
 struct Watch {
     dir: PathBuf,
+    rules: Arc<Mutex<Rules>>,
     watcher: notify::RecommendedWatcher,
 }
 
@@ -85,11 +97,12 @@ impl Watch {
         };
         let root = std::path::absolute(dir)
             .map_err(|error| failed(format!("cannot find {}: {error}", dir.display())))?;
-        let base = root.clone();
+        let (base, rules) = (root.clone(), Arc::<Mutex<Rules>>::default());
+        let left_out = Arc::clone(&rules);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let matters = event.is_ok_and(|event| {
                 !matches!(event.kind, EventKind::Access(_))
-                    && event.paths.iter().any(|path| deployed(&base, path))
+                    && event.paths.iter().any(|path| deployed(&base, path, &lock(&left_out)))
             });
             if matters {
                 // Full: a deploy is already due.
@@ -98,16 +111,22 @@ impl Watch {
         })
         .map_err(cannot)?;
         watcher.watch(&root, RecursiveMode::NonRecursive).map_err(cannot)?;
-        let mut watch = Self { dir: root, watcher };
+        let mut watch = Self { dir: root, rules, watcher };
         watch.refresh();
         Ok(watch)
     }
 
-    /// Takes up folders that are new.
+    /// Takes up folders that are new, and what `.faztignore` says now.
     fn refresh(&mut self) {
+        // A file that cannot be read is told of by the deploy.
+        *lock(&self.rules) = Rules::load(&self.dir).unwrap_or_default();
         let Ok(entries) = std::fs::read_dir(&self.dir) else { return };
         for entry in entries.flatten() {
-            if ignored(&entry.file_name()) || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            let name = entry.file_name();
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir())
+                || ignored(&name)
+                || lock(&self.rules).leave_out(&name.to_string_lossy(), true)
+            {
                 continue;
             }
             // A folder made anew under the same name has lost its watch, so each is set again. One that went
@@ -117,9 +136,17 @@ impl Watch {
     }
 }
 
+fn lock(rules: &Mutex<Rules>) -> std::sync::MutexGuard<'_, Rules> {
+    rules.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Whether a change of this path can change what is deployed.
-fn deployed(root: &Path, path: &Path) -> bool {
-    path.strip_prefix(root).is_ok_and(|inside| inside.iter().all(|name| !ignored(name)))
+fn deployed(root: &Path, path: &Path, rules: &Rules) -> bool {
+    path.strip_prefix(root).is_ok_and(|inside| {
+        inside == Path::new(ignore::NAME)
+            || (inside.iter().all(|name| !ignored(name))
+                && !rules.leave_out_deep(&inside.to_string_lossy(), false))
+    })
 }
 
 #[cfg(test)]
@@ -129,6 +156,9 @@ mod tests {
     #[test]
     fn only_what_is_deployed_wakes_the_watcher() {
         let root = Path::new("/app");
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join(ignore::NAME), "drafts/\n").expect("a file");
+        let rules = Rules::load(folder.path()).expect("rules");
         for (path, expect) in [
             ("/app/server.js", true),
             ("/app/public/a.css", true),
@@ -136,10 +166,26 @@ mod tests {
             ("/app/.git/index", false),
             ("/app/node_modules/x/y.js", false),
             ("/app/public/.index.html.swp", false),
+            ("/app/.faztignore", true),
+            ("/app/public/.faztignore", false),
+            ("/app/drafts/a.html", false),
             ("/elsewhere", false),
         ] {
-            assert_eq!(deployed(root, Path::new(path)), expect, "{path}");
+            assert_eq!(deployed(root, Path::new(path), &rules), expect, "{path}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_that_never_rests_is_deployed_all_the_same() {
+        let (tell, mut saved) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while tell.send(()).await.is_ok() {
+                tokio::time::sleep(QUIET / 2).await;
+            }
+        });
+        let began = tokio::time::Instant::now();
+        settled(&mut saved).await;
+        assert_eq!(began.elapsed(), RESTLESS);
     }
 
     #[tokio::test]

@@ -79,9 +79,10 @@ fn write(dir: &Path, name: &str, template: Template) -> Done<Vec<&'static str>> 
         }
         _ => problem(ErrorKind::Failed, format!("cannot make the folder {}: {error}", dir.display()), ""),
     })?;
+    let schema = ("types/app.schema.json", types::SCHEMA);
     let types = ("types/fazt.d.ts", types::DECLARATIONS);
     let typed = template == Template::Ts;
-    let files = template.files().iter().chain(typed.then_some(&types));
+    let files = template.files().iter().chain([&schema]).chain(typed.then_some(&types));
     let mut written = Vec::new();
     for (path, content) in files {
         let target = dir.join(path);
@@ -90,7 +91,10 @@ fn write(dir: &Path, name: &str, template: Template) -> Done<Vec<&'static str>> 
             std::fs::create_dir_all(parent).context(writing)?;
         }
         let content = match *path {
-            "app.json" => content.replace("\"hello\"", &format!("\"{name}\"")).replace("__NAME__", name),
+            "app.json" => content
+                .replace("\"hello\"", &format!("\"{name}\""))
+                .replace("\"../types/", "\"./types/")
+                .replace("__NAME__", name),
             _ => content.replace("__NAME__", name),
         };
         std::fs::write(&target, content).context(writing)?;
@@ -112,7 +116,7 @@ mod tests {
             let manifest = std::fs::read_to_string(dir.join("app.json")).expect("a manifest");
             let manifest: serde_json::Value = serde_json::from_str(&manifest).expect("JSON");
             assert_eq!(manifest["name"], "my-app");
-            for part in ["main", "assets"] {
+            for part in ["main", "assets", "$schema"] {
                 if let Some(path) = manifest[part].as_str() {
                     assert!(dir.join(path).exists(), "{template:?} names {path}, which is not there");
                 }
