@@ -9,6 +9,7 @@ packages=()
 need() { have "$1" || packages+=("$2"); }
 
 have cargo || { echo "Install a Rust toolchain first: https://rustup.rs" >&2; exit 1; }
+need cc gcc
 need clang clang
 if [ "${1:-build}" != build ]; then
   need curl curl

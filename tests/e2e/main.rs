@@ -7,11 +7,13 @@
 //! | handlers, streams, errors | `runtime.rs` |
 //! | hibernation, waking, restarts, orphans | `lifecycle.rs` |
 //! | hostile apps and a neighbour that keeps answering | `hostile.rs` |
+//! | the control API, as a program speaks to it | `control.rs` |
 //! | layers, escapes, what may be missing | `doctor.rs` |
 //! | the HTTP edge | `edge.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 
 mod assets;
+mod control;
 mod crash;
 mod deploy;
 mod doctor;

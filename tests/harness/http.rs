@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// A response.
@@ -36,8 +38,8 @@ impl Response {
 }
 
 /// One connection.
-pub struct Client {
-    stream: BufReader<TcpStream>,
+pub struct Client<S = TcpStream> {
+    stream: BufReader<S>,
     host: String,
 }
 
@@ -59,7 +61,21 @@ impl Client {
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         Ok(Self { stream: BufReader::new(stream), host: host.to_owned() })
     }
+}
 
+impl Client<UnixStream> {
+    /// Connects to the control socket of a data folder.
+    ///
+    /// # Errors
+    /// When nothing listens there.
+    pub fn control(data: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(data.join("run/control.sock"))?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        Ok(Self { stream: BufReader::new(stream), host: "fazt".into() })
+    }
+}
+
+impl<S: Read + Write> Client<S> {
     /// Sends a request with a body of known length and reads the answer.
     ///
     /// # Errors
