@@ -25,9 +25,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get, post, put};
 use fazt_ipc::control::{App, ErrorKind, Layer};
+use http::Method;
+use http_body::Body as _;
 use tokio::sync::watch;
 
 use super::metrics::Metrics;
@@ -124,7 +128,19 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
             Refused::new(ErrorKind::Invalid, "not a method of this operation", NEWER)
         })
         .layer(DefaultBodyLimit::max(CONTROL_JSON_BYTES_MAX))
+        .layer(from_fn(announced))
         .with_state(control)
+}
+
+/// Refuses a body that says itself that it is too large, before it is waited for. Contents of files, which are
+/// `PUT`, have their bound in the plan.
+async fn announced(request: Request, next: Next) -> Response {
+    let bytes = request.body().size_hint().lower();
+    if request.method() != Method::PUT && bytes > CONTROL_JSON_BYTES_MAX as u64 {
+        let message = format!("a body of {bytes} bytes; at most {CONTROL_JSON_BYTES_MAX}");
+        return Refused::new(ErrorKind::TooLarge, message, "").into_response();
+    }
+    next.run(request).await
 }
 
 const NEWER: &str =

@@ -8,12 +8,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::kernel::security::{Peer, Server, admit};
-use crate::limits::CONTROL_CONNECTIONS_MAX;
+use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_LINGER};
+
+/// So much is taken from a peer that is refused.
+const REFUSED_BYTES_MAX: usize = 64 * 1024;
 
 const REFUSAL: &[u8] =
     b"HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n\
@@ -58,8 +61,10 @@ impl axum::serve::Listener for Socket {
             match self.listener.accept().await {
                 Ok((stream, _)) if self.admits(&stream) => return (Admitted { stream, _place: place }, ()),
                 Ok((stream, _)) => {
-                    // Best effort: a peer that does not read is not waited for.
-                    let _ = stream.try_write(REFUSAL);
+                    tokio::spawn(async move {
+                        let _ = tokio::time::timeout(CONTROL_LINGER, refuse(stream)).await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept on the control socket");
@@ -72,6 +77,22 @@ impl axum::serve::Listener for Socket {
     fn local_addr(&self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Says why, and takes what the peer sends meanwhile: closed with something unread, the connection would be
+/// reset before the peer has read the reason.
+async fn refuse(mut stream: UnixStream) -> io::Result<()> {
+    stream.write_all(REFUSAL).await?;
+    stream.shutdown().await?;
+    let mut sink = [0; 1024];
+    let mut left = REFUSED_BYTES_MAX;
+    while left > 0 {
+        match stream.read(&mut sink).await? {
+            0 => break,
+            bytes => left = left.saturating_sub(bytes),
+        }
+    }
+    Ok(())
 }
 
 impl Socket {
