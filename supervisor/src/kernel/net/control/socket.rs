@@ -79,17 +79,23 @@ impl axum::serve::Listener for Socket {
     }
 }
 
-/// Says why, and takes what the peer sends meanwhile: closed with something unread, the connection would be
-/// reset before the peer has read the reason.
+/// Hears the head of what the peer asks, says why it is refused, and takes the rest. An answer that came before
+/// its question would not be read, and closed with something unread, the connection would be reset before the
+/// peer has the reason.
 async fn refuse(mut stream: UnixStream) -> io::Result<()> {
-    stream.write_all(REFUSAL).await?;
-    stream.shutdown().await?;
-    let mut sink = [0; 1024];
-    let mut left = REFUSED_BYTES_MAX;
-    while left > 0 {
-        match stream.read(&mut sink).await? {
-            0 => break,
-            bytes => left = left.saturating_sub(bytes),
+    let mut heard = Vec::new();
+    let mut piece = [0; 1024];
+    let mut answered = false;
+    while heard.len() < REFUSED_BYTES_MAX {
+        let bytes = stream.read(&mut piece).await?;
+        heard.extend_from_slice(&piece[..bytes]);
+        if !answered && (bytes == 0 || heard.windows(4).any(|end| end == b"\r\n\r\n")) {
+            answered = true;
+            stream.write_all(REFUSAL).await?;
+            stream.shutdown().await?;
+        }
+        if bytes == 0 {
+            break;
         }
     }
     Ok(())
