@@ -1,7 +1,7 @@
 //! The supervisor's end of the launcher's channel: orders go out, answers are matched to them by generation
 //! and order, `Exited` finds whoever waits for the end of that process.
 //!
-//! Called by `pool.rs`, `slot.rs`, `pressure.rs` and `builder.rs`. The launcher is trusted: a malformed answer
+//! Called by `pool.rs`, `slot/`, `pressure.rs` and `builder.rs`. The launcher is trusted: a malformed answer
 //! means that it is broken, and is treated like its end.
 
 use std::collections::{HashMap, VecDeque};

@@ -1,5 +1,5 @@
 //! The life of one app for one principal, as a table: state and event give state and actions. No clock, no
-//! process, no lock; `slot.rs` carries the actions out.
+//! process, no lock; `slot/` carries the actions out.
 //!
 //! ```text
 //!                Wanted, Wake                 Loaded

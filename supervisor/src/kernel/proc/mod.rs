@@ -12,7 +12,7 @@
 //! | a bound | `bounds.rs` |
 //! | speak to the launcher | `launcher.rs` |
 //! | keep locked workers ready | `pool.rs` |
-//! | states of an app's workers | `lifecycle.rs`, run by `slot.rs` |
+//! | states of an app's workers | `lifecycle.rs`, run by `slot/` |
 //! | frames of one worker | `link/` |
 //! | who goes when memory is short | `pressure.rs` |
 //! | compile and strip in jails | `builder.rs` |

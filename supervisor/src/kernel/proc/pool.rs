@@ -1,6 +1,6 @@
 //! Workers that are locked and warm before anybody needs them: waking an app is then sending it its code.
 //!
-//! `slot.rs` takes from the pool. Nothing that is in it has seen an app's byte, and what has left it never
+//! `slot/` takes from the pool. Nothing that is in it has seen an app's byte, and what has left it never
 //! comes back. A network namespace, the slow part of a jail, is the launcher's business and not in the way.
 
 use std::collections::VecDeque;

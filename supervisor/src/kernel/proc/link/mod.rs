@@ -1,13 +1,13 @@
 //! The supervisor's side of the wire to one worker: one task, one socket.
 //!
-//! `slot.rs` starts links and decides what they are for; the edge opens requests through [`Link::open`] and
+//! `slot/` starts links and decides what they are for; the edge opens requests through [`Link::open`] and
 //! reads answers through [`Exchange`] and [`WorkerBody`]. The hot path makes no task, no channel and no system
 //! call: a request is encoded into the link's write buffer, the link's task is woken once and writes once for
 //! all requests that came in the same turn, and one read brings all answers.
 //!
 //! | task | file |
 //! |---|---|
-//! | what is legal, and what follows from it | `wire.rs` (no IO) |
+//! | what is legal, and what follows from it | `wire/` (no IO) |
 //! | one request's stream | `entry.rs` |
 //! | one worker's system calls | `calls.rs`, answered in `answers.rs` |
 //! | socket, deadlines, end | `task.rs` |

@@ -1,0 +1,214 @@
+//! One app for one principal: its workers, the requests that wait for one, and the task that turns the table
+//! of `lifecycle.rs`.
+//!
+//! The edge's tasks open requests on a worker directly, under the slot's lock; only when none can take the
+//! request does the slot's task hear of it. The lock is never held across an `await`, and a link's lock may be
+//! taken inside it, never the other way round.
+//!
+//! | task | file |
+//! |---|---|
+//! | a request finds its worker, or waits | `queue.rs` |
+//! | the table's actions, and the clock | `turn.rs` |
+//! | a worker is given the app | `give.rs` |
+//! | what a worker says, and how it ends | `work.rs`, in words `ending.rs` |
+
+mod ending;
+mod give;
+mod queue;
+mod turn;
+mod work;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use fazt_ipc::control::State;
+use fazt_ipc::ids::{AppId, RequestId};
+use fazt_ipc::wire::worker::LogLevel;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::lifecycle::{Event, Life};
+use super::link::Link;
+use super::spec::Spec;
+use super::trace::Trace;
+use super::{DispatchError, Shared, bounds};
+use crate::kernel::security::Principal;
+
+/// One app for one principal.
+pub(crate) struct Slot {
+    pub(crate) app: AppId,
+    pub(crate) principal: Principal,
+    trace: Arc<Trace>,
+    shared: Arc<Shared>,
+    inner: Mutex<Inner>,
+    events: mpsc::UnboundedSender<Event>,
+    state: watch::Sender<State>,
+    /// A worker has gone.
+    pub(crate) gone: tokio::sync::Notify,
+}
+
+struct Inner {
+    life: Life,
+    spec: Arc<Spec>,
+    /// Workers of the current version.
+    links: Vec<Arc<Link>>,
+    /// Workers that finish what they have.
+    leaving: Vec<Arc<Link>>,
+    /// Workers that are being given the app.
+    starting: usize,
+    /// Counts what made starting workers obsolete: a kill, a new version.
+    epoch: u64,
+    queue: VecDeque<oneshot::Sender<Result<(), DispatchError>>>,
+    backoff_until: Instant,
+    /// What last went wrong.
+    reason: String,
+    stopped: bool,
+}
+
+impl Slot {
+    /// Makes the slot and its task.
+    pub(crate) fn start(shared: Arc<Shared>, principal: Principal, spec: Arc<Spec>) -> Arc<Self> {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let slot = Arc::new(Self {
+            app: spec.app,
+            principal,
+            trace: shared.trace_of(spec.app),
+            shared,
+            inner: Mutex::new(Inner {
+                life: Life::NEW,
+                spec,
+                links: Vec::new(),
+                leaving: Vec::new(),
+                starting: 0,
+                epoch: 0,
+                queue: VecDeque::new(),
+                backoff_until: Instant::now(),
+                reason: String::new(),
+                stopped: false,
+            }),
+            events,
+            state: watch::channel(State::Hibernated).0,
+            gone: tokio::sync::Notify::new(),
+        });
+        tokio::spawn(turn::run(Arc::clone(&slot), receiver));
+        slot
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something happened.
+    pub(crate) fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// The version that its workers run.
+    pub(crate) fn version(&self) -> fazt_ipc::ids::VersionId {
+        self.inner().spec.version
+    }
+
+    /// Name of the app.
+    pub(crate) fn name(&self) -> String {
+        self.inner().spec.name.clone()
+    }
+
+    /// The app has another version or name. Requests from now on go to new workers.
+    pub(crate) fn renew(&self, spec: Arc<Spec>) {
+        let mut inner = self.inner();
+        if inner.spec.version == spec.version {
+            inner.spec = spec;
+            return;
+        }
+        inner.spec = spec;
+        inner.retire_all();
+        let wanted = !inner.queue.is_empty();
+        drop(inner);
+        self.tell(Event::Released { wanted });
+    }
+    /// Everything that `ps` shows of it; the state as it is this moment.
+    pub(crate) fn view(&self) -> View {
+        let inner = self.inner();
+        let links: Vec<_> = inner.links.iter().chain(&inner.leaving).cloned().collect();
+        let busy = links.iter().any(|link| link.open_streams() > 0);
+        let state = match inner.life.state {
+            State::Running | State::Idle if busy => State::Running,
+            State::Running | State::Idle => State::Idle,
+            state => state,
+        };
+        View {
+            name: inner.spec.name.clone(),
+            state,
+            links,
+            cap_bytes: inner.spec.leaf_bytes(),
+            reason: inner.reason.clone(),
+        }
+    }
+
+    /// Watches the state.
+    pub(crate) fn watch(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    /// Since when all its workers are idle; none: one is busy or none is there.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        let inner = self.inner();
+        if inner.links.is_empty() || inner.starting > 0 {
+            return None;
+        }
+        inner.links.iter().map(|link| link.idle_since()).try_fold(None, |latest: Option<Instant>, idle| {
+            idle.map(|idle| Some(latest.map_or(idle, |latest| latest.max(idle))))
+        })?
+    }
+
+    /// When any of its workers last had to do; none: there are none.
+    pub(crate) fn active(&self) -> Option<Instant> {
+        self.inner().links.iter().map(|link| link.active()).max()
+    }
+
+    /// Whether a process of it lives.
+    pub(crate) fn has_workers(&self) -> bool {
+        let inner = self.inner();
+        !inner.links.is_empty() || !inner.leaving.is_empty() || inner.starting > 0
+    }
+
+    fn log(&self, level: LogLevel, request: Option<RequestId>, origin: String, text: String) {
+        self.shared.logs.add(self.app, level, &self.principal.to_string(), request, origin, text);
+    }
+
+    fn workers_max(&self) -> usize {
+        match self.shared.options.cores {
+            0 | 1 => 1,
+            cores => cores.min(bounds::WORKERS_MAX),
+        }
+    }
+}
+
+impl Inner {
+    /// No worker of now takes another request; each goes when it has finished.
+    fn retire_all(&mut self) {
+        self.epoch += 1;
+        for link in self.links.drain(..) {
+            link.drain();
+            self.leaving.push(link);
+        }
+    }
+
+    fn backoff(&self) -> DispatchError {
+        DispatchError::Backoff(self.backoff_until.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// What `ps` shows of a slot.
+pub(crate) struct View {
+    /// Name of the app.
+    pub(crate) name: String,
+    /// State this moment.
+    pub(crate) state: State,
+    /// Its workers.
+    pub(crate) links: Vec<Arc<Link>>,
+    /// Cap of each.
+    pub(crate) cap_bytes: u64,
+    /// What last went wrong.
+    pub(crate) reason: String,
+}

@@ -1,0 +1,119 @@
+//! A request finds the worker that suits best, or waits in the queue until one can take it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use fazt_ipc::control::State;
+use fazt_ipc::limits::STREAMS_MAX;
+use tokio::sync::oneshot;
+
+use super::super::lifecycle::Event;
+use super::super::link::{self, Exchange, Link, NotOpened, Opening};
+use super::super::{DispatchError, RequestBody};
+use super::Slot;
+
+/// A worker with fewer open requests than this gets the next one, so that one worker's batches stay large.
+const SPREAD_ABOVE: usize = 8;
+impl Slot {
+    /// Answers a request.
+    pub(crate) async fn dispatch(
+        self: &Arc<Self>,
+        opening: &Opening<'_>,
+        body: RequestBody,
+    ) -> Result<http::Response<link::WorkerBody>, DispatchError> {
+        // The fast path: a worker is there.
+        match self.open(opening) {
+            Ok(Some((link, ticket))) => return Exchange::new(link, ticket, body).response().await,
+            Ok(None) => {}
+            Err(error) => return Err(error),
+        }
+        let asked = Instant::now();
+        let deadline = asked + self.shared.options.wake_deadline;
+        loop {
+            let told = self.wait_turn()?;
+            match tokio::time::timeout_at(deadline.into(), told).await {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => return Err(error),
+                Ok(Err(_)) => return Err(DispatchError::Stopping),
+                Err(_) => return Err(DispatchError::WakeTimeout),
+            }
+            if let Some((link, ticket)) = self.open(opening)? {
+                let response = Exchange::new(link, ticket, body).response().await;
+                self.shared.metrics.cold_start(asked.elapsed());
+                return response;
+            }
+        }
+    }
+
+    /// Opens the request on the worker that suits best. None: it has to wait.
+    fn open(&self, opening: &Opening<'_>) -> Result<Option<(Arc<Link>, link::Ticket)>, DispatchError> {
+        let inner = self.inner();
+        let open = |link: &Arc<Link>| match link.open(opening) {
+            Ok(ticket) => Ok(Some((Arc::clone(link), ticket))),
+            Err(NotOpened::Full) => Ok(None),
+            Err(NotOpened::TooLarge) => Err(DispatchError::RequestTooLarge),
+        };
+        match inner.links.as_slice() {
+            [] => Ok(None),
+            [only] => open(only),
+            several => {
+                let mut best: Option<(usize, &Arc<Link>)> = None;
+                for link in several {
+                    let Some(load) = link.load() else { continue };
+                    if load < SPREAD_ABOVE {
+                        return open(link);
+                    }
+                    if best.is_none_or(|(least, _)| load < least) {
+                        best = Some((load, link));
+                    }
+                }
+                best.map_or(Ok(None), |(_, link)| open(link))
+            }
+        }
+    }
+
+    /// Joins the queue.
+    fn wait_turn(&self) -> Result<oneshot::Receiver<Result<(), DispatchError>>, DispatchError> {
+        let mut inner = self.inner();
+        if inner.stopped {
+            return Err(DispatchError::Stopping);
+        }
+        match inner.life.state {
+            State::Quarantined => return Err(DispatchError::Quarantined),
+            State::Backoff => return Err(inner.backoff()),
+            _ => {}
+        }
+        if inner.queue.len() >= self.shared.options.queue {
+            // Those whose client went away do not count.
+            inner.queue.retain(|waiting| !waiting.is_closed());
+            if inner.queue.len() >= self.shared.options.queue {
+                return Err(DispatchError::Overloaded);
+            }
+        }
+        let (tell, told) = oneshot::channel();
+        inner.queue.push_back(tell);
+        drop(inner);
+        self.tell(Event::Wanted);
+        Ok(told)
+    }
+
+    /// Lets as many waiting requests go on as workers can take.
+    pub(super) fn serve_queue(&self) {
+        let mut inner = self.inner();
+        if inner.queue.is_empty() {
+            return;
+        }
+        let mut room: usize = inner
+            .links
+            .iter()
+            .filter_map(|link| link.load())
+            .map(|load| STREAMS_MAX.saturating_sub(load))
+            .sum();
+        while room > 0 {
+            let Some(waiting) = inner.queue.pop_front() else { break };
+            if waiting.send(Ok(())).is_ok() {
+                room -= 1;
+            }
+        }
+    }
+}
