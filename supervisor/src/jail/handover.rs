@@ -8,6 +8,7 @@
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use fazt_ipc::control::Layer;
 use rustix::net::SocketType;
@@ -38,16 +39,26 @@ pub struct Inherited {
     pub alive: SignOfLife,
 }
 
-/// Tells the launcher that the server serves, and later that it still does.
-#[derive(Debug)]
-pub struct SignOfLife(OwnedFd);
+/// The byte that says: this server was told to stop. Every other byte says that it serves.
+pub(super) const STOPS: u8 = 2;
+
+/// Tells the launcher that the server serves, later that it still does, and at last that it was told to stop.
+#[derive(Debug, Clone)]
+pub struct SignOfLife(Arc<OwnedFd>);
 
 impl SignOfLife {
     /// To be called once when the server serves, then about every ten seconds from the task that would hang if the
     /// server hung. Never blocks.
     pub fn give(&self) {
         // A full pipe says it too; a closed one is the launcher's end, which the channel tells.
-        let _ = rustix::io::write(&self.0, &[1]);
+        let _ = rustix::io::write(&*self.0, &[1]);
+    }
+
+    /// To be called when the server was told to stop, before whoever told it has an answer: from then on the
+    /// launcher does not start another one, however this one ends. Never blocks.
+    pub fn stops(&self) {
+        // Read as it comes, so there is room.
+        let _ = rustix::io::write(&*self.0, &[STOPS]);
     }
 }
 
@@ -92,5 +103,5 @@ pub fn inherited() -> Result<Inherited, JailError> {
     let listeners = listeners.ok_or(missing("a listening socket is not there"))?;
     // Without it tools show the number of the descriptor that was executed.
     let _ = rustix::thread::set_name(c"fazt-supervisor");
-    Ok(Inherited { launcher, listeners, facts, alive: SignOfLife(alive) })
+    Ok(Inherited { launcher, listeners, facts, alive: SignOfLife(Arc::new(alive)) })
 }

@@ -22,7 +22,7 @@ use rustix::time::Timespec;
 
 use crate::sys::Exit;
 
-use super::handover::Facts;
+use super::handover::{Facts, STOPS};
 use super::limits::{ANSWERS_MAX, BACK_OFF, DRAIN_WALL, HEALTHY, SWEEP};
 use super::notify::Notify;
 use super::spawn::{Jailed, Means, Phase, Refused, Spawner};
@@ -61,6 +61,8 @@ pub(super) struct Launcher {
     back_off: Option<(Instant, Duration)>,
     /// Told to stop: until then the supervisor may drain.
     stopping: Option<Instant>,
+    /// A signal said so, and the next one means it at once.
+    signalled: bool,
     /// It closed its channel unasked; by then it is killed, and started again.
     abandoned: Option<Instant>,
     outcome: Option<Result<ExitCode, JailError>>,
@@ -87,6 +89,7 @@ impl Launcher {
             supervisor: None,
             back_off: None,
             stopping: None,
+            signalled: false,
             abandoned: None,
             outcome: None,
         };
@@ -178,6 +181,9 @@ impl Launcher {
     fn supervisor_ended(&mut self) {
         let Some(supervisor) = &self.supervisor else { return };
         let Ok(Some(exit)) = supervisor.reap() else { return };
+        // What it said last may lie unread.
+        self.sign_of_life();
+        let Some(supervisor) = &self.supervisor else { return };
         let (serves, age) = (supervisor.serves, supervisor.started.elapsed());
         // Its descriptors go with it, out of epoll too.
         self.supervisor = None;
@@ -190,9 +196,15 @@ impl Launcher {
         }
         let code = u8::try_from(exit.code).unwrap_or(1);
         if self.stopping.is_some() || exit.code == 0 {
-            // A supervisor that is told to stop and dies of the telling has stopped.
-            let code = if exit.signal == libc::SIGTERM { 0 } else { code };
-            self.outcome = Some(Ok(ExitCode::from(code)));
+            // A stop that was ordered stays one, whatever the supervisor died of: its listening sockets are shut,
+            // and whoever ordered it does not want another.
+            if !matches!(exit.signal, 0 | libc::SIGTERM) {
+                let signal = exit.signal;
+                eprintln!(
+                    "fazt: the supervisor ended with signal {signal} while it stopped; requests in flight are lost"
+                );
+            }
+            self.outcome = Some(Ok(if exit.signal == 0 { ExitCode::from(code) } else { ExitCode::SUCCESS }));
         } else if !serves && exit.code > 0 && self.facts.restarts == 0 {
             // It has said why on standard error; starting it again would say it again.
             self.outcome = Some(Ok(ExitCode::from(code)));
@@ -218,25 +230,39 @@ impl Launcher {
                 // Closed: its death or its bug; the first is told elsewhere.
                 let _ = epoll::delete(&self.epoll, &supervisor.alive);
             }
-            Ok(_) => {
-                self.notify.say(if supervisor.serves { "WATCHDOG=1" } else { "READY=1\nWATCHDOG=1" });
-                supervisor.serves = true;
+            Ok(length) => {
+                let said = &bytes[..length];
+                if said.iter().any(|&byte| byte != STOPS) {
+                    self.notify.say(if supervisor.serves { "WATCHDOG=1" } else { "READY=1\nWATCHDOG=1" });
+                    supervisor.serves = true;
+                }
+                if said.contains(&STOPS) {
+                    self.stops();
+                }
             }
+        }
+    }
+
+    /// It is told to stop, by whomever: it may drain until then, and is not started again.
+    fn stops(&mut self) {
+        if self.stopping.is_none() {
+            self.notify.say("STOPPING=1");
+            self.stopping = Some(Instant::now() + DRAIN_WALL);
         }
     }
 
     fn signal(&mut self) {
         let mut info = [0u8; 128];
         while rustix::io::read(&self.signals, &mut info).is_ok_and(|length| length > 0) {
-            match (&self.supervisor, self.stopping) {
-                (Some(supervisor), None) => {
-                    self.notify.say("STOPPING=1");
+            match &self.supervisor {
+                Some(supervisor) if !self.signalled => {
+                    self.signalled = true;
                     supervisor.stop();
-                    self.stopping = Some(Instant::now() + DRAIN_WALL);
+                    self.stops();
                 }
                 // The second time it is meant at once.
-                (Some(_), Some(_)) => self.kill_supervisor(),
-                (None, _) => {
+                Some(_) => self.kill_supervisor(),
+                None => {
                     self.stopping = Some(Instant::now());
                     self.outcome.get_or_insert(Ok(ExitCode::SUCCESS));
                 }

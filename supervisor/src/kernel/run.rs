@@ -103,6 +103,10 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         missing: facts.missing,
         started,
         stop,
+        stops: Box::new({
+            let alive = alive.clone();
+            move || alive.stops()
+        }),
     });
     let socket_path = control::socket_path(&facts.data);
     let socket = control::bind(&socket_path).map_err(io("make the control socket"))?;
@@ -138,6 +142,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     });
 
     until_stopped(stopping).await.map_err(io("listen for signals"))?;
+    (control.stops)();
     control.stop.send_replace(true);
     tracing::info!("stopping: requests in flight finish");
     edge.ready.store(false, Relaxed);

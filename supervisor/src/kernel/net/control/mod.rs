@@ -65,6 +65,8 @@ pub(crate) struct Control {
     pub(crate) started: Instant,
     /// Tells the server to stop.
     pub(crate) stop: watch::Sender<bool>,
+    /// Tells the launcher that it was told so: a server that dies while it drains is not started again.
+    pub(crate) stops: Box<dyn Fn() + Send + Sync>,
 }
 
 /// What a handler is given.

@@ -32,6 +32,8 @@ pub(super) async fn status(State(control): Shared) -> Json<Status> {
 
 /// `POST /api/stop`
 pub(super) async fn stop(State(control): Shared) -> Json<Value> {
+    // Before the answer: from here on the stop is promised.
+    (control.stops)();
     control.stop.send_replace(true);
     Json(json!({}))
 }
