@@ -1,6 +1,6 @@
 //! Deploy, list, versions, rollback, remove, rename.
 
-use fazt_tests::{Folder, Server};
+use fazt_tests::{Folder, Server, ServerOptions};
 
 use crate::HELLO;
 
@@ -104,6 +104,13 @@ fn rename_moves_the_route_and_a_taken_name_conflicts() {
     server.deploy_files("one", &[("server.js", HELLO)]);
     server.deploy_files("two", &[("server.js", HELLO)]);
     assert_eq!(server.fazt(&["app", "rename", "one", "two"]).code, 5);
+    let same = server.fazt(&["app", "rename", "one", "one", "--json"]);
+    assert_eq!(same.code, 5, "its own name is told apart from a success");
+    assert!(
+        same.error()["message"].as_str().is_some_and(|text| text.contains("named `one` already")),
+        "{}",
+        same.stderr
+    );
     server.fazt(&["app", "rename", "one", "three"]).ok();
     assert_eq!(server.get("three", "/").text(), "hello");
     assert_eq!(server.get("one", "/").status, 421);
@@ -148,4 +155,21 @@ fn fs_commands_show_what_was_deployed() {
     let folder = server.fazt(&["fs", "cat", "files:public/dir", "--json"]);
     assert_eq!(folder.code, 2);
     assert_eq!(folder.error()["message"], "`public/dir` is a folder");
+}
+
+#[test]
+fn as_many_versions_are_kept_as_the_configuration_says() {
+    let config = "keep_versions = 2\n";
+    let server = Server::with(ServerOptions { config: config.into(), ..ServerOptions::default() });
+    for version in 1..=4 {
+        let text = format!("export default {{ fetch() {{ return new Response('v{version}'); }} }};");
+        server.deploy_files("app", &[("server.js", &text)]);
+    }
+    let kept = server.fazt(&["app", "versions", "app", "--json"]).ok().json();
+    let numbers: Vec<u64> =
+        kept.as_array().into_iter().flatten().filter_map(|row| row["number"].as_u64()).collect();
+    assert_eq!(numbers, [4, 3]);
+    assert_eq!(server.fazt(&["app", "rollback", "app", "2"]).code, 3, "it is gone");
+    server.fazt(&["app", "rollback", "app"]).ok();
+    assert_eq!(server.get("app", "/").text(), "v3");
 }

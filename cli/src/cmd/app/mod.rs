@@ -74,7 +74,7 @@ pub(crate) enum Verb {
     Rename {
         /// Name of the app
         app: String,
-        /// The new name
+        /// The new name; one that an app has, this one or another, is refused with exit code 5
         name: String,
     },
     /// Make the folder of a new app

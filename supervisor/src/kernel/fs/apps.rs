@@ -150,7 +150,7 @@ impl Fs {
     /// Gives an app another name.
     ///
     /// # Errors
-    /// When there is none, or the name is not one, or is taken.
+    /// When there is none, or the name is not one, or is taken: also by itself, because nothing would change.
     pub async fn rename(self: &Arc<Self>, from: &str, to: &str) -> Result<AppInfo, FsError> {
         name::check(to)?;
         let (from, to) = (from.to_owned(), to.to_owned());
@@ -160,23 +160,25 @@ impl Fs {
             let _first = fs.lock(first.clone()).await;
             let _second = if first == second { None } else { Some(fs.lock(second.clone()).await) };
             let mut row = fs.row(&from)?;
-            if from != to {
-                if fs.route(&to).is_some() {
-                    return Err(FsError::NameTaken(to));
-                }
-                let (app, name) = (row.id, to.clone());
-                let renamed = fs.shared.storage.kernel(move |kernel| kernel.rename(app, &name)).await;
-                match renamed {
-                    Err(StorageError::Taken(_)) => return Err(FsError::NameTaken(to)),
-                    other => other?,
-                }
-                row.name = to;
+            if from == to {
+                return Err(FsError::SameName(to));
+            }
+            if fs.route(&to).is_some() {
+                return Err(FsError::NameTaken(to));
+            }
+            let (app, name) = (row.id, to.clone());
+            let renamed = fs.shared.storage.kernel(move |kernel| kernel.rename(app, &name)).await;
+            match renamed {
+                Err(StorageError::Taken(_)) => return Err(FsError::NameTaken(to)),
+                other => other?,
+            }
+            row.name = to;
+            {
                 let mut apps = write(&fs.apps);
                 apps.remove(row.id);
                 apps.insert(row.clone());
-                drop(apps);
-                fs.changed(row.id);
             }
+            fs.changed(row.id);
             Ok(fs.info(row).await)
         })
         .await

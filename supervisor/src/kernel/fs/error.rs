@@ -42,6 +42,9 @@ pub enum FsError {
     /// Another app has it.
     #[error("the name `{0}` is taken by another app")]
     NameTaken(String),
+    /// That is its name already.
+    #[error("the app is named `{0}` already")]
+    SameName(String),
     /// A path that may not be in a deploy.
     #[error("`{path}` cannot be deployed: {why}")]
     BadPath {
@@ -110,7 +113,9 @@ impl FsError {
             | Self::Manifest(_)
             | Self::Scripts(_)
             | Self::BadDeploy(_) => ErrorKind::Invalid,
-            Self::NameTaken(_) | Self::NothingEarlier(_) | Self::Overtaken(_) => ErrorKind::Conflict,
+            Self::NameTaken(_) | Self::SameName(_) | Self::NothingEarlier(_) | Self::Overtaken(_) => {
+                ErrorKind::Conflict
+            }
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Build(_) | Self::Storage(_) | Self::Io { .. } => ErrorKind::Failed,
         }
@@ -125,6 +130,7 @@ impl FsError {
             }
             Self::BadName { .. } => "use 1 to 63 lowercase letters, digits and hyphens, as in a host name",
             Self::NameTaken(_) => "choose another name, or remove or rename the app that has it",
+            Self::SameName(_) => "nothing was changed; give another name",
             Self::NoFile(_) => "`fazt fs ls APP:PATH` shows what is there",
             Self::Folder(_) => "`fazt fs ls APP:PATH` lists it, `fazt fs get APP:PATH DIR` copies it",
             Self::BadPath { .. } => "rename it",

@@ -46,6 +46,7 @@ async fn names_move_and_never_belong_to_two() {
     deploy(&fs, "b", &page("b")).await.expect("deploys");
     let id = fs.route("a").expect("routes");
     assert!(matches!(fs.rename("a", "b").await, Err(FsError::NameTaken(_))));
+    assert!(matches!(fs.rename("a", "a").await, Err(FsError::SameName(_))), "nothing would change");
     assert!(matches!(fs.rename("a", "www").await, Err(FsError::BadName { .. })));
     assert!(matches!(fs.rename("x", "y").await, Err(FsError::NoApp(_))));
     fs.release(id).await.expect("release");
