@@ -18,6 +18,13 @@ pub const DOCTOR_READY: &[u8; 16] = b"fazt doctor 1\0\0\0";
 /// Its exit code for a number that names no escape.
 pub const DOCTOR_NO_SUCH: i32 = 3;
 
+/// Exit code of a worker: a fault of its own, not of the app.
+pub const EXIT_PANIC: i32 = 101;
+/// Exit code of a worker: memory outside the JavaScript heap is used up.
+pub const EXIT_MEMORY: i32 = 102;
+/// Exit code of a worker: the stack outside the engine's own check is used up.
+pub const EXIT_STACK: i32 = 103;
+
 /// What the process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

@@ -7,7 +7,7 @@ static ALLOCATOR: fazt_worker::sandbox::RustAllocator = fazt_worker::sandbox::Ru
 
 fn main() -> ExitCode {
     // The default hook writes to standard error, which the sandbox answers as it answers an attack.
-    std::panic::set_hook(Box::new(|_| fazt_worker::sys::exit_now(101)));
+    std::panic::set_hook(Box::new(|_| fazt_worker::sys::exit_now(fazt_ipc::launch::EXIT_PANIC)));
     // Only the launcher gives this argument, and such a process is never sent an app.
     if std::env::args_os().nth(1).is_some_and(|argument| argument == fazt_worker::sandbox::escape::ARGUMENT) {
         fazt_worker::sandbox::escape::serve();

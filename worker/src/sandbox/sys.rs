@@ -1,6 +1,8 @@
 //! The system calls of the lock-down and of the escapes that test it. `unsafe` of the sandbox lives here.
 #![expect(unsafe_code, reason = "system calls that no safe wrapper offers")]
 
+use fazt_ipc::launch::{EXIT_MEMORY, EXIT_STACK};
+
 use super::filter::Op;
 
 fn check(result: libc::c_long) -> Result<i64, i32> {
@@ -202,8 +204,3 @@ extern "C" fn on_fault(_: std::ffi::c_int, info: *mut libc::siginfo_t, _: *mut s
     // SAFETY: abort does not return.
     unsafe { libc::abort() }
 }
-
-/// Exit code: Rust's own memory is used up.
-pub const EXIT_MEMORY: i32 = 102;
-/// Exit code: Rust's own stack is used up.
-pub const EXIT_STACK: i32 = 103;

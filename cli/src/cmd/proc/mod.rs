@@ -53,7 +53,7 @@ pub(crate) enum Verb {
     /// Show which apps use the machine now, busiest first
     #[command(after_help = "Example:\n  fazt proc top")]
     Top,
-    /// Kill an app's processes at once; a request wakes it again
+    /// Kill an app's processes at once; a request wakes it again. Ends the wait after crashes, but no quarantine
     #[command(after_help = "Example:\n  fazt proc kill notes")]
     Kill {
         /// Name of the app
@@ -66,12 +66,16 @@ pub(crate) enum Verb {
         app: String,
     },
     /// Start an app before a request does; lifts back-off and quarantine
+    ///
+    /// An app is quarantined when one of its processes did what no app can do by itself: its engine was taken over.
+    /// It stays so across versions and restarts of the server until you, having looked at `fazt proc logs`, wake or
+    /// restart it.
     #[command(after_help = "Example:\n  fazt proc wake notes")]
     Wake {
         /// Name of the app
         app: String,
     },
-    /// Give an app new processes
+    /// Give an app new processes; starts one that sleeps, lifts back-off and quarantine
     #[command(after_help = "Example:\n  fazt proc restart notes")]
     Restart {
         /// Name of the app

@@ -18,6 +18,8 @@ pub(crate) const LAUNCHER_DEADLINE: Duration = Duration::from_secs(10);
 /// Cap of a leaf before it is given to an app: limits can only become tighter.
 pub(crate) const LEAF_BYTES_MAX: u64 =
     (wire::MEMORY_MIB_MAX as u64 + wire::MEMORY_MIB_BESIDE_HEAP as u64) << 20;
+/// What a worker of an app that was never counted is expected to use: several times an idle one.
+pub(crate) const WORKER_BYTES_EXPECTED: u64 = 8 << 20;
 /// Share of the machine's memory for all workers, in per cent, unless the configuration names bytes.
 pub(crate) const BUDGET_PERCENT: u64 = 60;
 

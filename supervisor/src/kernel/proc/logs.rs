@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -168,9 +169,14 @@ fn write(data: &Path, lines: &Receiver<(AppId, String)>) {
             open.remove(&app);
             // Only inside the app's own folder: a removed app does not come back as a log.
             let _ = std::fs::create_dir(&folder);
-            match OpenOptions::new().create(true).append(true).open(&path) {
+            match OpenOptions::new().create(true).read(true).append(true).open(&path) {
                 Ok(file) => {
                     let bytes = file.metadata().map_or(0, |meta| meta.len());
+                    // A full disk or a power cut may have torn the last line; the next one must not suffer.
+                    let mut last = [0];
+                    if bytes > 0 && file.read_at(&mut last, bytes - 1).is_ok() && last != [b'\n'] {
+                        line.insert(0, '\n');
+                    }
                     open.insert(app, (file, bytes));
                 }
                 Err(_) => continue,
@@ -248,6 +254,21 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(read(&folder(&folder_of, app), 0, u64::MAX).len(), bounds::LOG_LINES_KEPT + 50);
+    }
+
+    #[tokio::test]
+    async fn a_line_after_a_torn_one_is_whole() {
+        let data = tempfile::tempdir().expect("a folder");
+        let app = AppId::new(1, 1);
+        let folder = folder(data.path(), app);
+        std::fs::create_dir_all(&folder).expect("the app's folder");
+        std::fs::write(folder.join("app.log"), "{\"unix_ms\":1,\"lev").expect("a file");
+        let logs = Logs::start(data.path()).expect("a writer");
+        add(&logs, app, "whole");
+        while read(&folder, 0, u64::MAX).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(read(&folder, 0, u64::MAX)[0].text, "whole");
     }
 
     #[test]

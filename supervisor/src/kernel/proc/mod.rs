@@ -89,6 +89,7 @@ pub(crate) struct Shared {
     traces: Mutex<HashMap<AppId, Arc<Trace>>>,
     workers_bytes: AtomicU64,
     budget_bytes: u64,
+    room: pressure::Room,
     stopping: AtomicBool,
 }
 
@@ -189,6 +190,7 @@ impl Proc {
             traces: Mutex::default(),
             workers_bytes: AtomicU64::new(0),
             budget_bytes,
+            room: pressure::Room::default(),
             stopping: AtomicBool::new(false),
         });
         tokio::spawn(pressure::watch(Arc::clone(&shared), pressure::trigger()));
@@ -327,8 +329,7 @@ impl Proc {
 
     /// Every app that has a worker or is in trouble, for `ps` and `top`. Asks the launcher what they use.
     pub async fn processes(&self) -> Vec<Process> {
-        let bytes = pressure::total(&self.shared).await;
-        self.shared.workers_bytes.store(bytes, Ordering::Relaxed);
+        pressure::total(&self.shared).await;
         let mut rows = Vec::new();
         for slot in self.shared.slots() {
             let view = slot.view();
@@ -543,12 +544,7 @@ impl Proc {
         slots.iter().for_each(|slot| slot.tell(Event::Stop));
         let end = Instant::now() + bounds::LAUNCHER_DEADLINE;
         for slot in slots {
-            let gone = async {
-                while slot.has_workers() {
-                    slot.gone.notified().await;
-                }
-            };
-            if tokio::time::timeout_at(end.into(), gone).await.is_err() {
+            if tokio::time::timeout_at(end.into(), slot.emptied()).await.is_err() {
                 break;
             }
         }

@@ -7,12 +7,15 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::Notify;
 
 use super::lifecycle::Event;
 use super::metrics::count;
@@ -23,6 +26,12 @@ use super::{Shared, bounds};
 const COUNT_EVERY: Duration = Duration::from_secs(3);
 /// How often otherwise: each count asks the launcher about every worker.
 const COUNT_EVERY_CALM: Duration = Duration::from_secs(12);
+/// A worker that had to do within this time may use more than when it was last counted.
+const LATELY: Duration = Duration::from_secs(2);
+/// Questions that are on their way to the launcher at once.
+const ASKED_AT_ONCE: usize = 64;
+/// Longest wait for other workers to load, so that one that loads slowly holds nobody up.
+const ROOM_WAIT: Duration = Duration::from_millis(250);
 /// After the kernel's word nothing more is done for so long: memory comes back with a delay.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The pool stays small for so long after the kernel's word.
@@ -84,38 +93,155 @@ async fn pressed(shared: Arc<Shared>, fd: AsyncFd<File>) {
 }
 
 async fn budget(shared: Arc<Shared>) {
-    let mut sum = 0;
     loop {
-        let near = sum >= shared.budget_bytes / 2;
+        let near = shared.workers_bytes.load(Ordering::Relaxed) >= shared.budget_bytes / 2;
         tokio::time::sleep(if near { COUNT_EVERY } else { COUNT_EVERY_CALM }).await;
-        sum = total(&shared).await;
-        shared.workers_bytes.store(sum, Ordering::Relaxed);
-        // One at a time: each is given the time to go before the next is chosen.
-        while sum > shared.budget_bytes {
-            let Some(freed) = evict(&shared, true) else { break };
-            sum = sum.saturating_sub(freed);
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        let _turn = shared.room.turn.lock().await;
+        let mut used = count_workers(&shared, Which::All).await.bytes;
+        while used > shared.budget_bytes {
+            let Some(freed) = evict_and_wait(&shared, true).await else { break };
+            used = used.saturating_sub(freed);
         }
     }
+}
+
+/// What is known of the workers' memory between two counts.
+#[derive(Default)]
+pub(crate) struct Room {
+    /// The most that all workers can use now: as counted, and the caps of those that were given an app since.
+    most_bytes: AtomicU64,
+    /// Caps of those that have their room and are not given the app yet.
+    promised_bytes: AtomicU64,
+    /// One at a time makes room.
+    turn: tokio::sync::Mutex<()>,
+    /// A worker has loaded its app, or has gone: its cap need not be reckoned with any more.
+    settled: Notify,
+}
+
+impl Room {
+    /// A worker has loaded its app, or has gone.
+    pub(crate) fn settle(&self) {
+        self.settled.notify_waiters();
+    }
+}
+
+/// Room for one more worker, until it has the app and is counted itself.
+#[must_use]
+pub(crate) struct Place<'a> {
+    room: &'a Room,
+    cap_bytes: u64,
+}
+
+impl Room {
+    fn promise(&self, cap_bytes: u64) -> Place<'_> {
+        self.most_bytes.fetch_add(cap_bytes, Ordering::Relaxed);
+        self.promised_bytes.fetch_add(cap_bytes, Ordering::Relaxed);
+        Place { room: self, cap_bytes }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.room.promised_bytes.fetch_sub(self.cap_bytes, Ordering::Relaxed);
+    }
+}
+
+/// Returns when one more worker of this slot fits the budget: at once while all workers could grow to their caps;
+/// else when those that are loading have shown what they use, and enough idle ones have gone. A burst of waking
+/// so overshoots the budget by what one app grows beyond what is expected of it, not by all of them. Nobody is
+/// refused: when nothing idle is left, the machine's own limit on all workers is the wall.
+pub(crate) async fn room_for<'a>(shared: &'a Shared, slot: &Slot) -> Place<'a> {
+    let (cap, budget) = (slot.cap_bytes(), shared.budget_bytes);
+    let room = &shared.room;
+    if room.most_bytes.load(Ordering::Relaxed).saturating_add(cap) <= budget {
+        return room.promise(cap);
+    }
+    let patience = Instant::now() + ROOM_WAIT;
+    let _turn = room.turn.lock().await;
+    let count = loop {
+        let mut settled = pin!(room.settled.notified());
+        settled.as_mut().enable();
+        let count = count_workers(shared, Which::Changed).await;
+        if count.bytes + count.loading_bytes + cap <= budget {
+            return room.promise(cap);
+        }
+        if count.loading_bytes == 0 || Instant::now() >= patience {
+            break count;
+        }
+        let _ = tokio::time::timeout_at(patience.into(), settled).await;
+    };
+    let mean = count.bytes / count.workers.max(1);
+    let expected = slot.expected_bytes(mean);
+    let mut used = count.bytes;
+    while used + expected > budget {
+        let Some(freed) = evict_and_wait(shared, false).await else { break };
+        used = used.saturating_sub(freed);
+    }
+    room.promise(cap)
+}
+
+/// Which workers' memory is asked for; the others' is as last counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those that were never counted or had to do lately: idle ones do not grow.
+    Changed,
+}
+
+struct Count {
+    /// Workers that have loaded their app.
+    workers: u64,
+    /// What they use.
+    bytes: u64,
+    /// Caps of those that have not, or are about to be given it.
+    loading_bytes: u64,
+}
+
+async fn count_workers(shared: &Shared, which: Which) -> Count {
+    let mut count =
+        Count { workers: 0, bytes: 0, loading_bytes: shared.room.promised_bytes.load(Ordering::Relaxed) };
+    let mut asked = Vec::new();
+    for slot in shared.slots() {
+        let (links, loading) = slot.living();
+        count.loading_bytes += loading as u64 * slot.cap_bytes();
+        count.workers += links.len() as u64;
+        for link in links {
+            let known = link.usage().0;
+            if which == Which::All || known == 0 || link.active().elapsed() < LATELY {
+                asked.push((Arc::clone(&slot), link));
+            } else {
+                count.bytes += known;
+            }
+        }
+    }
+    let stats = asked.into_iter().map(|(slot, link)| async move {
+        let usage = shared.launcher.stat(link.generation).await?;
+        link.note_usage(usage);
+        slot.note_bytes(usage.memory_bytes);
+        Some(usage.memory_bytes)
+    });
+    let counted = futures_util::stream::iter(stats).buffer_unordered(ASKED_AT_ONCE);
+    count.bytes += counted.fold(0, |sum, bytes| async move { sum + bytes.unwrap_or(0) }).await;
+    shared.workers_bytes.store(count.bytes, Ordering::Relaxed);
+    shared.room.most_bytes.store(count.bytes + count.loading_bytes, Ordering::Relaxed);
+    count
 }
 
 /// Counts every worker.
 pub(crate) async fn total(shared: &Shared) -> u64 {
-    let mut sum = 0;
-    for slot in shared.slots() {
-        for link in slot.view().links {
-            if let Some(usage) = shared.launcher.stat(link.generation).await {
-                link.note_usage(usage);
-                sum += usage.memory_bytes;
-            }
-        }
-    }
-    sum
+    count_workers(shared, Which::All).await.bytes
 }
 
-/// Lets one go: the one idle longest, or, with `running`, the one that was given nothing longest. What that
-/// frees, as last counted.
-fn evict(shared: &Shared, running: bool) -> Option<u64> {
+/// Lets one go and gives it the time: the next is chosen when it is gone. What that frees.
+async fn evict_and_wait(shared: &Shared, running: bool) -> Option<u64> {
+    let chosen = evict(shared, running)?;
+    let freed = chosen.living().0.iter().map(|link| link.usage().0.max(1)).sum::<u64>().max(1);
+    let _ = tokio::time::timeout(bounds::GRACE, chosen.emptied()).await;
+    Some(freed)
+}
+
+/// Lets one go: the one idle longest, or, with `running`, the one that was given nothing longest.
+fn evict(shared: &Shared, running: bool) -> Option<Arc<Slot>> {
     let slots = shared.slots();
     let idle =
         slots.iter().filter_map(|slot| Some((slot.idle_since()?, slot))).min_by_key(|(since, _)| *since);
@@ -128,11 +254,7 @@ fn evict(shared: &Shared, running: bool) -> Option<u64> {
     };
     count(&shared.metrics.evictions);
     chosen.tell(Event::Evict);
-    Some(freed(chosen))
-}
-
-fn freed(slot: &Slot) -> u64 {
-    slot.view().links.iter().map(|link| link.usage().0.max(1)).sum()
+    Some(Arc::clone(chosen))
 }
 
 /// Budget of all workers together.

@@ -44,6 +44,9 @@ impl From<DispatchError> for Refused {
             | DispatchError::Exception
             | DispatchError::NoHandler
             | DispatchError::Died => "`fazt proc logs APP` has the reason with file and line",
+            DispatchError::Quarantined => {
+                "`fazt proc logs APP` has the reason; `fazt proc wake APP` lifts the quarantine when you trust the app again"
+            }
             DispatchError::NoWorker => "`fazt proc doctor` says which part of the sandbox is missing",
             DispatchError::Overloaded | DispatchError::WakeTimeout => {
                 "try again when the server is less busy"

@@ -20,7 +20,7 @@ mod exchange;
 mod task;
 mod wire;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -103,6 +103,8 @@ pub(crate) struct Link {
     inner: Mutex<Inner>,
     memory_bytes: AtomicU64,
     cpu_us: AtomicU64,
+    /// It used its core up when that was last counted.
+    crowded: AtomicBool,
 }
 
 struct Inner {
@@ -133,6 +135,7 @@ impl Link {
             inner: Mutex::new(Inner { wire, task: None, order: None, active: now }),
             memory_bytes: AtomicU64::new(0),
             cpu_us: AtomicU64::new(0),
+            crowded: AtomicBool::new(false),
         })
     }
 
@@ -183,6 +186,11 @@ impl Link {
         (inner.wire.open_streams() == 0 && inner.wire.phase() == Phase::Running).then_some(inner.active)
     }
 
+    /// Whether the app's top level has run.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.inner().wire.phase() >= Phase::Running
+    }
+
     /// When it was last given a request or settled one.
     pub(crate) fn active(&self) -> Instant {
         self.inner().active
@@ -196,6 +204,11 @@ impl Link {
     /// Memory as last counted, and CPU time.
     pub(crate) fn usage(&self) -> (u64, u64) {
         (self.memory_bytes.load(Ordering::Relaxed), self.cpu_us.load(Ordering::Relaxed))
+    }
+
+    /// Whether it used its core up when that was last counted.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded.load(Ordering::Relaxed)
     }
 
     /// Notes what the launcher counted.

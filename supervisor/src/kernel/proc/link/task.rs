@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use fazt_ipc::launch::EXIT_MEMORY;
 use fazt_ipc::wire::{Phase, WireError};
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -75,7 +77,7 @@ pub(crate) async fn run(
     let error = match &end {
         End::LoadFailed => DispatchError::LoadFailed,
         End::Deadline(_) => DispatchError::CpuExceeded,
-        _ if exit.is_some_and(|exit| exit.oom) => DispatchError::OutOfMemory,
+        _ if exit.is_some_and(|exit| exit.oom || exit.code == EXIT_MEMORY) => DispatchError::OutOfMemory,
         _ => DispatchError::Died,
     };
     link.inner().wire.close(&error);
@@ -307,6 +309,7 @@ impl Task {
             self.sweeping = false;
             if !self.busy() {
                 self.last = None;
+                self.link.crowded.store(false, Ordering::Relaxed);
                 break;
             }
             if let Err(end) = self.look() {
@@ -366,7 +369,8 @@ impl Task {
             self.retire();
         }
         let silent = now >= self.heard + bounds::SWEEP;
-        if self.stat.is_none() && (silent || (open > 1 && self.link.budget.may_grow)) {
+        let watched = self.link.budget.may_grow && (open > 1 || self.link.is_crowded());
+        if self.stat.is_none() && (silent || watched) {
             let (launcher, generation) = (Arc::clone(&self.launcher), self.link.generation);
             self.stat = Some(Box::pin(async move { launcher.stat(generation).await }));
         }
@@ -388,7 +392,9 @@ impl Task {
         }
         if let Some((then, cpu_us)) = self.last.replace((now, usage.cpu_us)) {
             let used = Duration::from_micros(usage.cpu_us.saturating_sub(cpu_us));
-            if open > 1 && self.link.budget.may_grow && used * 10 >= now.duration_since(then) * 6 {
+            let crowded = self.link.budget.may_grow && used * 10 >= now.duration_since(then) * 6;
+            self.link.crowded.store(crowded, Ordering::Relaxed);
+            if crowded && open > 1 {
                 self.owner.crowded();
             }
         }

@@ -8,6 +8,7 @@ use fazt_ipc::wire::worker::LogLevel;
 use super::super::lifecycle::Event;
 use super::super::link::{self, Link};
 use super::super::metrics::count;
+use super::super::pressure;
 use super::super::spec::Spec;
 use super::work::Work;
 use super::{Inner, Slot};
@@ -23,6 +24,8 @@ impl Slot {
             let others = !inner.links.is_empty() || inner.starting > 0;
             inner.reason = why;
             drop(inner);
+            self.gone.notify_waiters();
+            self.shared.room.settle();
             if !others {
                 self.tell(Event::NoWorker);
             }
@@ -31,6 +34,7 @@ impl Slot {
 
     async fn try_give(self: &Arc<Self>, spec: &Arc<Spec>, epoch: u64) -> Result<(), String> {
         let code = spec.code().await.map_err(|error| error.to_string())?;
+        let place = pressure::room_for(&self.shared, self).await;
         let warm = self.shared.pool.take().await.map_err(|error| error.to_string())?;
         let generation = warm.generation;
         let tightened = self
@@ -46,6 +50,8 @@ impl Slot {
                 inner.starting -= 1;
                 drop(inner);
                 self.shared.launcher.kill(generation);
+                self.gone.notify_waiters();
+                self.shared.room.settle();
                 return Ok(());
             }
             if let Err(error) = link.send(|wire| spec.load(&code, wire)) {
@@ -55,6 +61,7 @@ impl Slot {
             }
             inner.starting -= 1;
             inner.links.push(Arc::clone(&link));
+            drop(place);
         }
         count(&self.shared.metrics.wakes);
         let owner = Arc::new(Work::new(Arc::clone(self), Arc::clone(&spec.calls), code));

@@ -19,8 +19,10 @@ mod turn;
 mod work;
 
 use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fazt_ipc::control::State;
 use fazt_ipc::ids::{AppId, RequestId};
@@ -44,7 +46,9 @@ pub(crate) struct Slot {
     events: mpsc::UnboundedSender<Event>,
     state: watch::Sender<State>,
     /// A worker has gone.
-    pub(crate) gone: tokio::sync::Notify,
+    gone: tokio::sync::Notify,
+    /// What one of its workers used when that was last counted.
+    bytes: AtomicU64,
 }
 
 struct Inner {
@@ -89,6 +93,7 @@ impl Slot {
             events,
             state: watch::channel(State::Hibernated).0,
             gone: tokio::sync::Notify::new(),
+            bytes: AtomicU64::new(0),
         });
         tokio::spawn(turn::run(Arc::clone(&slot), receiver));
         slot
@@ -166,6 +171,44 @@ impl Slot {
         self.inner().links.iter().map(|link| link.active()).max()
     }
 
+    /// Its workers that have loaded the app, and how many have it and have not.
+    pub(crate) fn living(&self) -> (Vec<Arc<Link>>, usize) {
+        let inner = self.inner();
+        let all = inner.links.iter().chain(&inner.leaving);
+        let (loaded, loading): (Vec<_>, Vec<_>) = all.cloned().partition(|link| link.is_loaded());
+        (loaded, loading.len())
+    }
+
+    /// Cap of one of its workers.
+    pub(crate) fn cap_bytes(&self) -> u64 {
+        self.inner().spec.leaf_bytes()
+    }
+
+    /// What the next of its workers will use: what the last one did; without one, what those of others do.
+    pub(crate) fn expected_bytes(&self, mean: u64) -> u64 {
+        match self.bytes.load(Ordering::Relaxed) {
+            0 => mean.max(bounds::WORKER_BYTES_EXPECTED).min(self.cap_bytes()),
+            bytes => bytes,
+        }
+    }
+
+    /// Notes what one of its workers uses.
+    pub(crate) fn note_bytes(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns when no process of it lives.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let mut gone = pin!(self.gone.notified());
+            gone.as_mut().enable();
+            if !self.has_workers() {
+                return;
+            }
+            gone.await;
+        }
+    }
+
     /// Whether a process of it lives.
     pub(crate) fn has_workers(&self) -> bool {
         let inner = self.inner();
@@ -189,6 +232,26 @@ impl Inner {
     fn retire_all(&mut self) {
         self.epoch += 1;
         for link in self.links.drain(..) {
+            link.drain();
+            self.leaving.push(link);
+        }
+    }
+
+    /// Since when the worker that was idle longest is idle, where it is not the only one.
+    fn extra_idle_since(&self) -> Option<Instant> {
+        if self.links.len() < 2 {
+            return None;
+        }
+        self.links.iter().filter_map(|link| link.idle_since()).min()
+    }
+
+    /// Lets every worker but the last go that had nothing to do for the idle time.
+    fn retire_extra(&mut self, now: Instant, idle: Duration) {
+        while let Some(since) = self.extra_idle_since()
+            && now >= since + idle
+            && let Some(at) = self.links.iter().position(|link| link.idle_since() == Some(since))
+        {
+            let link = self.links.remove(at);
             link.drain();
             self.leaving.push(link);
         }

@@ -12,7 +12,8 @@ use super::super::link::{self, Exchange, Link, NotOpened, Opening};
 use super::super::{DispatchError, RequestBody};
 use super::Slot;
 
-/// A worker with fewer open requests than this gets the next one, so that one worker's batches stay large.
+/// A worker with fewer open requests than this gets the next one while no core is used up, so that one worker's
+/// batches stay large.
 const SPREAD_ABOVE: usize = 8;
 impl Slot {
     /// Answers a request.
@@ -58,9 +59,12 @@ impl Slot {
             [only] => open(only),
             several => {
                 let mut best: Option<(usize, &Arc<Link>)> = None;
+                // A worker that has used its core up serves nobody sooner with larger batches.
+                let spread_above =
+                    if several.iter().any(|link| link.is_crowded()) { 0 } else { SPREAD_ABOVE };
                 for link in several {
                     let Some(load) = link.load() else { continue };
-                    if load < SPREAD_ABOVE {
+                    if load < spread_above {
                         return open(link);
                     }
                     if best.is_none_or(|(least, _)| load < least) {

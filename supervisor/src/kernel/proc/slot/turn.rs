@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use fazt_ipc::control::State;
 use fazt_ipc::limits::STREAMS_MAX;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::super::lifecycle::{Action, Event, Why};
 use super::super::metrics::count;
@@ -13,12 +13,24 @@ use super::super::{DispatchError, bounds};
 use super::Slot;
 
 impl Slot {
-    /// Turns the table once.
+    /// Turns the table for an event. A request's word while a worker starts goes unheard, and one that was heard
+    /// may have counted on a worker that is gone now: whoever still waits is heard again.
     fn turn(self: &Arc<Self>, event: Event) {
+        self.step(event);
+        let news = matches!(
+            event,
+            Event::Loaded | Event::Ended { .. } | Event::Crashed { .. } | Event::Violation { .. }
+        );
+        if news {
+            self.step(Event::Wanted);
+        }
+    }
+
+    fn step(self: &Arc<Self>, event: Event) {
         let mut inner = self.inner();
         let before = inner.life;
-        // A request may have found its place between its word and this turn.
-        if event == Event::Wanted && inner.queue.is_empty() {
+        // A request may have found its place between its word and this turn, or its client has gone.
+        if event == Event::Wanted && inner.queue.iter().all(oneshot::Sender::is_closed) {
             return;
         }
         let (life, actions) = before.step(event);
@@ -79,8 +91,10 @@ impl Slot {
             State::Backoff => Some(inner.backoff_until),
             State::Running | State::Idle => {
                 let idle = self.shared.options.idle;
+                let extra = inner.extra_idle_since();
                 drop(inner);
-                Some(self.idle_since().map_or_else(|| Instant::now() + idle, |since| since + idle))
+                let all = self.idle_since().map_or_else(|| Instant::now() + idle, |since| since + idle);
+                Some(extra.map_or(all, |since| all.min(since + idle)))
             }
             _ => None,
         }
@@ -112,6 +126,7 @@ impl Slot {
                     }
                 }
             }
+            self.inner().retire_extra(now, self.shared.options.idle);
         }
     }
 }

@@ -51,6 +51,7 @@ impl Owner for Work {
             let text = "the app's main module exports no `fetch` handler";
             self.slot.log(LogLevel::Warn, None, String::new(), text.into());
         }
+        self.slot.shared.room.settle();
         self.slot.tell(Event::Loaded);
         self.slot.serve_queue();
     }
@@ -142,7 +143,8 @@ impl Owner for Work {
             }
         }
         slot.tell(event);
-        slot.gone.notify_one();
+        slot.gone.notify_waiters();
+        slot.shared.room.settle();
     }
 
     fn calls(&self) -> Arc<dyn Calls> {

@@ -1,6 +1,6 @@
 //! A launcher and workers that play a script, inside the test's process and over real sockets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -135,6 +135,10 @@ pub(crate) struct Orders {
     pub(crate) kills: Mutex<Vec<u64>>,
     /// What the next counts say: CPU time.
     pub(crate) cpu_us: Mutex<u64>,
+    /// And memory of each worker.
+    pub(crate) memory_bytes: Mutex<u64>,
+    /// Workers that were given an app and live, and the most there ever were.
+    pub(crate) assigned: Mutex<(HashSet<u64>, usize)>,
 }
 
 /// The other end of the launcher's channel.
@@ -195,6 +199,10 @@ impl FakeLauncher {
                     }
                     Some(Order::Limit { generation, limits }) => {
                         self.orders.limits.lock().expect("lock").push((generation.0, limits));
+                        let mut assigned = self.orders.assigned.lock().expect("lock");
+                        assigned.0.insert(generation.0);
+                        assigned.1 = assigned.1.max(assigned.0.len());
+                        drop(assigned);
                         self.send(Answer::Done { generation }, &[]);
                     }
                     Some(Order::Kill { generation }) => {
@@ -207,12 +215,13 @@ impl FakeLauncher {
                     }
                     Some(Order::Stat { generation }) => {
                         let cpu_us = *self.orders.cpu_us.lock().expect("lock");
-                        let memory_bytes = 1 << 20;
+                        let memory_bytes = (*self.orders.memory_bytes.lock().expect("lock")).max(1 << 20);
                         self.send(Answer::Stat { generation, memory_bytes, memory_bytes_max: 40 << 20, cpu_us }, &[]);
                     }
                 },
                 Some((generation, ends)) = ends.recv() => {
                     if tasks.remove(&generation).is_some() {
+                        self.orders.assigned.lock().expect("lock").0.remove(&generation.0);
                         let Ends { code, signal, oom } = ends;
                         let (cpu_us, memory_bytes_peak) = (5, 6);
                         self.send(Answer::Exited { generation, code, signal, oom, cpu_us, memory_bytes_peak }, &[]);
@@ -285,6 +294,21 @@ pub(crate) fn start(
 }
 
 impl Stage {
+    /// The slot of another app.
+    pub(crate) fn app(&self, number: u64) -> Arc<Slot> {
+        let spec = Spec::fixed(AppId::new(number, number.into()), Arc::new(NoCalls), WALL);
+        self.proc.make_slot(Principal::Anonymous, spec)
+    }
+
+    /// Status of a plain request to another app.
+    pub(crate) async fn ask(&self, slot: &Arc<Slot>) -> Result<u16, DispatchError> {
+        let request = http::Request::get("/").body(RequestBody::Empty).expect("a request");
+        let response = self.proc.serve(slot, RequestId::new(1, 1), "http://app.localhost", request).await?;
+        let status = response.status().as_u16();
+        response.into_body().collect().await.map_err(|_| DispatchError::Died)?;
+        Ok(status)
+    }
+
     pub(crate) async fn request(
         &self,
         request: http::Request<RequestBody>,

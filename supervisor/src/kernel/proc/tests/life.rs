@@ -291,6 +291,66 @@ async fn as_many_requests_as_a_worker_takes_all_have_answers_where_cores_allow_a
     }
 }
 
+/// Requests that come while the first worker starts are more than it takes. Nobody asks again for them.
+#[tokio::test]
+async fn those_that_waited_while_a_worker_started_get_another() {
+    let lives = Arc::new(AtomicU32::new(0));
+    let (answered, mut second) = tokio::sync::watch::channel(false);
+    let answered = Arc::new(answered);
+    let stage = Arc::new(stage_with(
+        move |mut peer| {
+            let (lives, answered) = (Arc::clone(&lives), Arc::clone(&answered));
+            async move {
+                if peer.until(KernelKind::Start).await.is_none() {
+                    return CLEAN;
+                }
+                let first = lives.fetch_add(1, Ordering::Relaxed) == 0;
+                let mut held = Vec::new();
+                while first && held.len() < 64 {
+                    let Some((header, _)) = peer.until(KernelKind::Request).await else { return CLEAN };
+                    held.push(header.stream);
+                }
+                let loaded = fazt_ipc::wire::worker::Loaded { fetch: true, ..Default::default() };
+                peer.typed(WorkerKind::Loaded, 0, false, &loaded).await;
+                if first {
+                    let _ = answered.subscribe().wait_for(|over| *over).await;
+                }
+                for stream in held {
+                    peer.answer(stream, b"first").await;
+                }
+                while let Some((header, _)) = peer.until(KernelKind::Request).await {
+                    peer.answer(header.stream, b"second").await;
+                    answered.send_replace(true);
+                }
+                CLEAN
+            }
+        },
+        |options| options.cores = 2,
+    ));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..70 {
+        let stage = Arc::clone(&stage);
+        tasks.spawn(async move { stage.get("/").await });
+    }
+    second.wait_for(|over| *over).await.expect("a second worker answers while the first holds what it has");
+    while let Some(answer) = tasks.join_next().await {
+        assert!(answer.expect("a task").is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_ends_itself_for_memory_is_told_as_such() {
+    let stage = stage(|mut peer| async move {
+        if peer.load().await.is_some() {
+            let _ = peer.until(KernelKind::Request).await;
+        }
+        Ends { code: fazt_ipc::launch::EXIT_MEMORY, signal: 0, oom: false }
+    });
+    assert_eq!(stage.get("/").await, Err(DispatchError::OutOfMemory));
+    let (lines, _) = stage.proc.logs(stage.app, 0).await;
+    assert!(lines.iter().any(|line| line.text.contains("limits.memoryMiB")), "{lines:?}");
+}
+
 #[tokio::test]
 async fn the_end_of_the_launcher_is_noticed_at_once() {
     let data = tempfile::tempdir().expect("a folder");

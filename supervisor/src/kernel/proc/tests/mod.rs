@@ -3,4 +3,5 @@
 mod fake;
 mod hostile;
 mod life;
+mod memory;
 mod requests;
