@@ -3,19 +3,21 @@
 
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use fazt_tests::{Folder, Server, fazt_path};
+use fazt_tests::{Folder, Server, fazt_path, seed};
+
+use crate::HELLO;
+
+fn rounds(default: u32) -> u32 {
+    std::env::var("FAZT_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
 
 #[test]
 fn a_deploy_interrupted_at_any_moment_is_whole_or_absent() {
-    let seed: u64 = std::env::var("FAZT_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_nanos() as u64)
-    });
-    let rounds: u32 =
-        std::env::var("FAZT_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    let (seed, mut random) = seed();
+    let rounds = rounds(12);
     println!("FAZT_SEED={seed} FAZT_CRASH_ROUNDS={rounds}");
-    let mut random = seed | 1;
     let mut server = Server::start();
     let folder = Folder::new();
     let write = |version: u32| {
@@ -29,6 +31,7 @@ fn a_deploy_interrupted_at_any_moment_is_whole_or_absent() {
         }
     };
     write(0);
+    server.deploy_files("good", &[("server.js", HELLO)]);
     server.deploy(&folder, "app");
     let mut committed = 0;
     for version in 1..=rounds {
@@ -40,11 +43,11 @@ fn a_deploy_interrupted_at_any_moment_is_whole_or_absent() {
             .stderr(Stdio::null())
             .spawn()
             .expect("deploy");
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_micros((random >> 33) % 250_000));
+        thread::sleep(Duration::from_micros(random() % 250_000));
         server.kill_hard();
         let acknowledged = deploy.wait().expect("deploy ends").success();
         server.start_again();
+        assert_eq!(server.get("good", "/").text(), "hello", "the neighbour");
         let script = server.get("app", "/").text();
         let now: u32 = script.strip_prefix('s').and_then(|n| n.parse().ok()).expect("a version");
         assert!(
@@ -57,4 +60,62 @@ fn a_deploy_interrupted_at_any_moment_is_whole_or_absent() {
         }
         committed = now;
     }
+}
+
+/// The command line dies, the server does not: the neighbour never notices.
+#[test]
+fn a_deploy_whose_client_is_killed_at_any_moment_is_whole_or_absent() {
+    let (seed, mut random) = seed();
+    let rounds = rounds(12);
+    println!("FAZT_SEED={seed} FAZT_CRASH_ROUNDS={rounds}");
+    let server = Server::start();
+    server.deploy_files("good", &[("server.js", HELLO)]);
+    let folder = Folder::new();
+    let write = |version: u32| {
+        folder.write(
+            "server.js",
+            format!("export default {{ fetch() {{ return new Response('{version}'); }} }};"),
+        );
+        for file in 0..40 {
+            folder.write(&format!("public/f{file}.txt"), format!("{version} ").repeat(500));
+        }
+    };
+    write(0);
+    server.deploy(&folder, "app");
+    server.while_answering("good", || {
+        let mut before = 0;
+        for version in 1..=rounds {
+            write(version);
+            let mut deploy = Command::new(fazt_path())
+                .args(["app", "deploy", folder.arg(), "--name", "app", "--yes", "--data"])
+                .arg(server.data())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("deploy");
+            thread::sleep(Duration::from_micros(random() % 150_000));
+            let _ = deploy.kill();
+            let acknowledged = deploy.wait().expect("deploy ends").success();
+            // A commit that was asked for ends, though nobody waits for it: the answer is one of the two, then stays.
+            let now: u32 = server.get("app", "/").text().parse().expect("a version");
+            assert!(
+                now == version || (now == before && !acknowledged),
+                "{now} after {version}, {acknowledged}"
+            );
+            before = server
+                .get("app", "/f0.txt")
+                .text()
+                .split(' ')
+                .next()
+                .and_then(|n| n.parse().ok())
+                .expect("n");
+        }
+        write(rounds + 1);
+        server.deploy(&folder, "app");
+        assert_eq!(
+            server.get("app", "/").text(),
+            (rounds + 1).to_string(),
+            "nothing is left that is in the way"
+        );
+    });
 }

@@ -97,14 +97,15 @@ fn an_app_that_crashes_in_a_row_backs_off() {
     let server = Server::start();
     server.deploy_files("app", &[("server.js", "throw new Error('at the top');")]);
     server.deploy_files("other", &[("server.js", HELLO)]);
-    server.wait("back-off", |server| {
-        assert!(server.get("app", "/").status >= 500);
-        state(server, "app") == "backoff"
+    server.while_answering("other", || {
+        server.wait("back-off", |server| {
+            assert!(server.get("app", "/").status >= 500);
+            state(server, "app") == "backoff"
+        });
+        let answer = server.get("app", "/");
+        assert_eq!(answer.status, 503);
+        assert!(answer.field("retry-after").is_some());
     });
-    let answer = server.get("app", "/");
-    assert_eq!(answer.status, 503);
-    assert!(answer.field("retry-after").is_some());
-    assert_eq!(server.get("other", "/").text(), "hello");
     server.deploy_files("app", &[("server.js", HELLO)]);
     assert_eq!(server.get("app", "/").text(), "hello", "a new version starts afresh");
 }

@@ -11,6 +11,8 @@
 //! | layers, escapes, what may be missing | `doctor.rs` |
 //! | the HTTP edge | `edge.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
+//! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
+//! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
 
 mod assets;
 mod control;
@@ -18,9 +20,11 @@ mod crash;
 mod deploy;
 mod doctor;
 mod edge;
+mod faults;
 mod hostile;
 mod lifecycle;
 mod runtime;
+mod workers;
 
 /// A handler that says hello.
 pub const HELLO: &str = "export default { fetch() { return new Response('hello'); } };";

@@ -7,13 +7,16 @@
 //! | `fazt` as a command, with its JSON | `command.rs` |
 //! | an HTTP/1.1 client that shows the bytes | `http.rs` |
 //! | folders to deploy | `folder.rs` |
+//! | random numbers that can be had again | `random.rs` |
 
 mod command;
 mod folder;
 mod http;
+mod random;
 mod server;
 
 pub use command::{Outcome, fazt, fazt_path};
 pub use folder::Folder;
 pub use http::{Client, Response};
+pub use random::seed;
 pub use server::{Server, ServerOptions};

@@ -1,9 +1,12 @@
 //! A server on a data folder of its own.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,10 @@ pub struct ServerOptions {
     pub arguments: Vec<String>,
     /// Run as this user and group instead of the tests' own.
     pub uid: Option<u32>,
+    /// The data folder is a disk of its own of this size: needs root.
+    pub disk_bytes: Option<u64>,
+    /// Start it through this command, which ends by executing its arguments.
+    pub through: Vec<String>,
 }
 
 /// A running server. Dropping it stops it and demands that nothing is left behind.
@@ -51,6 +58,9 @@ impl Server {
     #[must_use]
     pub fn with(options: ServerOptions) -> Self {
         let data = tempfile::tempdir().expect("temporary folder");
+        if let Some(bytes) = options.disk_bytes {
+            run("mount", &["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs", path(data.path())]);
+        }
         if !options.config.is_empty() {
             std::fs::write(data.path().join("config.toml"), &options.config).expect("config.toml");
         }
@@ -122,6 +132,31 @@ impl Server {
     pub fn processes(&self, app: &str) -> Vec<Value> {
         let rows = self.fazt(&["proc", "ps", "--json"]).ok().json();
         rows.as_array().expect("an array").iter().filter(|row| row["app"] == app).cloned().collect()
+    }
+
+    /// Does something while a visitor asks the app again and again, and demands that each answer is `hello`.
+    ///
+    /// # Panics
+    /// When one is not, or when the visitor was never answered.
+    pub fn while_answering<T>(&self, app: &str, what: impl FnOnce() -> T) -> T {
+        assert_eq!(self.get(app, "/").text(), "hello", "{app} before");
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let visitor = scope.spawn(|| {
+                let mut answers = 0u32;
+                while !over.load(Ordering::Relaxed) || answers == 0 {
+                    assert_eq!(self.get(app, "/").text(), "hello", "{app} meanwhile");
+                    answers += 1;
+                    thread::sleep(Duration::from_millis(10));
+                }
+            });
+            // Also when it panics: the visitor must come to its end.
+            let done = catch_unwind(AssertUnwindSafe(what));
+            over.store(true, Ordering::Relaxed);
+            visitor.join().expect("the neighbour answers");
+            assert_eq!(self.get(app, "/").text(), "hello", "{app} afterwards");
+            done.unwrap_or_else(|panic| resume_unwind(panic))
+        })
     }
 
     /// Waits until `condition` holds.
@@ -204,8 +239,10 @@ fn ordinary_user(options: &ServerOptions) -> bool {
 }
 
 fn launch(data: &Path, options: &ServerOptions) -> (Child, SocketAddr) {
-    let mut command = Command::new(fazt_path());
+    let mut words = options.through.iter().map(OsString::from).chain([fazt_path().into_os_string()]);
+    let mut command = Command::new(words.next().expect("a program"));
     command
+        .args(words)
         .args(["proc", "start", "--listen", "127.0.0.1:0", "--json", "--data"])
         .arg(data)
         .args(&options.arguments)
@@ -230,6 +267,15 @@ fn launch(data: &Path, options: &ServerOptions) -> (Child, SocketAddr) {
     (child, address)
 }
 
+fn path(path: &Path) -> &str {
+    path.to_str().expect("plain name")
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status();
+    assert!(status.is_ok_and(|status| status.success()), "{program} {arguments:?}");
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let below = self.descendants();
@@ -241,6 +287,9 @@ impl Drop for Server {
                 let _ = self.child.wait();
             }
             thread::sleep(Duration::from_millis(10));
+        }
+        if self.options.disk_bytes.is_some() {
+            let _ = Command::new("umount").args(["-l", path(self.data.path())]).status();
         }
         let left: Vec<_> =
             below.into_iter().filter(|pid| Path::new(&format!("/proc/{pid}/exe")).exists()).collect();
