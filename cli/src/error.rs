@@ -41,7 +41,26 @@ impl<T> Context<T> for std::io::Result<T> {
     }
 }
 
-/// The system's own words without Rust's " (os error 2)".
+/// A text without Rust's " (os error 2)", wherever the system's own words stand in it.
 pub(crate) fn plain(text: &str) -> String {
-    text.find(" (os error ").map_or(text, |end| &text[..end]).to_owned()
+    let mut pieces = text.split(" (os error ");
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        plain.push_str(piece.split_once(')').map_or("", |(_, rest)| rest));
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_follows_the_systems_words_stays() {
+        for (text, plain) in [
+            ("no number", "no number"),
+            ("cannot: gone (os error 2)", "cannot: gone"),
+            ("a (x: gone (os error 2)): do this\nb (os error 13): that", "a (x: gone): do this\nb: that"),
+        ] {
+            assert_eq!(super::plain(text), plain);
+        }
+    }
 }
