@@ -2,12 +2,13 @@
 //! [`build`], which the launcher re-executes itself in.
 
 use std::fs::{File, OpenOptions};
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -20,6 +21,9 @@ use crate::sys;
 
 /// Where the launcher puts the socket of a jailed process.
 const BUILD_SOCKET: RawFd = 3;
+
+/// A lock whose holder is gone is free within this time: the rest of its processes die with it.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// What `fazt proc start` was told on its command line; everything else is in `config.toml`.
 #[derive(Debug, Clone)]
@@ -109,14 +113,23 @@ fn lock(path: &Path, data: &Path) -> Result<File, StartError> {
     let failed = |error| StartError::Data { path: path.to_owned(), error };
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
     let mut file = open.map_err(failed)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(StartError::Running { pid: pid.trim().parse().ok(), data: data.to_owned() });
+    let patience = Instant::now() + LOCK_WAIT;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut pid = String::new();
+                let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut pid));
+                let pid: Option<u32> = pid.trim().parse().ok();
+                // A launcher that was killed while it made a process: what it made is about to die of it.
+                let gone = pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists());
+                if !gone || Instant::now() >= patience {
+                    return Err(StartError::Running { pid, data: data.to_owned() });
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => return Err(failed(error.into())),
         }
-        Err(error) => return Err(failed(error.into())),
     }
     file.set_len(0).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
