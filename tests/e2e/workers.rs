@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use fazt_tests::{Client, Server, ServerOptions};
 
@@ -83,12 +84,31 @@ fn an_app_that_burns_its_core_gets_a_second_worker_and_both_answer() {
                 }
             });
         }
-        let both = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            server.wait("two workers that answer", |server| {
+        let watch = || {
+            let (start, mut best) = (Instant::now(), 0.0_f64);
+            let cpu_ms = |rows: &[serde_json::Value]| -> u64 {
+                rows.iter().filter_map(|row| row["cpu_ms"].as_u64()).sum()
+            };
+            let (mut then, mut before) = (Instant::now(), cpu_ms(&server.processes("app")));
+            loop {
+                thread::sleep(Duration::from_millis(500));
                 let rows = server.processes("app");
-                rows.len() > 1 && rows.iter().all(|row| row["reqs"].as_u64().is_some_and(|reqs| reqs > 2))
-            });
-        }));
+                if rows.len() > 1 && rows.iter().all(|row| row["reqs"].as_u64().is_some_and(|reqs| reqs > 2))
+                {
+                    return;
+                }
+                let used = cpu_ms(&rows);
+                best = best.max(used.saturating_sub(before) as f64 / then.elapsed().as_millis() as f64);
+                (then, before) = (Instant::now(), used);
+                if start.elapsed() > Duration::from_secs(30) {
+                    // Where others have the cores, a second worker would only take turns with the first.
+                    assert!(best < 0.7, "one worker had {best:.2} of a core and no second came");
+                    println!("this machine is too busy: one worker had {best:.2} of a core at the most");
+                    return;
+                }
+            }
+        };
+        let both = std::panic::catch_unwind(std::panic::AssertUnwindSafe(watch));
         over.store(true, Ordering::Relaxed);
         both.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });

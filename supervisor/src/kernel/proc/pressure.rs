@@ -30,8 +30,10 @@ const COUNT_EVERY_CALM: Duration = Duration::from_secs(12);
 const LATELY: Duration = Duration::from_secs(2);
 /// Questions that are on their way to the launcher at once.
 const ASKED_AT_ONCE: usize = 64;
-/// Longest wait for other workers to load, so that one that loads slowly holds nobody up.
-const ROOM_WAIT: Duration = Duration::from_millis(250);
+/// Longest wait for other workers to load: half of what a request waits for its own.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+/// A worker that loads for longer is not waited for: it counts with what it uses now.
+const LOADING: Duration = Duration::from_secs(1);
 /// After the kernel's word nothing more is done for so long: memory comes back with a delay.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The pool stays small for so long after the kernel's word.
@@ -168,7 +170,9 @@ pub(crate) async fn room_for<'a>(shared: &'a Shared, slot: &Slot) -> Place<'a> {
         if count.loading_bytes == 0 || Instant::now() >= patience {
             break count;
         }
-        let _ = tokio::time::timeout_at(patience.into(), settled).await;
+        // One of those that load may have been at it for too long by then.
+        let look_again = patience.min(Instant::now() + LOADING / 4);
+        let _ = tokio::time::timeout_at(look_again.into(), settled).await;
     };
     let mean = count.bytes / count.workers.max(1);
     let expected = slot.expected_bytes(mean);
@@ -202,7 +206,7 @@ async fn count_workers(shared: &Shared, which: Which) -> Count {
         Count { workers: 0, bytes: 0, loading_bytes: shared.room.promised_bytes.load(Ordering::Relaxed) };
     let mut asked = Vec::new();
     for slot in shared.slots() {
-        let (links, loading) = slot.living();
+        let (links, loading) = slot.living(LOADING);
         count.loading_bytes += loading as u64 * slot.cap_bytes();
         count.workers += links.len() as u64;
         for link in links {
@@ -235,7 +239,7 @@ pub(crate) async fn total(shared: &Shared) -> u64 {
 /// Lets one go and gives it the time: the next is chosen when it is gone. What that frees.
 async fn evict_and_wait(shared: &Shared, running: bool) -> Option<u64> {
     let chosen = evict(shared, running)?;
-    let freed = chosen.living().0.iter().map(|link| link.usage().0.max(1)).sum::<u64>().max(1);
+    let freed = chosen.living(Duration::ZERO).0.iter().map(|link| link.usage().0.max(1)).sum::<u64>().max(1);
     let _ = tokio::time::timeout(bounds::GRACE, chosen.emptied()).await;
     Some(freed)
 }

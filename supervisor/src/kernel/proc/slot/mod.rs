@@ -171,11 +171,12 @@ impl Slot {
         self.inner().links.iter().map(|link| link.active()).max()
     }
 
-    /// Its workers that have loaded the app, and how many have it and have not.
-    pub(crate) fn living(&self) -> (Vec<Arc<Link>>, usize) {
+    /// Its workers that have loaded the app, or have tried to for longer than that, and how many others have it.
+    pub(crate) fn living(&self, patience: Duration) -> (Vec<Arc<Link>>, usize) {
         let inner = self.inner();
         let all = inner.links.iter().chain(&inner.leaving);
-        let (loaded, loading): (Vec<_>, Vec<_>) = all.cloned().partition(|link| link.is_loaded());
+        let (loaded, loading): (Vec<_>, Vec<_>) =
+            all.cloned().partition(|link| link.is_loaded() || link.born().elapsed() >= patience);
         (loaded, loading.len())
     }
 
