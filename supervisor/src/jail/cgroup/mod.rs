@@ -21,6 +21,9 @@ use super::profile::Jail;
 
 pub(super) use place::Place;
 
+/// `memory.min` of the supervisor: what it and the launcher use at their busiest.
+const SUPERVISOR_MEMORY_BYTES_MIN: &str = "67108864";
+
 /// Where one controller lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Controller {
@@ -40,6 +43,8 @@ pub(super) struct Tree {
     memory: Option<Controller>,
     pids: Option<Controller>,
     cpu: Option<Controller>,
+    /// Weighs disk access. No layer: a worker opens no file, so this bears on what the kernel does for it.
+    io: Option<Controller>,
     /// Whether `cgroup.kill` is there.
     kill: bool,
     /// Where hierarchies are mounted, and which group of them.
@@ -88,6 +93,7 @@ impl Tree {
             memory: None,
             pids: None,
             cpu: None,
+            io: None,
             kill: false,
             tops: Vec::new(),
             notes: Vec::new(),
@@ -135,7 +141,7 @@ impl Tree {
         make(&pool)?;
         make(&supervisor)?;
         self.kill = pool.join("cgroup.kill").exists();
-        for name in ["memory", "pids", "cpu"] {
+        for name in ["memory", "pids", "cpu", "io"] {
             // From the parent down: a group passes on only what it was given.
             let enable = format!("+{name}");
             if place::is_own(base) {
@@ -147,11 +153,12 @@ impl Tree {
                 .and_then(|()| put(&pool, "cgroup.subtree_control", &enable));
             match there {
                 Ok(()) => self.set(name, Controller { unified: true, pool: pool.clone() }),
+                // Not every kernel has it, and nothing hangs on it.
+                Err(_) if name == "io" => {}
                 Err(error) => self.notes.push(format!("{name} in {}: {error}", base.display())),
             }
         }
-        // The supervisor must not be squeezed out by the processes that it serves.
-        let _ = put(&supervisor, "memory.min", "67108864");
+        protect(base, &supervisor);
         self.pool = Some(pool);
         self.supervisor = Some(supervisor);
         Ok(())
@@ -161,6 +168,7 @@ impl Tree {
         let slot = match name {
             "memory" => &mut self.memory,
             "pids" => &mut self.pids,
+            "io" => &mut self.io,
             _ => &mut self.cpu,
         };
         if slot.is_none() {
@@ -257,6 +265,13 @@ impl Tree {
                 // 100 is v2's default, 1024 v1's; 2 is v1's least.
                 put(&leaf, "cpu.shares", &(u64::from(caps.cpu_weight) * 1_024 / 100).max(2).to_string())?;
             }
+            // One weight for both, on the same scale. The file is there only where a scheduler honours it.
+            if let Some(io) = &self.io {
+                match put(&io.pool.join(&name), "io.weight", &caps.cpu_weight.to_string()) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
         }
         Ok(())
     }
@@ -343,7 +358,7 @@ impl Tree {
         if let Some(group) = &self.supervisor {
             remove(group);
             let _ = make(group);
-            let _ = put(group, "memory.min", "67108864");
+            let _ = put(group, "memory.min", SUPERVISOR_MEMORY_BYTES_MIN);
         }
     }
 
@@ -360,6 +375,15 @@ impl Tree {
             let base = pool.parent().filter(|base| place::is_own(base));
             let _ = base.map(fs::remove_dir);
         }
+    }
+}
+
+/// The supervisor must not be squeezed out by the processes that it serves. What a group is promised holds only
+/// as far as the groups above it are promised as much: above a unit that is the service manager's to write.
+fn protect(base: &Path, supervisor: &Path) {
+    let own = [base.parent(), Some(base)].into_iter().flatten().filter(|_| place::is_own(base));
+    for group in own.chain([supervisor]) {
+        let _ = put(group, "memory.min", SUPERVISOR_MEMORY_BYTES_MIN);
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a unit with `Delegate=` and `DelegateSubgroup=supervisor` | the unit's own group |
 //! | a unit with `Delegate=` alone | the unit's own group, after the launcher moved to `supervisor` in it |
+//! | a unit without `Delegate=` | as otherwise: below it the service manager would count a worker that dies of its own memory as the unit's death, and end the server |
 //! | the v2 tree has no memory controller (hybrid) | `fazt/…` below the launcher's group, and so in each v1 hierarchy |
 //! | otherwise | `fazt/…` at the top of the v2 tree |
 //!
@@ -98,7 +99,8 @@ impl Place {
         if let Some(mount) = unified
             && let Some(own) = own(&groups, "").and_then(|group| folder(mount, group))
         {
-            place.unified = Some(if has_memory { base(&own, &mount.point, &name) } else { own.join(&name) });
+            place.unified =
+                Some(if has_memory { base(&own, &mount.point, &name, delegated) } else { own.join(&name) });
         }
         if !has_memory {
             for controller in ["memory", "pids", "cpu"] {
@@ -122,9 +124,19 @@ pub(super) fn group(tops: &[(PathBuf, String)], folder: &Path) -> Option<String>
     Some(format!("{}/{}", root.trim_end_matches('/'), below.display()))
 }
 
+/// Whether the service manager has given a group away: it says so by an attribute of the folder.
+fn delegated(group: &Path) -> bool {
+    let mut value = [0u8; 8];
+    ["trusted.delegate", "user.delegate"].iter().any(|name| {
+        rustix::fs::getxattr(group, *name, &mut value).is_ok_and(|length| value[..length] == *b"1")
+    })
+}
+
 /// The base in a v2 tree with controllers.
-fn base(own: &Path, top: &Path, name: &str) -> PathBuf {
-    let is_unit = |path: &Path| path.extension().is_some_and(|kind| kind == "service");
+fn base(own: &Path, top: &Path, name: &str, delegated: impl Fn(&Path) -> bool) -> PathBuf {
+    let is_unit = |path: &Path| {
+        path.extension().is_some_and(|kind| kind == "service" || kind == "scope") && delegated(path)
+    };
     if own.file_name().is_some_and(|last| last == SUBGROUP)
         && let Some(unit) = own.parent().filter(|unit| is_unit(unit))
     {
@@ -200,12 +212,15 @@ mod tests {
     fn a_unit_keeps_its_own_group_and_a_shell_gets_one_at_the_top() {
         let top = Path::new("/nowhere/cgroup");
         let check = |own: &str, then: &str| {
-            assert_eq!(base(Path::new(own), top, "fazt/1"), PathBuf::from(then), "{own}");
+            let delegated = |unit: &Path| !unit.ends_with("plain.service");
+            assert_eq!(base(Path::new(own), top, "fazt/1", delegated), PathBuf::from(then), "{own}");
         };
         check(
             "/nowhere/cgroup/system.slice/fazt.service/supervisor",
             "/nowhere/cgroup/system.slice/fazt.service",
         );
+        check("/nowhere/cgroup/system.slice/plain.service/supervisor", "/nowhere/cgroup/fazt/1");
+        check("/nowhere/cgroup/system.slice/plain.service", "/nowhere/cgroup/fazt/1");
         check("/nowhere/cgroup/user.slice/session-3.scope", "/nowhere/cgroup/fazt/1");
         check("/nowhere/cgroup", "/nowhere/cgroup/fazt/1");
         assert!(is_own(Path::new("/x/fazt/1")) && !is_own(Path::new("/x/fazt.service")));
