@@ -6,6 +6,7 @@ mod explain;
 mod net;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -123,12 +124,39 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Name of the file in the data folder.
+    pub(crate) const FILE: &str = "config.toml";
+
+    /// The layers that this configuration lets be missing. They count only in a file of the user who starts the
+    /// server: the folder is the supervisor's, and one that was broken could write them for the next start.
+    ///
+    /// # Errors
+    /// When there are some and the file is not this user's alone to write.
+    pub(crate) fn allowed_missing(self, data: &Path) -> Result<Vec<String>, ConfigError> {
+        let names = self.sandbox.allow_missing;
+        let me = rustix::process::geteuid().as_raw();
+        let path = data.join(Self::FILE);
+        let own =
+            |about: std::fs::Metadata| about.is_file() && about.uid() == me && about.mode() & 0o022 == 0;
+        if names.is_empty() || std::fs::symlink_metadata(&path).is_ok_and(own) {
+            return Ok(names);
+        }
+        let path = path.display();
+        Err(ConfigError::Wrong {
+            path: path.to_string(),
+            message: format!(
+                "sandbox.allow_missing counts only in a file that belongs to the user who starts the server and \
+                 that nobody else may write: chown {me} {path} && chmod go-w {path}"
+            ),
+        })
+    }
+
     /// Reads `DATA/config.toml`; without one, the defaults.
     ///
     /// # Errors
     /// When it cannot be read, holds an unknown key or a value out of its bounds.
     pub fn load(data: &Path) -> Result<Self, ConfigError> {
-        let path = data.join("config.toml");
+        let path = data.join(Self::FILE);
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text).map_err(|(line, message)| ConfigError::Wrong {
                 path: format!("{}{line}", path.display()),
@@ -197,6 +225,31 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layers_are_lifted_only_by_a_file_that_nobody_else_may_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let data = tempfile::tempdir().expect("temporary folder");
+        let path = data.path().join(Config::FILE);
+        let lifted = || {
+            let config = Config::load(data.path()).expect("config");
+            config.allowed_missing(data.path()).map_err(|error| error.to_string())
+        };
+        std::fs::write(&path, "[sandbox]\nallow_missing = ['pressure']\n").expect("config.toml");
+        for (mode, good) in [(0o600, true), (0o644, true), (0o664, false), (0o606, false)] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("mode");
+            assert_eq!(lifted().is_ok(), good, "{mode:o}: {:?}", lifted());
+        }
+        assert!(lifted().is_err_and(|text| text.contains("chmod go-w")));
+        let elsewhere = data.path().join("elsewhere");
+        std::fs::rename(&path, &elsewhere).expect("moved");
+        std::os::unix::fs::symlink(&elsewhere, &path).expect("a link");
+        assert!(lifted().is_err(), "a link is not the file");
+        std::fs::remove_file(&path).expect("gone");
+        std::fs::write(&path, "").expect("config.toml");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).expect("mode");
+        assert_eq!(lifted(), Ok(vec![]), "without a name the file may be anybody's");
+    }
 
     #[test]
     fn an_empty_file_is_the_default() {

@@ -1,16 +1,16 @@
 //! The ways into this crate for the program `fazt`: [`start`], which becomes the launcher, and [`supervise`] and
 //! [`build`], which the launcher re-executes itself in.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use crate::config::{Config, ConfigError};
 use crate::confine;
@@ -85,19 +85,18 @@ pub fn start(options: StartOptions) -> Result<ExitCode, StartError> {
     let StartOptions { data, listen, dev, json, worker } = options;
     folder(&data, 0o700)?;
     let config = Config::load(&data)?;
-    let run = data.join("run");
-    folder(&run, 0o750)?;
+    folder(&data.join("run"), 0o750)?;
     // Held until this process, the launcher, ends. Nobody inherits it.
-    let _lock = lock(&run.join("lock"), &data)?;
+    let _lock = lock(&data)?;
     let addresses = if listen.is_empty() { &config.listen } else { &listen };
     let listeners = addresses.iter().map(|&address| bind(address)).collect::<Result<_, _>>()?;
     let announce = if json { "--json" } else { "--text" };
     let outcome = jail::run(LaunchOptions {
         worker_image: worker,
         listeners,
-        data,
         dev,
-        allow_missing: config.sandbox.allow_missing,
+        allow_missing: config.allowed_missing(&data)?,
+        data,
         supervisor_args: vec![announce.into()],
     });
     outcome.map_err(|error| StartError::Launcher(error.to_string()))
@@ -109,10 +108,23 @@ fn folder(path: &Path, mode: u32) -> Result<(), StartError> {
 }
 
 /// One server for one data folder: two of them would each believe to be the only writer.
-fn lock(path: &Path, data: &Path) -> Result<File, StartError> {
-    let failed = |error| StartError::Data { path: path.to_owned(), error };
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    let mut file = open.map_err(failed)?;
+///
+/// The folder is the supervisor's, this process may be root: what a broken supervisor left there in the place of
+/// the lock, a link to somewhere else, is not followed and not written to.
+fn lock(data: &Path) -> Result<File, StartError> {
+    let failed = |error| StartError::Data { path: data.join("run/lock"), error };
+    let open = || -> rustix::io::Result<OwnedFd> {
+        let folder = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let data = rustix::fs::open(data, folder, Mode::empty())?;
+        let run = rustix::fs::openat(data, "run", folder | OFlags::NOFOLLOW, Mode::empty())?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::openat(run, "lock", flags, Mode::RUSR | Mode::WUSR)
+    };
+    let mut file = File::from(open().map_err(|error| failed(error.into()))?);
+    let about = file.metadata().map_err(failed)?;
+    if !about.is_file() || about.nlink() != 1 {
+        return Err(failed(std::io::Error::other("it is not a file of this server; remove it")));
+    }
     let patience = Instant::now() + LOCK_WAIT;
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -131,7 +143,7 @@ fn lock(path: &Path, data: &Path) -> Result<File, StartError> {
             Err(error) => return Err(failed(error.into())),
         }
     }
-    file.set_len(0).map_err(failed)?;
+    file.seek(SeekFrom::Start(0)).and_then(|_| file.set_len(0)).map_err(failed)?;
     writeln!(file, "{}", std::process::id()).map_err(failed)?;
     Ok(file)
 }
@@ -225,5 +237,47 @@ fn raise_descriptors() {
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
     {
         tracing::warn!(%error, "cannot raise the number of open files");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_leads_elsewhere_is_refused_and_what_it_leads_to_stays_as_it_was() {
+        let beside = tempfile::tempdir().expect("temporary folder");
+        let secret = beside.path().join("secret");
+        std::fs::write(&secret, "unharmed").expect("a file");
+        type Plant = fn(&Path, &Path) -> std::io::Result<()>;
+        let plants: [Plant; 4] = [
+            |data, secret| std::os::unix::fs::symlink(secret, data.join("run/lock")),
+            |data, secret| std::fs::hard_link(secret, data.join("run/lock")),
+            |data, _| std::fs::create_dir(data.join("run/lock")),
+            |data, secret| {
+                std::fs::remove_dir(data.join("run"))?;
+                std::os::unix::fs::symlink(secret.parent().unwrap_or(secret), data.join("run"))
+            },
+        ];
+        for (at, plant) in plants.into_iter().enumerate() {
+            let data = tempfile::tempdir().expect("temporary folder");
+            std::fs::create_dir(data.path().join("run")).expect("run");
+            plant(data.path(), &secret).expect("planted");
+            let refused = lock(data.path()).expect_err("refused").to_string();
+            assert!(refused.contains("run/lock"), "plant {at}: {refused}");
+            assert_eq!(std::fs::read_to_string(&secret).expect("the file"), "unharmed", "plant {at}");
+            assert!(!beside.path().join("lock").exists(), "plant {at}");
+        }
+    }
+
+    #[test]
+    fn one_server_holds_a_folder_and_the_next_is_told_who() {
+        let data = tempfile::tempdir().expect("temporary folder");
+        std::fs::create_dir(data.path().join("run")).expect("run");
+        let first = lock(data.path()).expect("the first");
+        let second = lock(data.path()).expect_err("the second").to_string();
+        assert!(second.contains(&std::process::id().to_string()), "{second}");
+        drop(first);
+        assert!(lock(data.path()).is_ok(), "after it ended");
     }
 }

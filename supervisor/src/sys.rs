@@ -157,6 +157,18 @@ pub(crate) fn unblock_signals() -> io::Result<()> {
         .map(drop)
 }
 
+/// Leaves the keyring that this process was started with for an empty one of its own. A kernel without keys
+/// has nothing to leave; where the call is forbidden, in a container, it is so for every later program too.
+pub(crate) fn own_keyring() -> io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_ulong = 1;
+    // SAFETY: a null name asks for a new keyring without one; nothing is read or written.
+    let result = check(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, 0usize) });
+    match result {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exit {

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_supervisor_that_ends_well_ends_the_launcher_with_its_code", true, supervisor_ends),
     ("a_malformed_order_stops_everything", true, malformed),
     ("a_short_packet_stops_everything", true, short),
+    ("what_a_broken_supervisor_left_in_the_data_folder_leads_the_launcher_nowhere", true, planted),
     ("an_ordinary_user_gets_what_holds_without_root", true, ordinary),
     ("an_ordinary_user_without_dev_is_refused_by_name_of_the_layers", true, ordinary_refused),
 ];
@@ -93,6 +94,34 @@ fn malformed() -> Result<()> {
 
 fn short() -> Result<()> {
     stopped_by(b"short")
+}
+
+/// The launcher gives the data folder to the supervisor's user: what lies elsewhere is not given away, though it
+/// is linked to from there, and the configuration stays its owner's.
+fn planted() -> Result<()> {
+    use std::os::unix::fs::{MetadataExt, symlink};
+    let beside = tempfile::tempdir()?;
+    let data = tempfile::tempdir_in(beside.path())?;
+    let (secret, folder) = (beside.path().join("secret"), beside.path().join("folder"));
+    std::fs::write(&secret, "root's")?;
+    std::fs::create_dir(&folder)?;
+    std::fs::write(folder.join("below"), "root's")?;
+    std::fs::create_dir(data.path().join("apps"))?;
+    std::fs::write(data.path().join("apps/one"), "the supervisor's")?;
+    std::fs::write(data.path().join("config.toml"), "")?;
+    symlink(&secret, data.path().join("apps/link"))?;
+    symlink(&folder, data.path().join("apps/folder"))?;
+    std::fs::hard_link(&secret, data.path().join("apps/second-name"))?;
+    std::fs::set_permissions(beside.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let rig = Rig::start_in(data, "obedient", None)?;
+    let owner = |path: &std::path::Path| std::fs::symlink_metadata(path).map(|about| about.uid());
+    for path in [&secret, &folder, &folder.join("below"), &rig.data.path().join("config.toml")] {
+        ensure!(owner(path)? == 0, "{} was given away", path.display());
+    }
+    for path in ["", "apps", "apps/one", "apps/link"] {
+        ensure!(owner(&rig.data.path().join(path))? == rig.facts.uid, "{path} is the supervisor's");
+    }
+    rig.stop()
 }
 
 /// An ordinary user's number that no account of this machine has.

@@ -190,6 +190,9 @@ fn empty_root() -> io::Result<()> {
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
     rustix::process::chdir(c"/")?;
     rustix::mount::mount_remount(c"/", nothing | MountFlags::RDONLY, c"")?;
+    // A process whose root is not the root of its mounts may make no user namespace, in which it would hold every
+    // capability again. So the same emptiness lies once more over its root, which stays the one below.
+    rustix::mount::mount_bind(c"/", c"/")?;
     Ok(rustix::system::sethostname(b"app")?)
 }
 
@@ -237,6 +240,9 @@ pub(super) fn become_nobody(uid: u32, gid: u32) -> io::Result<()> {
     rustix::thread::set_thread_groups(&[])?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    // Keys of whoever started the server could be read by whoever possesses their keyring. Now, so that the new
+    // one counts for its own user: a user may have 200 keys.
+    sys::own_keyring()?;
     // A launcher that is not uid 0 keeps its capabilities over setresuid; nobody else does.
     let none = CapabilitySet::empty();
     rustix::thread::set_capabilities(

@@ -40,7 +40,19 @@ pub(super) fn null() -> io::Result<OwnedFd> {
     above(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Namespaces in which there is nothing: no interface that is up, no socket, no shared memory.
+/// Processes share their IPC namespace, so nothing may come into being there by which two of them could meet: no
+/// memory segment, queue or semaphore. The limits belong to the namespace of the calling thread, and so does the
+/// mount, which is for a unit in which `/proc/sys` is read-only. Where neither can be done, `proc doctor` says so.
+fn allow_no_segments() {
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+    let _ = mount_change(c"/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
+        .and_then(|()| mount(c"proc", c"/proc", c"proc", MountFlags::NOSUID | MountFlags::NODEV, None));
+    for (file, none) in [("shmmni", "0"), ("msgmni", "0"), ("sem", "0 0 0 0")] {
+        let _ = std::fs::write(format!("/proc/sys/kernel/{file}"), none);
+    }
+}
+
+/// Namespaces in which there is nothing: no interface that is up, no socket, and nothing by which processes meet.
 #[derive(Debug)]
 pub(super) struct Spaces {
     pub(super) network: OwnedFd,
@@ -51,7 +63,8 @@ impl Spaces {
     /// Makes both in a thread that ends at once; the descriptors keep them alive.
     pub(super) fn make() -> io::Result<Self> {
         let made = std::thread::spawn(|| -> io::Result<Self> {
-            sys::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWIPC)?;
+            sys::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWNS)?;
+            allow_no_segments();
             let open = |name: &str| {
                 let path = format!("/proc/thread-self/ns/{name}");
                 above(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
