@@ -25,6 +25,11 @@ pub const EXIT_MEMORY: i32 = 102;
 /// Exit code of a worker: the stack outside the engine's own check is used up.
 pub const EXIT_STACK: i32 = 103;
 
+/// Life of a [`Profile::Walls`] process, from its birth on, whoever holds its socket.
+pub const WALLS_MS_MAX: u64 = 3_000;
+/// Such processes at once.
+pub const WALLS_MAX: usize = 4;
+
 /// What the process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -37,6 +42,10 @@ pub enum Profile {
     Store = 3,
     /// The worker program in the worker's jail, told to try escapes (`proc doctor`). Never sent an app.
     Doctor = 4,
+    /// As [`Profile::Doctor`], but not locked by seccomp: tries one escape against all other layers, reads two
+    /// bytes in its life, and is killed when [`WALLS_MS_MAX`] are over. Only a launcher that has every other layer
+    /// makes one, [`WALLS_MAX`] at once.
+    Walls = 5,
 }
 
 /// Caps of one leaf. Zero means: leave as it is.
@@ -250,6 +259,7 @@ impl Order {
                     2 => Profile::Build,
                     3 => Profile::Store,
                     4 => Profile::Doctor,
+                    5 => Profile::Walls,
                     _ => return Err(Malformed),
                 },
                 generation,

@@ -29,6 +29,19 @@ fn every_escape_is_stopped(doctor: &Value) {
     assert!(escapes.iter().any(|escape| escape["by"] == "seccomp"), "{escapes:?}");
 }
 
+/// What only seccomp stops stays inside its process.
+fn second_walls_hold(doctor: &Value) {
+    assert_eq!(doctor["walls_untried"], "", "{doctor}");
+    for escape in rows(doctor, "escapes") {
+        let walls = &escape["walls"];
+        assert!(walls["stopped"] == true || walls["contained"] == true, "{escape}");
+    }
+    for name in ["openat /etc/passwd", "connect TCP to this machine", "fork", "unshare user namespace"] {
+        let escape = rows(doctor, "escapes").iter().find(|escape| escape["name"] == name).expect(name);
+        assert_eq!(escape["walls"]["stopped"], true, "{escape}");
+    }
+}
+
 #[test]
 fn root_is_healthy_every_escape_is_stopped_and_the_app_goes_on() {
     if !root() {
@@ -52,13 +65,16 @@ fn root_is_healthy_every_escape_is_stopped_and_the_app_goes_on() {
     });
     let doctor = outcome.json();
     every_escape_is_stopped(&doctor);
+    second_walls_hold(&doctor);
     for layer in rows(&doctor, "layers") {
         assert_eq!(layer["present"], true, "{layer}");
     }
     assert_eq!((&doctor["healthy"], outcome.code), (&Value::Bool(true), 0));
     assert_eq!(server.processes("good")[0]["gen"], before[0]["gen"], "the same worker");
     let words = server.fazt(&["proc", "doctor"]).ok().stdout;
-    assert!(words.contains("seccomp (") && words.contains("execve /bin/sh"), "{words}");
+    for part in ["seccomp (", "execve /bin/sh", "The same without seccomp", "empty root", "namespace.pid"] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
 }
 
 #[test]
@@ -69,6 +85,8 @@ fn an_ordinary_user_is_told_which_layers_are_missing() {
     let doctor = outcome.json();
     assert_eq!((&doctor["healthy"], outcome.code), (&Value::Bool(false), 1));
     every_escape_is_stopped(&doctor);
+    assert!(doctor["walls_untried"].as_str().is_some_and(|why| why.contains("root")), "{doctor}");
+    assert!(rows(&doctor, "escapes").iter().all(|escape| escape["walls"].is_null()), "{doctor}");
     for name in ["memory.cgroup", "namespace.net", "namespace.mount", "uid", "capabilities"] {
         let layer = rows(&doctor, "layers").iter().find(|layer| layer["name"] == name).expect(name);
         assert_eq!(layer["present"], false, "{layer}");

@@ -23,6 +23,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["fazt-worker", fazt_worker::sandbox::escape::ARGUMENT] => fazt_worker::sandbox::escape::serve(),
+        ["fazt-worker", fazt_worker::sandbox::escape::ARGUMENT_WALLS] => {
+            fazt_worker::sandbox::escape::serve_walls()
+        }
         ["fazt-worker", ..] => {
             standin::main();
             ExitCode::SUCCESS

@@ -9,8 +9,13 @@ fn main() -> ExitCode {
     // The default hook writes to standard error, which the sandbox answers as it answers an attack.
     std::panic::set_hook(Box::new(|_| fazt_worker::sys::exit_now(fazt_ipc::launch::EXIT_PANIC)));
     // Only the launcher gives this argument, and such a process is never sent an app.
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == fazt_worker::sandbox::escape::ARGUMENT) {
-        fazt_worker::sandbox::escape::serve();
+    if let Some(argument) = std::env::args_os().nth(1) {
+        if argument == fazt_worker::sandbox::escape::ARGUMENT {
+            fazt_worker::sandbox::escape::serve();
+        }
+        if argument == fazt_worker::sandbox::escape::ARGUMENT_WALLS {
+            fazt_worker::sandbox::escape::serve_walls();
+        }
     }
     fazt_worker::sandbox::end_at_stack_overflow();
     fazt_worker::sys::keep_heap_small();

@@ -106,7 +106,10 @@ pub struct Doctor {
     pub layers: Vec<Layer>,
     /// Escapes tried in a real worker.
     pub escapes: Vec<Escape>,
-    /// All layers are there, at least one escape was tried and every one was stopped.
+    /// Why the escapes were not tried without seccomp as well; empty: they were.
+    pub walls_untried: String,
+    /// All layers are there, at least one escape was tried and every one was stopped; without seccomp, every one
+    /// that reaches out of its process.
     pub healthy: bool,
 }
 
@@ -131,6 +134,19 @@ pub struct Escape {
     /// It came to nothing.
     pub stopped: bool,
     /// The layer that stopped it, or what it got.
+    pub by: String,
+    /// The same without seccomp, by the other layers; none: not tried.
+    pub walls: Option<Walls>,
+}
+
+/// What the layers beside seccomp make of an escape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walls {
+    /// One of them stopped it.
+    pub stopped: bool,
+    /// It reaches nothing outside its process, so that it goes through is no hole.
+    pub contained: bool,
+    /// The layer, with the kernel's answer; or what it got.
     pub by: String,
 }
 

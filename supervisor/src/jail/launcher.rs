@@ -396,7 +396,8 @@ impl Launcher {
                     self.answers.pop_front();
                     continue;
                 }
-                // The loop comes back when there is room.
+                // The loop comes back when there is room; orders that will not be read would only wake it.
+                Err(rustix::io::Errno::AGAIN) if self.answers.len() >= ANSWERS_MAX => EventFlags::OUT,
                 Err(rustix::io::Errno::AGAIN) => EventFlags::IN | EventFlags::OUT,
                 // Gone; its death is told elsewhere.
                 Err(_) => return,
@@ -496,6 +497,9 @@ impl Launcher {
         let late: Vec<u64> =
             self.jailed.iter().filter(|(_, one)| one.is_late(now)).map(|(&at, _)| at).collect();
         for generation in late {
+            if let Some(jailed) = self.jailed.get_mut(&generation) {
+                jailed.forget_deadline();
+            }
             self.refuse(generation, Refused { refusal: Refusal::Deadline, step: 0, errno: libc::ETIMEDOUT });
         }
         let leaving: Vec<(u64, Exit)> =

@@ -30,18 +30,21 @@ pub(super) const ANSWERS_MAX: usize = 256;
 
 /// `memory.max` of a worker: the largest heap that a manifest may ask for, and what lies beside it.
 pub(super) const WORKER_MEMORY_BYTES_MAX: u64 = (MEMORY_MIB_MAX + MEMORY_MIB_BESIDE_HEAP) as u64 * MIB;
+/// `memory.max` of a process that tries an escape without seccomp: the program, and nothing to spend.
+pub(super) const WALLS_MEMORY_BYTES_MAX: u64 = 16 * MIB;
 /// `memory.max` of a build.
 pub(super) const BUILD_MEMORY_BYTES_MAX: u64 = 1024 * MIB;
-/// `RLIMIT_AS` of a build: allocators of several threads reserve far more than they use.
+/// `RLIMIT_AS` of a build: its allocator reserves far more than it uses.
 pub(super) const BUILD_ADDRESS_SPACE_BYTES_MAX: u64 = 8 * 1024 * MIB;
 /// `pids.max` of a worker: itself, and one for the moment between fork and exec of the kernel's accounting.
 pub(super) const WORKER_PIDS: u32 = 2;
-/// `pids.max` of a build, which has threads.
-pub(super) const BUILD_PIDS: u32 = 16;
 /// Most that an order may ask for, in thousandths of one CPU.
 pub(super) const CPU_PERMILLE_MAX: u32 = 64_000;
 /// Share of the machine's memory that all jailed processes together may have.
 pub(super) const POOL_MEMORY_PERCENT: u64 = 60;
+/// Descriptors that the launcher may open: three for a process that is being made, one for one that lives, and
+/// what lies below the numbers that children overwrite.
+pub(super) const LAUNCHER_FILES: u64 = PROCESSES_MAX as u64 * 4 + 256;
 /// Descriptors that the supervisor may open: connections, cartridges, workers.
 pub(super) const SUPERVISOR_FILES: u64 = 65_536;
 

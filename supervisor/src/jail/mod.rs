@@ -103,6 +103,7 @@ fn start_error<E: Into<io::Error>>(what: &str) -> impl FnOnce(E) -> JailError {
 /// # Errors
 /// When the machine lacks a layer, the start fails, or the supervisor breaks the contract.
 pub fn run(options: LaunchOptions) -> Result<ExitCode, JailError> {
+    raise_descriptors().map_err(start_error("descriptors"))?;
     let low = reserve_low_descriptors().map_err(start_error("descriptors"))?;
     let data = options.data.canonicalize().map_err(start_error("data folder"))?;
     if options.listeners.len() > handover::LISTENERS_MAX {
@@ -154,6 +155,17 @@ pub fn run(options: LaunchOptions) -> Result<ExitCode, JailError> {
     let outcome = Launcher::new(means, recipe, facts, signals)?.run();
     drop(low);
     outcome
+}
+
+/// A login or a unit begins with 1,024: too few for the processes that a busy server keeps.
+fn raise_descriptors() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(limits::LAUNCHER_FILES, |most| most.min(limits::LAUNCHER_FILES));
+    if current.is_some_and(|current| current < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })?;
+    }
+    Ok(())
 }
 
 /// Children put what they inherit at low numbers; nothing of the launcher's may lie there.

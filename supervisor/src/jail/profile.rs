@@ -1,12 +1,13 @@
 //! What differs between the kinds of jailed processes. Everything else is the same for all.
 
 use std::ffi::CStr;
+use std::time::Duration;
 
-use fazt_ipc::launch::{Limits, Profile};
+use fazt_ipc::launch::{Limits, Profile, WALLS_MAX, WALLS_MS_MAX};
 use fazt_ipc::limits::ADDRESS_SPACE_BYTES_MAX;
 
 use super::limits::{
-    BUILD_ADDRESS_SPACE_BYTES_MAX, BUILD_MEMORY_BYTES_MAX, BUILD_PIDS, CPU_PERMILLE_MAX,
+    BUILD_ADDRESS_SPACE_BYTES_MAX, BUILD_MEMORY_BYTES_MAX, CPU_PERMILLE_MAX, WALLS_MEMORY_BYTES_MAX,
     WORKER_MEMORY_BYTES_MAX, WORKER_PIDS,
 };
 
@@ -27,8 +28,13 @@ pub(super) struct Jail {
     pub(super) memory_bytes_max: u64,
     pub(super) address_space_bytes: u64,
     pub(super) pids: u32,
-    /// More than one thread is no sign of a broken jail.
-    pub(super) threads: bool,
+    /// It locks itself with seccomp before it is handed over. The look from outside demands what stands here: a
+    /// process that has a filter and must not is as wrong as the other way round.
+    pub(super) seccomp: bool,
+    /// How long it may live, and how many of its kind at once.
+    pub(super) brief: Option<(Duration, usize)>,
+    /// An ordinary user's launcher may make it: what holds it back there suffices.
+    pub(super) ordinary: bool,
 }
 
 /// The jail of a profile; `None` while nothing uses it.
@@ -39,18 +45,30 @@ pub(super) const fn jail(profile: Profile) -> Option<Jail> {
         memory_bytes_max: WORKER_MEMORY_BYTES_MAX,
         address_space_bytes: ADDRESS_SPACE_BYTES_MAX,
         pids: WORKER_PIDS,
-        threads: false,
+        seccomp: true,
+        brief: None,
+        ordinary: true,
     };
     match profile {
         Profile::Worker => Some(WORKER),
         Profile::Doctor => Some(Jail { arguments: &[c"fazt-worker", c"--doctor"], ..WORKER }),
+        // The one process without a filter. What runs in it is chosen here and by nobody else: the worker program
+        // takes another way at its very start, on which it reads two bytes, makes one system call of its own list
+        // and ends. Not for an ordinary user, whose other processes only seccomp protects from it.
+        Profile::Walls => Some(Jail {
+            arguments: &[c"fazt-worker", c"--doctor-walls"],
+            memory_bytes_max: WALLS_MEMORY_BYTES_MAX,
+            seccomp: false,
+            brief: Some((Duration::from_millis(WALLS_MS_MAX), WALLS_MAX)),
+            ordinary: false,
+            ..WORKER
+        }),
         Profile::Build => Some(Jail {
             image: Image::Own,
             arguments: &[c"fazt", c"__build"],
             memory_bytes_max: BUILD_MEMORY_BYTES_MAX,
             address_space_bytes: BUILD_ADDRESS_SPACE_BYTES_MAX,
-            pids: BUILD_PIDS,
-            threads: true,
+            ..WORKER
         }),
         // Its jail hands descriptors of a folder to the process; there is none until raw SQL exists.
         Profile::Store => None,
@@ -121,5 +139,18 @@ mod tests {
         assert_eq!(first(&worker, limits(WORKER_MEMORY_BYTES_MAX + 1, 0, 0)), None);
         assert_eq!(first(&worker, limits(1 << 20, CPU_PERMILLE_MAX + 1, 0)), None);
         assert!(jail(Profile::Store).is_none());
+    }
+
+    /// Whatever is added: one profile is without seccomp, it is brief, and no other takes its way.
+    #[test]
+    fn only_the_doctors_second_walls_are_without_seccomp_and_they_are_brief() {
+        let all = [Profile::Worker, Profile::Build, Profile::Store, Profile::Doctor, Profile::Walls];
+        for (profile, jail) in all.into_iter().filter_map(|profile| Some((profile, jail(profile)?))) {
+            let walls = profile == Profile::Walls;
+            assert_eq!(jail.seccomp, !walls, "{profile:?}");
+            assert_eq!(jail.brief.is_some(), walls, "{profile:?}");
+            assert_eq!(jail.ordinary, !walls, "{profile:?}");
+            assert_eq!(jail.arguments.contains(&c"--doctor-walls"), walls, "{profile:?}");
+        }
     }
 }

@@ -96,6 +96,8 @@ pub(super) struct Jailed {
     pub(super) pidfd: OwnedFd,
     uid: u32,
     caps: Limits,
+    /// When it is killed, whatever it does.
+    until: Option<Instant>,
     pub(super) phase: Phase,
     /// It has ended, and this is how; its leaf is there still.
     ended: Option<(Exit, Use)>,
@@ -135,7 +137,11 @@ impl Spawner {
         self.generation_last = generation.0;
         let jail = profile::jail(profile).ok_or(Refused::plain(Refusal::Unknown))?;
         let caps = profile::first(&jail, asked).ok_or(Refused::plain(Refusal::Wider))?;
-        if jailed.len() >= PROCESSES_MAX {
+        if !jail.ordinary && means.spaces.is_none() {
+            return Err(Refused::plain(Refusal::Unknown));
+        }
+        let alike = || jailed.values().filter(|one| one.jail.brief.is_some()).count();
+        if jailed.len() >= PROCESSES_MAX || jail.brief.is_some_and(|(_, most)| alike() >= most) {
             return Err(Refused::plain(Refusal::Exhausted));
         }
         let uid = match &means.spaces {
@@ -155,6 +161,7 @@ impl Spawner {
                 pidfd,
                 uid,
                 caps,
+                until: jail.brief.map(|(most, _)| Instant::now() + most),
                 phase: Phase::Starting(starting),
                 ended: None,
                 announced: false,
@@ -279,7 +286,7 @@ impl Jailed {
             uid: self.uid,
             gid: if privileged { self.uid } else { means.user.gid },
             privileged,
-            threads: self.jail.threads,
+            seccomp: self.jail.seccomp,
             strange: means.strange.clone(),
             shared: means.shared.clone(),
             leaf: means.tree.expected(self.generation),
@@ -356,12 +363,18 @@ impl Jailed {
         })
     }
 
-    /// When it must be ready.
+    /// When it must be ready, or gone.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match &self.phase {
+        let ready = match &self.phase {
             Phase::Starting(starting) => Some(starting.since + SPAWN_WALL),
             _ => None,
-        }
+        };
+        ready.into_iter().chain(self.until).min()
+    }
+
+    /// Its time is over: it is killed once.
+    pub(super) fn forget_deadline(&mut self) {
+        self.until = None;
     }
 
     pub(super) fn is_late(&self, now: Instant) -> bool {

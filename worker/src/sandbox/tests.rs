@@ -185,4 +185,65 @@ fn there_are_enough_escapes_and_each_has_its_own_name() {
     assert!(count >= 128, "{count} escapes");
     let names: std::collections::BTreeSet<_> = (0..count).filter_map(super::escape::name).collect();
     assert_eq!(names.len(), count);
+    assert!(names.iter().all(|name| !name.contains(['\t', '\n'])));
+}
+
+/// The table of gains is what the other tests believe: what goes out of the process may not be in it.
+#[test]
+fn an_escape_that_goes_out_of_its_process_has_no_gain() {
+    const OUT: [&str; 36] = [
+        "openat /etc/passwd",
+        "openat / as a folder",
+        "openat ../",
+        "openat a ",
+        "openat /proc",
+        "openat /dev",
+        "openat2",
+        "open_by_handle_at",
+        "mkdirat",
+        "mknodat",
+        "unlinkat",
+        "renameat2",
+        "linkat",
+        "symlinkat",
+        "truncate",
+        "fanotify_init",
+        "connect ",
+        "send ",
+        "socket raw",
+        "socket packet",
+        "clone",
+        "fork",
+        "execve",
+        "ptrace seize",
+        "kill a stranger",
+        "setuid",
+        "setres",
+        "setgroups",
+        "capset",
+        "unshare",
+        "setns",
+        "mount",
+        "pivot_root",
+        "bpf",
+        "init_module",
+        "reboot",
+    ];
+    for number in 0..super::escape::count() {
+        let name = super::escape::name(number).unwrap_or_default();
+        if OUT.iter().any(|start| name.starts_with(start)) {
+            assert_eq!(super::escape::gain(name), "", "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_gain_is_of_an_escape() {
+    let source = include_str!("escape/gain.rs");
+    let (_, table) = source.split_once("match name {").expect("the table");
+    let names: std::collections::BTreeSet<_> =
+        (0..super::escape::count()).filter_map(super::escape::name).collect();
+    for quoted in table.split('"').skip(1).step_by(2).filter(|text| !text.is_empty()) {
+        assert!(names.contains(quoted), "{quoted}");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use fazt_ipc::control::{Doctor, Escape, Process, State, Status};
+use fazt_ipc::control::{Doctor, Process, State, Status};
 use fazt_supervisor::config::Config;
 
 use crate::client::Client;
@@ -211,11 +211,36 @@ pub(super) async fn doctor(client: &Client, out: Out) -> Done<ExitCode> {
         let stopped = doctor.escapes.iter().filter(|escape| escape.stopped).count();
         let tried = text::count(doctor.escapes.len() as u64, "escape");
         out.line(out.paint(Colour::Bold, &format!("{tried} tried, {stopped} stopped")));
-        for (good, by, names) in grouped(&doctor.escapes) {
-            out.line(format!("  {} {} ({})", mark(good), text::clean(by), names.len()));
-            for line in wrapped(&names) {
-                out.line(format!("       {line}"));
+        let groups = |rows: Vec<(bool, &str, &str)>| {
+            for (good, by, names) in grouped(rows) {
+                out.line(format!("  {} {} ({})", mark(good), text::clean(by), names.len()));
+                for line in wrapped(&names) {
+                    out.line(format!("       {line}"));
+                }
             }
+        };
+        groups(doctor.escapes.iter().map(|one| (one.stopped, &*one.by, &*one.name)).collect());
+        let walls = || doctor.escapes.iter().filter_map(|one| Some((&*one.name, one.walls.as_ref()?)));
+        if doctor.walls_untried.is_empty() {
+            let stopped = walls().filter(|(_, walls)| walls.stopped).count();
+            let tried = text::count(walls().count() as u64, "escape");
+            out.line(out.paint(
+                Colour::Bold,
+                &format!("The same without seccomp: {tried} tried, {stopped} stopped by another layer"),
+            ));
+            groups(
+                walls().filter(|(_, one)| one.stopped).map(|(name, one)| (true, &*one.by, name)).collect(),
+            );
+            let through = walls().filter(|(_, one)| !one.stopped);
+            let (inside, outside): (Vec<_>, Vec<_>) = through.partition(|(_, one)| one.contained);
+            groups(outside.into_iter().map(|(name, one)| (false, &*one.by, name)).collect());
+            if !inside.is_empty() {
+                out.line("  These only seccomp stops; they reach no file, network or other process, but get");
+            }
+            groups(inside.into_iter().map(|(name, one)| (true, &*one.by, name)).collect());
+        } else {
+            out.line(out.paint(Colour::Bold, "The same without seccomp: not tried"));
+            out.line(format!("  {}", text::clean(&doctor.walls_untried)));
         }
         out.line(if healthy && doctor.escapes.is_empty() {
             out.paint(Colour::Yellow, "Every layer is there; no escape was tried.")
@@ -229,12 +254,12 @@ pub(super) async fn doctor(client: &Client, out: Out) -> Done<ExitCode> {
 }
 
 /// Escapes by what stopped them: what got through first, then the most frequent.
-fn grouped(escapes: &[Escape]) -> Vec<(bool, &str, Vec<&str>)> {
+fn grouped<'a>(rows: Vec<(bool, &'a str, &'a str)>) -> Vec<(bool, &'a str, Vec<&'a str>)> {
     let mut groups: Vec<(bool, &str, Vec<&str>)> = Vec::new();
-    for Escape { name, stopped, by } in escapes {
-        match groups.iter_mut().find(|group| (group.0, group.1) == (*stopped, by)) {
+    for (stopped, by, name) in rows {
+        match groups.iter_mut().find(|group| (group.0, group.1) == (stopped, by)) {
             Some(group) => group.2.push(name),
-            None => groups.push((*stopped, by, vec![name])),
+            None => groups.push((stopped, by, vec![name])),
         }
     }
     groups.sort_by_key(|(stopped, _, names)| (*stopped, std::cmp::Reverse(names.len())));
@@ -330,9 +355,8 @@ mod tests {
 
     #[test]
     fn escapes_are_grouped_by_what_stopped_them_and_what_got_through_comes_first() {
-        let row = |name: &str, stopped, by: &str| Escape { name: name.into(), stopped, by: by.into() };
-        let rows = [row("a", true, "seccomp"), row("b", false, "nothing"), row("c", true, "seccomp")];
-        assert_eq!(grouped(&rows), [(false, "nothing", vec!["b"]), (true, "seccomp", vec!["a", "c"])]);
+        let rows = vec![(true, "seccomp", "a"), (false, "nothing", "b"), (true, "seccomp", "c")];
+        assert_eq!(grouped(rows), [(false, "nothing", vec!["b"]), (true, "seccomp", vec!["a", "c"])]);
         assert_eq!(wrapped(&["a", "c\u{1b}"]), ["a; c\\u{1b}"]);
         assert!(wrapped(&["a rather long name of an escape"; 9]).iter().all(|line| line.len() <= 90));
     }

@@ -45,7 +45,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use fazt_ipc::control::{Escape, LogLine, Process, State, TraceLine, Troubled};
+use fazt_ipc::control::{LogLine, Process, State, TraceLine, Troubled};
 use fazt_ipc::ids::{AppId, RequestId};
 use fazt_ipc::wire::worker::LogLevel;
 use tokio::sync::broadcast;
@@ -64,6 +64,7 @@ use spec::Spec;
 use trace::Trace;
 
 pub use body::{BodyError, RequestBody};
+pub use doctor::Findings;
 pub use error::{DispatchError, ProcError};
 pub use link::WorkerBody;
 pub use options::ProcOptions;
@@ -509,7 +510,7 @@ impl Proc {
     }
 
     /// Tries every known escape in locked processes of their own, and tells what stopped each. Apps go on.
-    pub async fn doctor(&self) -> Vec<Escape> {
+    pub async fn doctor(&self) -> Findings {
         let _turn = self.doctor.lock().await;
         doctor::escapes(&self.shared.launcher).await
     }

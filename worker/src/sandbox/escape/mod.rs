@@ -4,22 +4,32 @@
 //! every worker. It locks itself down with the code that every worker runs, says so, is told one number, tries
 //! that one escape and tells the kernel's answer, if it lives. It is never sent an app.
 //!
+//! With [`ARGUMENT_WALLS`] it puts on everything but seccomp, so that the escape meets the other layers. Such a
+//! process reads the two bytes of the number and nothing else in its life, and nobody but the launcher chooses
+//! that argument; it does so only where all other layers are there.
+//!
 //! ```text
-//! ▶ READY     ◀ number (u16, LE)     ▶ name, newline     the escape     ▶ result (i64, little-endian)
+//! ▶ READY     ◀ number (u16, LE)     ▶ kind, tab, name, tab, gain, newline     the escape     ▶ result (i64, LE)
 //! ```
-//! A number that names no escape ends the process with [`NO_SUCH`].
+//! A number that names no escape ends the process with [`NO_SUCH`]. The gain is what the escape gets inside its own
+//! process if only seccomp falls; it is empty for one that reaches out, and must then be stopped all the same.
 
 mod files;
+mod gain;
 mod memory;
 mod network;
 mod processes;
 
 pub use fazt_ipc::launch::{DOCTOR_NO_SUCH as NO_SUCH, DOCTOR_READY as READY};
 
-use super::{LockError, lock, sys};
+pub use gain::gain;
+
+use super::{LockError, lock, sys, walls};
 
 /// First argument by which the worker program knows that it is to try escapes.
 pub const ARGUMENT: &str = "--doctor";
+/// First argument by which it knows that it is to try them without seccomp.
+pub const ARGUMENT_WALLS: &str = "--doctor-walls";
 /// Exit code when the lock-down failed.
 pub const NOT_LOCKED: i32 = 4;
 
@@ -45,11 +55,17 @@ macro_rules! attacks {
 }
 use attacks;
 
-fn pick(number: usize) -> Option<Attack> {
+/// What an escape is after.
+fn pick(number: usize) -> Option<(&'static str, Attack)> {
     let mut rest = number;
-    for list in [files::pick, network::pick, processes::pick, memory::pick] {
+    for (kind, list) in [
+        ("files", files::pick as fn(usize) -> Result<Attack, usize>),
+        ("network", network::pick),
+        ("processes", processes::pick),
+        ("memory", memory::pick),
+    ] {
         match list(rest) {
-            Ok(attack) => return Some(attack),
+            Ok(attack) => return Some((kind, attack)),
             Err(count) => rest -= count,
         }
     }
@@ -65,12 +81,18 @@ pub fn count() -> usize {
 /// Name of the escape of that number.
 #[must_use]
 pub fn name(number: usize) -> Option<&'static str> {
-    pick(number).map(|(name, _)| name)
+    pick(number).map(|(_, (name, _))| name)
 }
 
 /// Locks down, tries the one escape that fd 3 names, and ends.
 pub fn serve() -> ! {
     let Err(code) = try_one(lock());
+    sys::exit(code)
+}
+
+/// As [`serve`], locked by everything but seccomp.
+pub fn serve_walls() -> ! {
+    let Err(code) = try_one(walls());
     sys::exit(code)
 }
 
@@ -81,9 +103,10 @@ fn try_one(locked: Result<u8, LockError>) -> Result<std::convert::Infallible, i3
     if call(libc::SYS_read, &[3, number.as_mut_ptr() as u64, 2]) != 2 {
         return Err(0);
     }
-    let (name, run) = pick(usize::from(u16::from_le_bytes(number))).ok_or(NO_SUCH)?;
-    tell(name.as_bytes());
-    tell(b"\n");
+    let (kind, (name, run)) = pick(usize::from(u16::from_le_bytes(number))).ok_or(NO_SUCH)?;
+    for part in [kind, "\t", name, "\t", gain(name), "\n"] {
+        tell(part.as_bytes());
+    }
     let result = run();
     tell(&result.to_le_bytes());
     Err(0)

@@ -46,11 +46,9 @@ pub(super) async fn processes(State(control): Shared) -> Json<Vec<Process>> {
 /// `GET /api/doctor`
 pub(super) async fn doctor(State(control): Shared) -> Json<Doctor> {
     let layers = control.layers.clone();
-    let escapes = control.proc.doctor().await;
-    let healthy = layers.iter().all(|layer| layer.present)
-        && !escapes.is_empty()
-        && escapes.iter().all(|escape| escape.stopped);
-    Json(Doctor { layers, escapes, healthy })
+    let found = control.proc.doctor().await;
+    let healthy = layers.iter().all(|layer| layer.present) && found.good();
+    Json(Doctor { layers, escapes: found.escapes, walls_untried: found.walls_untried, healthy })
 }
 
 /// `GET /metrics`
