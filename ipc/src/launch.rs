@@ -26,7 +26,7 @@ pub const EXIT_MEMORY: i32 = 102;
 pub const EXIT_STACK: i32 = 103;
 
 /// Life of a [`Profile::Walls`] process, from its birth on, whoever holds its socket.
-pub const WALLS_MS_MAX: u64 = 3_000;
+pub const WALLS_MS_MAX: u64 = 10_000;
 /// Such processes at once.
 pub const WALLS_MAX: usize = 4;
 

@@ -17,7 +17,7 @@ mod landlock;
 pub mod policy;
 mod sys;
 
-pub use sys::{RustAllocator, end_at_stack_overflow};
+pub use sys::{RustAllocator, end_at_stack_overflow, gettimeofday, time};
 #[cfg(test)]
 mod tests;
 

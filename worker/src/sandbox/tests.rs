@@ -247,3 +247,10 @@ fn every_gain_is_of_an_escape() {
         assert!(names.contains(quoted), "{quoted}");
     }
 }
+
+/// The library's own would make a call that kills the worker where the clock is not in shared memory.
+#[test]
+fn the_clock_that_the_engine_asks_is_ours() {
+    let ours = [super::gettimeofday as *const (), super::time as *const ()];
+    assert_eq!([libc::gettimeofday as *const (), libc::time as *const ()], ours);
+}

@@ -30,7 +30,7 @@ const SAID_BYTES_MAX: u64 = 256;
 /// One escape, from the number to the end of the process.
 const ESCAPE_DEADLINE: Duration = Duration::from_secs(5);
 /// All of them. What is left then counts as not stopped.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// The smallest leaf in which the program fits, and the last turn at the processor.
 const LIMITS: Limits = Limits { memory_bytes: 16 << 20, cpu_permille: 0, cpu_weight: 1 };
 

@@ -154,6 +154,8 @@ pub fn gain(name: &str) -> &'static str {
         | "add_key"
         | "modify_ldt"
         | "int 0x80 getpid"
+        | "int 0x80 exit by the number of exit_group"
+        | "int 0x80 read by the number of read"
         | "x32 read"
         | "x32 write"
         | "x32 getpid"
