@@ -76,6 +76,8 @@ pub struct Port {
     /// Frames to be written.
     pub(crate) out: RefCell<Vec<u8>>,
     pub(crate) channels: RefCell<Vec<Channel>>,
+    /// Place of the channel that was looked for last: most questions are about the same one.
+    last: Cell<usize>,
     /// Stream on whose behalf JavaScript runs now; 0: none.
     pub(crate) current: Cell<u32>,
     /// The JavaScript heap: once it is exhausted, no answer of the app's counts.
@@ -151,7 +153,19 @@ impl Port {
 
     /// Runs `f` on an open stream.
     pub(crate) fn channel<R>(&self, stream: u32, f: impl FnOnce(&mut Channel) -> R) -> Option<R> {
-        self.channels.borrow_mut().iter_mut().find(|channel| channel.stream == stream).map(f)
+        let mut channels = self.channels.borrow_mut();
+        let at = self.place(&channels, stream)?;
+        channels.get_mut(at).map(f)
+    }
+
+    fn place(&self, channels: &[Channel], stream: u32) -> Option<usize> {
+        let last = self.last.get();
+        if channels.get(last).is_some_and(|channel| channel.stream == stream) {
+            return Some(last);
+        }
+        let at = channels.iter().position(|channel| channel.stream == stream)?;
+        self.last.set(at);
+        Some(at)
     }
 
     /// Opens a stream for a call.
@@ -211,7 +225,7 @@ impl Port {
     /// Closes a request whose response is complete and whose promises have settled.
     pub(crate) fn close_if_done(&self, stream: u32) {
         let mut channels = self.channels.borrow_mut();
-        let Some(at) = channels.iter().position(|channel| channel.stream == stream) else { return };
+        let Some(at) = self.place(&channels, stream) else { return };
         let channel = &channels[at];
         if !(channel.settled && (channel.out_ended || channel.aborted)) {
             return;

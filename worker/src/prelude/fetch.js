@@ -9,24 +9,29 @@ export { Headers };
 const INTERNAL = Symbol("internal");
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const NULL_BODY = new Set([101, 103, 204, 205, 304]);
+// Fields of most responses, and what they are on the wire. Nobody changes these lists.
+const NONE = [];
+const TEXT = ["content-type", "text/plain;charset=UTF-8"];
+const JSON_TYPE = ["content-type", "application/json"];
+const TEXT_WIRE = toWire(TEXT), JSON_WIRE = toWire(JSON_TYPE);
+const { isArray } = Array;
 
 // ------------------------------------------------------------------------------------------- Request
 
 export class Request {
+  // Few, because the engine pays for each of them in every request.
   #method = "GET";
   #url;
-  #headers = null; // made of #head at the first touch
-  #head = "";
+  #headers = ""; // text as it came over the wire, until the first touch
   #body = null;
-  #signal = null;
   #stream = 0;
-  #extra = null; // redirect, cache and the other members that nobody sets
+  #rare = null; // signal, redirect, cache and the other members that nobody sets
 
   constructor(input, init, method, head, hasBody, stream) {
     if (input === INTERNAL) { // from the wire
       this.#url = init;
       this.#method = method;
-      this.#head = head;
+      this.#headers = head;
       this.#stream = stream;
       if (hasBody) {
         this.#body = new Held();
@@ -34,15 +39,16 @@ export class Request {
       }
       return;
     }
-    if (arguments.length === 0) throw new TypeError("Request takes a URL");
+    // Not by `arguments`, which would be made for every request from the wire too.
+    if (input === undefined) throw new TypeError("Request takes a URL");
     let signal = null, from = null;
     if (typeof input === "object" && input !== null && #url in input) {
       from = input;
       this.#url = from.#url;
       this.#method = from.#method;
-      this.#extra = from.#extra;
+      this.#rare = withoutSignal(from.#rare);
       this.#headers = fromList(listOf(from.headers).slice());
-      signal = from.#signal ?? (from.#stream ? from.signal : null);
+      signal = from.#rare?.signal ?? (from.#stream ? from.signal : null);
     } else {
       this.#url = parseUrl(`${input}`);
       this.#headers = new Headers();
@@ -55,10 +61,10 @@ export class Request {
     if (signal !== null) {
       const { AbortSignal } = host.use("AbortSignal");
       if (!(signal instanceof AbortSignal)) throw new TypeError("Request: signal is not an AbortSignal");
-      this.#signal = AbortSignal.any([signal]);
+      this.#rare = { ...this.#rare, signal: AbortSignal.any([signal]) };
     }
     for (const name of ["redirect", "cache", "credentials", "mode", "referrer", "referrerPolicy", "integrity", "keepalive", "duplex"]) {
-      if (init[name] !== undefined) this.#extra = { ...this.#extra, [name]: name === "keepalive" ? Boolean(init[name]) : `${init[name]}` };
+      if (init[name] !== undefined) this.#rare = { ...this.#rare, [name]: name === "keepalive" ? Boolean(init[name]) : `${init[name]}` };
     }
     if (init.redirect !== undefined && !["follow", "error", "manual"].includes(`${init.redirect}`)) {
       throw new TypeError(`Request: "${init.redirect}" is not a redirect mode`);
@@ -85,23 +91,27 @@ export class Request {
 
   get method() { return this.#method; }
   get url() { return this.#url; }
-  get headers() { return this.#headers ??= fromWire(this.#head); }
-  get signal() {
-    if (this.#signal !== null) return this.#signal;
-    const { createSignal } = host.use("AbortSignal");
-    this.#signal = createSignal();
-    if (this.#stream !== 0) signals.set(this.#stream, this.#signal);
-    return this.#signal;
+  get headers() {
+    const headers = this.#headers;
+    return typeof headers === "string" ? (this.#headers = fromWire(headers)) : headers;
   }
-  get redirect() { return this.#extra?.redirect ?? "follow"; }
-  get cache() { return this.#extra?.cache ?? "default"; }
-  get credentials() { return this.#extra?.credentials ?? "same-origin"; }
-  get mode() { return this.#extra?.mode ?? "cors"; }
+  get signal() {
+    let signal = this.#rare?.signal ?? null;
+    if (signal !== null) return signal;
+    signal = host.use("AbortSignal").createSignal();
+    this.#rare = { ...this.#rare, signal };
+    if (this.#stream !== 0) signals.set(this.#stream, signal);
+    return signal;
+  }
+  get redirect() { return this.#rare?.redirect ?? "follow"; }
+  get cache() { return this.#rare?.cache ?? "default"; }
+  get credentials() { return this.#rare?.credentials ?? "same-origin"; }
+  get mode() { return this.#rare?.mode ?? "cors"; }
   get destination() { this.#url; return ""; }
-  get referrer() { return this.#extra?.referrer ?? "about:client"; }
-  get referrerPolicy() { return this.#extra?.referrerPolicy ?? ""; }
-  get integrity() { return this.#extra?.integrity ?? ""; }
-  get keepalive() { return this.#extra?.keepalive ?? false; }
+  get referrer() { return this.#rare?.referrer ?? "about:client"; }
+  get referrerPolicy() { return this.#rare?.referrerPolicy ?? ""; }
+  get integrity() { return this.#rare?.integrity ?? ""; }
+  get keepalive() { return this.#rare?.keepalive ?? false; }
   get duplex() { this.#url; return "half"; }
   get isReloadNavigation() { this.#url; return false; }
   get isHistoryNavigation() { this.#url; return false; }
@@ -110,20 +120,26 @@ export class Request {
     if (isUsed(this.#body) || isLocked(this.#body)) throw new TypeError("the body has been read already");
     const copy = new Request(INTERNAL, this.#url, this.#method, "", false, 0);
     copy.#headers = fromList(listOf(this.headers).slice());
-    copy.#extra = this.#extra;
-    if (this.#signal !== null || this.#stream !== 0) copy.#signal = host.use("AbortSignal").AbortSignal.any([this.signal]);
+    copy.#rare = withoutSignal(this.#rare);
+    if ((this.#rare?.signal ?? null) !== null || this.#stream !== 0) {
+      copy.#rare = { ...copy.#rare, signal: host.use("AbortSignal").AbortSignal.any([this.signal]) };
+    }
     [this.#body, copy.#body] = split(this.#body);
     return copy;
   }
 
   static {
     mixBody(this, (self) => self.#body, (self, body) => { self.#body = body; }, (self) => self.headers);
-    partsOf = (request) => ({ method: request.#method, url: request.#url, headers: request.headers, body: request.#body, signal: request.#signal });
+    partsOf = (request) => ({ method: request.#method, url: request.#url, headers: request.headers, body: request.#body, signal: request.#rare?.signal ?? null });
     useBody = (request) => { const body = request.#body; if (body !== null) request.#body = USED; return body; };
   }
 }
 export var partsOf;
 var useBody;
+
+function withoutSignal(rare) {
+  return rare === null ? null : { ...rare, signal: null };
+}
 
 // Signals of requests from the wire that somebody has looked at.
 const signals = new Map();
@@ -164,36 +180,27 @@ function parseUrl(text) {
 // ------------------------------------------------------------------------------------------ Response
 
 export class Response {
+  // Few, because the engine pays for each of them in every response.
   #status = 200;
-  #statusText = "";
-  #headers = null; // made of #list at the first touch
-  #list;
-  #body;
-  #type = "default";
-  #url = "";
-  #redirected = false;
-  #webSocket = null;
+  #headers = NONE; // a list, which others may hold too, until the first touch
+  #body = null;
+  #rare = null; // statusText, type, url, webSocket: what few responses have
 
   constructor(body, init) {
     if (init === undefined) { // the common case, at its cheapest
       if (typeof body === "string") {
         this.#body = body;
-        this.#list = TEXT;
+        this.#headers = TEXT;
         return;
       }
-      if (body === undefined || body === null) {
-        this.#body = null;
-        this.#list = NONE;
-        return;
-      }
+      if (body === undefined || body === null) return;
     }
-    this.#list = NONE;
     if (init !== undefined && init !== null) {
       const { status, statusText, headers, webSocket } = init;
-      if (webSocket !== undefined && webSocket !== null) this.#webSocket = webSocket;
+      if (webSocket !== undefined && webSocket !== null) this.#rare = { webSocket };
       if (status !== undefined) {
         const code = Number(status) & 0xffff;
-        if (!(code >= 200 && code <= 599) && !(code === 101 && this.#webSocket !== null)) {
+        if (!(code >= 200 && code <= 599) && !(code === 101 && this.#rare !== null)) {
           throw new RangeError(`the status of a response is a number from 200 to 599, not ${status}`);
         }
         this.#status = code;
@@ -201,11 +208,10 @@ export class Response {
       if (statusText !== undefined) {
         const text = `${statusText}`;
         if (/[^\t\x20-\x7e\x80-\xff]/.test(text)) throw new TypeError("statusText holds a character that is not allowed");
-        this.#statusText = text;
+        this.#rare = { ...this.#rare, statusText: text };
       }
       if (headers !== undefined) {
-        if (isHeaders(headers)) this.#list = listOf(headers).slice();
-        else this.#list = listOf(this.#headers = new Headers(headers));
+        this.#headers = isHeaders(headers) ? listOf(headers).slice() : new Headers(headers);
       }
     }
     if (typeof body === "string") {
@@ -220,40 +226,37 @@ export class Response {
   }
 
   #implied(type) {
-    const list = this.#list;
+    const headers = this.#headers, list = isArray(headers) ? headers : listOf(headers);
     for (let i = 0; i < list.length; i += 2) if (list[i] === "content-type") return;
-    if (this.#headers !== null) this.#headers.append("content-type", type);
-    else this.#list = list.length === 0 ? ["content-type", type] : [...list, "content-type", type];
+    if (list !== headers) headers.append("content-type", type);
+    else this.#headers = [...list, "content-type", type];
   }
 
   get status() { return this.#status; }
   get ok() { return this.#status >= 200 && this.#status <= 299; }
-  get statusText() { return this.#statusText; }
+  get statusText() { return this.#rare?.statusText ?? ""; }
   get headers() {
-    if (this.#headers === null) this.#headers = fromList(this.#list.slice());
-    return this.#headers;
+    const headers = this.#headers;
+    return isArray(headers) ? (this.#headers = fromList(headers.slice())) : headers;
   }
-  get type() { return this.#type; }
-  get url() { return this.#url; }
-  get redirected() { return this.#redirected; }
-  get webSocket() { return this.#webSocket; }
+  get type() { return this.#rare?.type ?? "default"; }
+  get url() { return this.#rare?.url ?? ""; }
+  get redirected() { this.#rare; return false; }
+  get webSocket() { return this.#rare?.webSocket ?? null; }
 
   clone() {
     if (isUsed(this.#body) || isLocked(this.#body)) throw new TypeError("the body has been read already");
     const copy = new Response();
     copy.#status = this.#status;
-    copy.#statusText = this.#statusText;
-    copy.#list = (this.#headers === null ? this.#list : listOf(this.#headers)).slice();
-    copy.#type = this.#type;
-    copy.#url = this.#url;
-    copy.#redirected = this.#redirected;
+    copy.#headers = (isArray(this.#headers) ? this.#headers : listOf(this.#headers)).slice();
+    copy.#rare = this.#rare === null ? null : { ...this.#rare, webSocket: null };
     [this.#body, copy.#body] = split(this.#body);
     return copy;
   }
 
   static error() {
     const response = new Response();
-    response.#type = "error";
+    response.#rare = { type: "error" };
     response.#status = 0;
     response.#headers = fix(new Headers());
     return response;
@@ -279,7 +282,7 @@ export class Response {
     if (init === undefined) {
       const response = new Response();
       response.#body = text;
-      response.#list = JSON_TYPE;
+      response.#headers = JSON_TYPE;
       return response;
     }
     const response = new Response(null, init);
@@ -295,38 +298,33 @@ export class Response {
     received = (status, url, fields, body) => {
       const response = new Response();
       response.#status = status;
-      response.#url = url;
+      response.#rare = { url };
       response.#headers = fix(fromList(fields));
       response.#body = body;
       return response;
     };
-    // Sends a response. True: it is complete; else `done` is called when it is.
-    sendResponse = (response, stream, settled, done) => {
-      const body = response.#body;
-      const fields = toWire(response.#headers === null ? response.#list : listOf(response.#headers));
+    // Sends a response. Null: it is complete; else a promise of its end.
+    sendResponse = (response, stream, settled) => {
+      const body = response.#body, headers = response.#headers;
+      const fields = headers === JSON_TYPE ? JSON_WIRE : headers === TEXT ? TEXT_WIRE : toWire(isArray(headers) ? headers : listOf(headers));
       if (response.#status < 200) {
-        throw new TypeError(response.#type === "error" ? "the handler returned Response.error()" : `status ${response.#status} cannot be sent`);
+        throw new TypeError(response.#rare?.type === "error" ? "the handler returned Response.error()" : `status ${response.#status} cannot be sent`);
       }
       if (body === null || !(body instanceof Held)) {
         if (body !== null) response.#body = USED;
         link.respond(stream, response.#status, fields, body, settled);
-        return true;
+        return null;
       }
       if (isUsed(body) || isLocked(body)) throw new TypeError("the body of the returned response has been read already");
       const [held, readable] = streamOf(body);
       response.#body = held;
       link.startResponse(stream, response.#status, fields);
-      pump(stream, readable).then(() => done(undefined), (error) => done(error ?? new Error("the body's stream failed")));
-      return false;
+      return pump(stream, readable);
     };
   }
 }
 export var isResponse, sendResponse;
 var received;
-
-const NONE = [];
-const TEXT = ["content-type", "text/plain;charset=UTF-8"];
-const JSON_TYPE = ["content-type", "application/json"];
 
 for (const C of [Request, Response]) {
   for (const name of Object.getOwnPropertyNames(C.prototype)) {

@@ -23,8 +23,7 @@ const listeners = []; // of the old service-worker syntax
 class ExecutionContext {
   #stream;
   #head;
-  #pending = 0;
-  #over = false;
+  #pending = 1; // promises, and the response
 
   constructor(stream, head) {
     this.#stream = stream;
@@ -33,7 +32,7 @@ class ExecutionContext {
 
   waitUntil(promise) {
     this.#pending++;
-    const done = () => { if (--this.#pending === 0 && this.#over) finish(this.#stream); };
+    const done = () => { if (--this.#pending === 0) finish(this.#stream); };
     then.call(Promise.resolve(promise), done, (error) => {
       report("in a promise given to waitUntil: ", error);
       done();
@@ -55,15 +54,12 @@ class ExecutionContext {
   }
 
   static {
-    pendingOf = (ctx) => ctx.#pending;
+    isAlone = (ctx) => ctx.#pending === 1;
     // The response is complete: the request settles with the last promise.
-    complete = (ctx, stream) => {
-      ctx.#over = true;
-      if (ctx.#pending === 0) finish(stream);
-    };
+    complete = (ctx, stream) => { if (--ctx.#pending === 0) finish(stream); };
   }
 }
-var pendingOf, complete;
+var isAlone, complete;
 
 function finish(stream) {
   forgetRequest(stream);
@@ -97,6 +93,9 @@ export function request(stream, method, url, head, hasBody) {
     return failed(stream, ctx, error);
   }
   if (isResponse(result)) return respond(stream, ctx, result);
+  // An async handler that waited for nothing: there is no job to come before the one that would answer.
+  const early = link.fulfilled(result);
+  if (isResponse(early)) return respond(stream, ctx, early);
   if (result !== null && typeof result === "object" && typeof result.then === "function") {
     then.call(
       result instanceof Promise ? result : Promise.resolve(result),
@@ -110,26 +109,15 @@ export function request(stream, method, url, head, hasBody) {
 
 function respond(stream, ctx, response) {
   try {
-    if (pendingOf(ctx) === 0) {
-      const whole = sendResponse(response, stream, true, (error) => streamed(stream, ctx, error));
-      if (whole) {
-        forgetRequest(stream);
-        return;
-      }
-    } else if (sendResponse(response, stream, false, (error) => streamed(stream, ctx, error))) {
-      complete(ctx, stream);
-    }
+    // Nothing but the response: what closes the stream can go out with it.
+    const alone = isAlone(ctx);
+    const end = sendResponse(response, stream, alone);
+    if (end !== null) then.call(end, () => complete(ctx, stream), (error) => failed(stream, ctx, error ?? new Error("the body's stream failed")));
+    else if (alone) forgetRequest(stream);
+    else complete(ctx, stream);
   } catch (error) {
     failed(stream, ctx, error);
   }
-}
-
-function streamed(stream, ctx, error) {
-  if (error !== undefined) {
-    const [message, stack] = describe(error);
-    link.fail(stream, EXCEPTION, message, stack);
-  }
-  complete(ctx, stream);
 }
 
 function failed(stream, ctx, error) {
