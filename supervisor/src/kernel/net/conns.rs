@@ -16,9 +16,9 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -59,6 +59,10 @@ pub(crate) struct Conn {
     last_piece_s: AtomicU64,
     /// When the connection last sent more than the small frames with which HTTP/2 speaks of itself.
     last_sent_s: AtomicU64,
+    /// It ends with the request that is in flight.
+    leaving: AtomicBool,
+    /// Its task, from its first turn on: a task keeps its waker for life.
+    task: OnceLock<Waker>,
     _place: Option<Connected>,
 }
 
@@ -83,6 +87,8 @@ impl Conn {
             unasked: AtomicU32::new(0),
             last_piece_s: AtomicU64::new(now),
             last_sent_s: AtomicU64::new(now),
+            leaving: AtomicBool::new(false),
+            task: OnceLock::new(),
             _place: place,
         })
     }
@@ -101,6 +107,21 @@ impl Conn {
     /// Requests that began on it.
     pub(crate) fn served(&self) -> u32 {
         self.served.load(Relaxed)
+    }
+
+    /// Has it end in an orderly way.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, SeqCst);
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// Whether it shall end; asked by its task, which is woken when that changes.
+    pub(crate) fn is_leaving(&self, cx: &Context<'_>) -> bool {
+        // First the waker, then the question: one of the two sides sees the other's word.
+        self.task.get_or_init(|| cx.waker().clone());
+        self.leaving.load(SeqCst)
     }
 
     /// Whether it is over a bound.
@@ -354,6 +375,12 @@ impl Conns {
             .collect();
         over.iter().for_each(AbortHandle::abort);
         over.len() as u64
+    }
+
+    /// Has every one end in an orderly way.
+    pub(crate) fn leave_all(&self) {
+        let all: Vec<Arc<Conn>> = self.lock().values().map(|(conn, _)| Arc::clone(conn)).collect();
+        all.iter().for_each(|conn| conn.leave());
     }
 
     /// Ends every one.

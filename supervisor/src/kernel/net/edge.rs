@@ -29,7 +29,7 @@ use super::fields::{self, Answering};
 use super::hints::Hints;
 use super::host::{self, Origin};
 use super::metrics::{Metrics, Source};
-use super::page::{self, Page};
+use super::page::{self, Form, Page};
 use crate::config::Config;
 use crate::kernel::fs::{Fs, FsError, Release};
 use crate::kernel::proc::{BodyError, DispatchError, Proc, RequestBody, WorkerBody};
@@ -299,7 +299,7 @@ impl<A: Apps> Edge<A> {
         body: Incoming,
     ) -> Answered<A> {
         // For a page, should one be needed: the worker gets the fields themselves.
-        let accept = parts.headers.get(http::header::ACCEPT).cloned();
+        let form = Form::asked(&parts.headers);
         let broken = (!body.is_end_stream()).then(Arc::<AtomicBool>::default);
         let body = RequestBody::new(Awaited::new(body, Arc::clone(asked.conn), broken.clone()));
         prepare(&mut parts.headers, asked, origin);
@@ -307,8 +307,6 @@ impl<A: Apps> Edge<A> {
         match self.apps.answer(release, authority, asked.id, origin, request).await {
             Ok(response) => self.judge(release, asked, origin, response),
             Err(error) => {
-                let mut headers = HeaderMap::new();
-                headers.extend(accept.map(|accept| (http::header::ACCEPT, accept)));
                 // The client's doing, not the app's.
                 if broken.is_some_and(|broken| broken.load(Relaxed)) {
                     let page = Page {
@@ -318,9 +316,9 @@ impl<A: Apps> Edge<A> {
                         id: asked.id,
                         retry_after_s: None,
                     };
-                    return page.response(&headers).map(EdgeBody::whole);
+                    return page.in_form(form).map(EdgeBody::whole);
                 }
-                self.failed(&headers, asked, release.app, &error).await
+                self.failed(form, asked, release.app, &error).await
             }
         }
     }
@@ -348,13 +346,7 @@ impl<A: Apps> Edge<A> {
         response
     }
 
-    async fn failed(
-        &self,
-        headers: &HeaderMap,
-        asked: &Asked<'_>,
-        app: AppId,
-        error: &DispatchError,
-    ) -> Answered<A> {
+    async fn failed(&self, form: Form, asked: &Asked<'_>, app: AppId, error: &DispatchError) -> Answered<A> {
         let local = asked.conn.peer.ip().to_canonical().is_loopback() && asked.client.is_loopback();
         let detail = if self.dev && local { self.apps.trouble(app, asked.id).await } else { String::new() };
         let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -365,7 +357,7 @@ impl<A: Apps> Edge<A> {
             id: asked.id,
             retry_after_s: error.retry_after_s(),
         };
-        page.response(headers).map(EdgeBody::whole)
+        page.in_form(form).map(EdgeBody::whole)
     }
 
     fn limited(&self, headers: &HeaderMap, id: RequestId, message: &str, seconds: u64) -> Answered<A> {

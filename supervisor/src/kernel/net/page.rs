@@ -33,15 +33,42 @@ pub(crate) struct Page<'a> {
     pub(crate) retry_after_s: Option<u64>,
 }
 
+/// The form of a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For people.
+    Html,
+    /// For programs.
+    Json,
+    /// For everybody else.
+    Text,
+}
+
+impl Form {
+    /// The one that the client prefers.
+    pub(crate) fn asked(headers: &HeaderMap) -> Self {
+        if wants_html(headers) {
+            Self::Html
+        } else if wants_json(headers) {
+            Self::Json
+        } else {
+            Self::Text
+        }
+    }
+}
+
 impl Page<'_> {
     /// Makes the response, in the form that the client prefers.
     pub(crate) fn response(&self, asked: &HeaderMap) -> Response<Whole> {
-        let (media_type, body) = if wants_html(asked) {
-            (HeaderValue::from_static("text/html; charset=utf-8"), self.html())
-        } else if wants_json(asked) {
-            (HeaderValue::from_static("application/json"), self.json())
-        } else {
-            (HeaderValue::from_static("text/plain; charset=utf-8"), self.text())
+        self.in_form(Form::asked(asked))
+    }
+
+    /// Makes the response.
+    pub(crate) fn in_form(&self, form: Form) -> Response<Whole> {
+        let (media_type, body) = match form {
+            Form::Html => (HeaderValue::from_static("text/html; charset=utf-8"), self.html()),
+            Form::Json => (HeaderValue::from_static("application/json"), self.json()),
+            Form::Text => (HeaderValue::from_static("text/plain; charset=utf-8"), self.text()),
         };
         let mut response = own(self.status, media_type, Bytes::from(body));
         if let Ok(id) = HeaderValue::from_maybe_shared(Bytes::from(self.id.to_string())) {

@@ -1,6 +1,7 @@
 //! Listening sockets: accepts within the bounds, serves HTTP/1.1 and HTTP/2 on each connection, drains at the
 //! end. hyper frames; nothing here looks at bytes.
 
+use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ impl Serving {
     /// Stops accepting and lets what is in flight finish, within a bound.
     pub(crate) async fn drain(&self) {
         let _ = self.stop.send(true);
+        self.conns.leave_all();
         let deadline = tokio::time::Instant::now() + DRAIN;
         while self.conns.count() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -146,28 +148,28 @@ impl<A: Apps> Door<A> {
         let _ = socket.set_nodelay(true);
         let conn = Conn::new(peer, Arc::clone(&self.clock), place);
         let key = self.conns.insert(Arc::clone(&conn));
+        if *self.stopping.borrow() {
+            conn.leave();
+        }
         metrics.connections.fetch_add(1, Relaxed);
         let left = Left { edge: Arc::clone(&self.edge), conns: Arc::clone(&self.conns), key };
         let (edge, builder) = (Arc::clone(&self.edge), self.builder.clone());
-        let mut stopping = self.stopping.clone();
         let task = tokio::spawn(async move {
             let _left = left;
             let io = TokioIo::new(Watched::new(socket, Arc::clone(&conn)));
-            let service = service_fn(move |request| Arc::clone(&edge).handle(Arc::clone(&conn), request));
+            let asked = Arc::clone(&conn);
+            let service = service_fn(move |request| Arc::clone(&edge).handle(Arc::clone(&asked), request));
             let mut serving = std::pin::pin!(builder.serve_connection(io, service));
-            let ended = tokio::select! {
-                biased;
-                ended = serving.as_mut() => Some(ended),
-                _ = stopping.wait_for(|stop| *stop) => None,
-            };
+            let mut leaving = false;
             // What goes wrong with a connection is its client's affair.
-            let _ = match ended {
-                Some(ended) => ended,
-                None => {
+            let _ = std::future::poll_fn(|cx| {
+                if !leaving && conn.is_leaving(cx) {
+                    leaving = true;
                     serving.as_mut().graceful_shutdown();
-                    serving.await
                 }
-            };
+                serving.as_mut().poll(cx)
+            })
+            .await;
         });
         self.conns.arm(key, task.abort_handle());
     }

@@ -55,7 +55,7 @@ use super::security::{Authority, Principal};
 use builder::JailBuilder;
 use launcher::Launcher;
 use lifecycle::Event;
-use link::Opening;
+use link::{Exchange, Opening};
 use logs::Logs;
 use metrics::{Metrics, count};
 use pool::Pool;
@@ -325,6 +325,12 @@ impl Proc {
             headers: &head.headers,
             body: matches!(body, RequestBody::Stream(_)),
         };
+        // The fast path: a worker is there. The head goes before the wait: as long as its bytes live, its
+        // connection cannot read into the same buffer again and takes another one for each request.
+        if let Some((link, ticket)) = slot.open(&opening)? {
+            drop((url, head));
+            return Exchange::new(link, ticket, body).response().await;
+        }
         slot.dispatch(&opening, body).await
     }
 

@@ -16,18 +16,12 @@ use super::Slot;
 /// batches stay large.
 const SPREAD_ABOVE: usize = 8;
 impl Slot {
-    /// Answers a request.
+    /// Answers a request that [`Self::open`] found no worker for.
     pub(crate) async fn dispatch(
         self: &Arc<Self>,
         opening: &Opening<'_>,
         body: RequestBody,
     ) -> Result<http::Response<link::WorkerBody>, DispatchError> {
-        // The fast path: a worker is there.
-        match self.open(opening) {
-            Ok(Some((link, ticket))) => return Exchange::new(link, ticket, body).response().await,
-            Ok(None) => {}
-            Err(error) => return Err(error),
-        }
         let asked = Instant::now();
         let deadline = asked + self.shared.options.wake_deadline;
         loop {
@@ -47,7 +41,10 @@ impl Slot {
     }
 
     /// Opens the request on the worker that suits best. None: it has to wait.
-    fn open(&self, opening: &Opening<'_>) -> Result<Option<(Arc<Link>, link::Ticket)>, DispatchError> {
+    pub(crate) fn open(
+        &self,
+        opening: &Opening<'_>,
+    ) -> Result<Option<(Arc<Link>, link::Ticket)>, DispatchError> {
         let inner = self.inner();
         let open = |link: &Arc<Link>| match link.open(opening) {
             Ok(ticket) => Ok(Some((Arc::clone(link), ticket))),

@@ -98,6 +98,8 @@ pub(crate) struct Wire {
     entries: Vec<Entry>,
     /// Stream of each entry that the worker has not settled, else 0: what a frame's stream is looked up in.
     streams: Vec<u32>,
+    /// Entry of the frame before: a response's frames mostly come together.
+    last: usize,
     /// Entries that are neither open nor held by the edge.
     spare: Vec<usize>,
     /// Streams that the worker has not settled.
@@ -120,6 +122,7 @@ impl Wire {
             out: Vec::new(),
             entries: Vec::new(),
             streams: Vec::new(),
+            last: 0,
             spare: Vec::new(),
             open: 0,
             next_stream: 1,

@@ -145,9 +145,15 @@ impl Wire {
         Ok(&mut self.entries[index])
     }
 
-    fn index(&self, kind: WorkerKind, stream: u32) -> Result<usize, WireError> {
+    fn index(&mut self, kind: WorkerKind, stream: u32) -> Result<usize, WireError> {
+        if stream != 0 && self.streams.get(self.last) == Some(&stream) {
+            return Ok(self.last);
+        }
         match self.streams.iter().position(|&open| open == stream) {
-            Some(index) if stream != 0 => Ok(index),
+            Some(index) if stream != 0 => {
+                self.last = index;
+                Ok(index)
+            }
             _ => Err(WireError::Stream { kind: kind.name(), stream }),
         }
     }
@@ -232,6 +238,11 @@ fn failure(body: &[u8]) -> Result<Failure, WireError> {
     Ok(failure)
 }
 
+/// Fields that the edge adds to a response: room for them is made once.
+const FIELDS_ADDED: usize = 2;
+/// Room for fields at least: a connection's next request is read into what the response before it leaves.
+const FIELDS_MIN: usize = 12;
+
 /// What is wrong with a response's head.
 enum Fault {
     /// No honest worker sends it.
@@ -249,7 +260,7 @@ fn head(response: &Response<'_>) -> Result<Head, Fault> {
     if response.fields.len() > HEADERS_MAX || bytes > HEADER_BYTES_MAX {
         return Err(Fault::Careless("the response has more than 64 header fields or 16 KiB of them"));
     }
-    let mut headers = HeaderMap::with_capacity(response.fields.len());
+    let mut headers = HeaderMap::with_capacity((response.fields.len() + FIELDS_ADDED).max(FIELDS_MIN));
     for (name, value) in &response.fields {
         let name = HeaderName::from_lowercase(name.as_bytes())
             .map_err(|_| Fault::Hostile("name of a header field"))?;
