@@ -18,6 +18,10 @@ pub const READ_BYTES_MIN: usize = 16 * 1024;
 /// A read buffer that has grown beyond this is given back when it is empty.
 pub const READ_BYTES_HIGH: usize = 32 * 1024;
 
+/// A worker without anything open gives memory back when nothing came for so long. Collecting garbage takes it
+/// about a millisecond, and the next request a few page faults.
+pub const REST_AFTER_MS: u32 = 500;
+
 /// Bytes of output after which a batch is written before it is whole.
 pub const WRITE_BYTES_HIGH: usize = 256 * 1024;
 

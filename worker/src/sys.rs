@@ -727,6 +727,30 @@ pub fn kernel_socket() -> File {
     unsafe { File::from_raw_fd(3) }
 }
 
+/// Has a read from `socket` for which nothing comes in so many milliseconds end with `WouldBlock`. Unlike a wait
+/// before each read it costs no system call.
+///
+/// # Errors
+/// When the system refuses.
+pub fn limit_reads(socket: &File, ms: u32) -> std::io::Result<()> {
+    let time = libc::timeval {
+        tv_sec: libc::time_t::from(ms / 1000),
+        tv_usec: libc::suseconds_t::from(ms % 1000) * 1000,
+    };
+    let bytes = size_of::<libc::timeval>() as libc::socklen_t;
+    // SAFETY: the pointer and the length are those of `time`.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_RCVTIMEO,
+            (&raw const time).cast(),
+            bytes,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 /// Waits until `socket` can be read, at most `timeout_ns`. False: the time is over.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 //! ```text
 //!        ┌─▶ read what there is ─▶ take frames apart ─▶ run events, each a turn ─▶ fire due timers ─▶ write ─┐
 //!        └────────────────────────────── wait: ppoll until the next timer, or read ◀────────────────────────┘
+//!                      nothing came for a while and nothing is open: collect garbage, give memory back
 //! ```
 
 mod compile;
@@ -28,7 +29,7 @@ use rquickjs::{Ctx, Object, Promise, Value};
 
 use crate::dispatch::{self, Dispatch, Fatal, PendingRequest};
 use crate::engine::Engine;
-use crate::limits::{READ_BYTES_HIGH, READ_BYTES_MIN, WRITE_BYTES_HIGH};
+use crate::limits::{READ_BYTES_HIGH, READ_BYTES_MIN, REST_AFTER_MS, WRITE_BYTES_HIGH};
 use crate::sys;
 pub(crate) use held::Held;
 pub use port::Port;
@@ -87,6 +88,7 @@ pub fn serve(socket: &File, lock: impl FnOnce() -> Result<u8, String>) -> Result
         engine.port().reset();
         ctx.run_gc();
         sys::trim_heap();
+        sys::limit_reads(socket, REST_AFTER_MS)?;
         let landlock_abi = lock().map_err(LinkError::Lock)?;
         let mut link = Link {
             engine: &engine,
@@ -102,6 +104,7 @@ pub fn serve(socket: &File, lock: impl FnOnce() -> Result<u8, String>) -> Result
             requests: VecDeque::new(),
             starting: None,
             last_request: 0,
+            rested: false,
         };
         link.send(
             WorkerKind::Ready,
@@ -179,6 +182,8 @@ struct Link<'a, 'js> {
     requests: VecDeque<PendingRequest<'js>>,
     starting: Option<(Object<'js>, Promise<'js>)>,
     last_request: u32,
+    /// Memory was given back, and nothing has come since.
+    rested: bool,
 }
 
 impl<'js> Link<'_, 'js> {
@@ -210,7 +215,10 @@ impl<'js> Link<'_, 'js> {
 
     /// Waits until there is something to read (true) or a timer is due (false).
     fn wait(&mut self) -> Result<bool, LinkError> {
-        let Some(next) = self.engine.timers().next_ns() else { return Ok(true) };
+        let Some(next) = self.engine.timers().next_ns() else {
+            // A read would end again and again.
+            return Ok(!self.rested || sys::wait_readable(self.socket, u64::MAX)?);
+        };
         let now = sys::monotonic_ns();
         Ok(sys::wait_readable(self.socket, next.saturating_sub(now))?)
     }
@@ -221,9 +229,14 @@ impl<'js> Link<'_, 'js> {
         let read = loop {
             match (&*self.socket).read(space) {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    self.rest();
+                    return Ok(true);
+                }
                 other => break other,
             }
         };
+        self.rested = false;
         match read {
             Ok(0) => Ok(false),
             Ok(bytes) => {
@@ -232,6 +245,21 @@ impl<'js> Link<'_, 'js> {
             }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Nothing came for a while. If nothing is open either, an idle worker takes no more memory than it must.
+    fn rest(&mut self) {
+        if !self.idle() {
+            return;
+        }
+        self.rested = true;
+        // Before it has an app there is nothing to give back: that was done before the lock-down.
+        if self.phase == Phase::Running {
+            self.input.buffer = Vec::new();
+            *self.port.out.borrow_mut() = Vec::new();
+            self.dispatch.ctx.run_gc();
+            sys::trim_heap();
         }
     }
 
