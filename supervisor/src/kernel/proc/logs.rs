@@ -39,8 +39,15 @@ pub(crate) struct Logs {
 struct Ring {
     lines: VecDeque<Arc<LogLine>>,
     bytes: usize,
-    follow: broadcast::Sender<LogLine>,
+    /// Only while somebody follows: a channel has room for all its lines from the start, 150 KB.
+    follow: Option<broadcast::Sender<LogLine>>,
     touched: u64,
+}
+
+impl Ring {
+    fn is_followed(&self) -> bool {
+        self.follow.as_ref().is_some_and(|follow| follow.receiver_count() > 0)
+    }
 }
 
 impl Logs {
@@ -76,8 +83,11 @@ impl Logs {
         let mut rings = self.lock();
         let ring = ring(&mut rings, app);
         ring.touched = line.unix_ms;
-        if ring.follow.receiver_count() > 0 {
-            let _ = ring.follow.send(line.clone());
+        match &ring.follow {
+            Some(follow) if follow.receiver_count() > 0 => {
+                let _ = follow.send(line.clone());
+            }
+            _ => ring.follow = None,
         }
         ring.bytes += weight(&line);
         ring.lines.push_back(Arc::new(line));
@@ -97,7 +107,8 @@ impl Logs {
             let mut rings = self.lock();
             let ring = ring(&mut rings, app);
             let kept: Vec<LogLine> = ring.lines.iter().map(|line| LogLine::clone(line)).collect();
-            (kept, ring.follow.subscribe())
+            let follow = ring.follow.get_or_insert_with(|| broadcast::channel(FOLLOW_KEPT).0);
+            (kept, follow.subscribe())
         };
         let until = kept.first().map_or(u64::MAX, |line| line.unix_ms);
         let mut lines = Vec::new();
@@ -125,19 +136,14 @@ fn ring(rings: &mut HashMap<AppId, Ring>, app: AppId) -> &mut Ring {
         // The longest silent goes; what it said is in its file.
         let silent = rings
             .iter()
-            .filter(|(_, ring)| ring.follow.receiver_count() == 0)
+            .filter(|(_, ring)| !ring.is_followed())
             .min_by_key(|(_, ring)| ring.touched)
             .map(|(app, _)| *app);
         if let Some(silent) = silent {
             rings.remove(&silent);
         }
     }
-    rings.entry(app).or_insert_with(|| Ring {
-        lines: VecDeque::new(),
-        bytes: 0,
-        follow: broadcast::channel(FOLLOW_KEPT).0,
-        touched: 0,
-    })
+    rings.entry(app).or_insert_with(|| Ring { lines: VecDeque::new(), bytes: 0, follow: None, touched: 0 })
 }
 
 fn weight(line: &LogLine) -> usize {
