@@ -19,8 +19,12 @@ use super::bounds;
 use super::launcher::{Child, Exit, Launcher, SpawnError};
 use super::link::{Effect, Wire};
 
-/// After a wake the pool waits so long before it makes the next worker: the one that was woken comes first.
+/// After a wake the pool waits so long before it makes the next worker, if none is left: the one that was woken
+/// comes first.
 const REFILL_AFTER: Duration = Duration::from_millis(10);
+/// While a worker is left it waits until no app was woken for so long: making one takes a core for some
+/// milliseconds, and wakes come in groups.
+const QUIET: Duration = Duration::from_millis(100);
 /// Longest wait after a worker could not be made.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
@@ -59,6 +63,8 @@ pub(crate) struct Pool {
     /// Memory is short: keep one at most.
     small: AtomicBool,
     refill: Notify,
+    /// When a worker was last taken.
+    taken: Mutex<Option<Instant>>,
     engine: OnceLock<u64>,
     stopped: AtomicBool,
 }
@@ -72,6 +78,7 @@ impl Pool {
             target,
             small: AtomicBool::new(false),
             refill: Notify::new(),
+            taken: Mutex::new(None),
             engine: OnceLock::new(),
             stopped: AtomicBool::new(false),
         });
@@ -89,6 +96,10 @@ impl Pool {
                 break Some(warm);
             }
         };
+        if kept.is_some() {
+            // Not when there is none: under many wakes at once the next would never be due.
+            *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         self.refill.notify_one();
         match kept {
             Some(warm) => Ok(warm),
@@ -159,13 +170,26 @@ impl Pool {
         self.warm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When the next worker may be made; none: at once.
+    fn due(&self) -> Option<Instant> {
+        let taken = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let wait = if self.len() == 0 { REFILL_AFTER } else { QUIET };
+        taken.map(|taken| taken + wait)
+    }
+
     async fn fill(&self) {
         let mut retry = Duration::from_millis(250);
         while !self.stopped.load(Ordering::Relaxed) {
             let target = if self.small.load(Ordering::Relaxed) { self.target.min(1) } else { self.target };
             if self.len() >= target {
                 self.refill.notified().await;
-                tokio::time::sleep(REFILL_AFTER).await;
+                continue;
+            }
+            if let Some(due) = self.due()
+                && Instant::now() < due
+            {
+                // A worker that is taken meanwhile changes when the next is due.
+                let _ = tokio::time::timeout_at(due.into(), self.refill.notified()).await;
                 continue;
             }
             match self.make(Profile::Worker, bounds::LEAF_BYTES_MAX).await {
