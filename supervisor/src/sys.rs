@@ -1,7 +1,7 @@
 //! Every `unsafe` line of this crate, behind safe functions: system calls of launcher, child and confinement that
 //! no safe wrapper offers.
 //!
-//! Called by `jail` and `confine` only. No hostile byte comes here.
+//! Called by `jail`, `confine` and `kernel/rest.rs` only. No hostile byte comes here.
 #![expect(unsafe_code, reason = "the one place of this crate where it is allowed")]
 
 use std::ffi::CStr;
@@ -111,6 +111,41 @@ pub(crate) fn exit(code: i32) -> ! {
 pub(crate) fn place(fd: BorrowedFd<'_>, to: RawFd) -> io::Result<()> {
     // SAFETY: takes two numbers. By this function's contract nothing that owns `to` is used again.
     check(libc::c_long::from(unsafe { libc::dup2(fd.as_raw_fd(), to) })).map(drop)
+}
+
+/// Has the system take the memory of bytes that will hardly be read again, if it can get them back from the
+/// program's file. Best effort: kernels before 5.4 do not know the advice.
+pub(crate) fn page_out(bytes: &[u8]) {
+    advise(bytes.as_ptr() as usize, bytes.as_ptr() as usize + bytes.len(), libc::MADV_PAGEOUT);
+}
+
+/// Lets go of this program's code and constants: what is used again comes back page by page from the page cache.
+/// For a process whose start took much code that it never runs again.
+pub(crate) fn forget_code() {
+    unsafe extern "C" {
+        /// First byte of the program as loaded; made by the linker.
+        static __executable_start: u8;
+        /// End of its code; made by the linker. What lies between is constants and code, in this order.
+        static etext: u8;
+    }
+    advise((&raw const __executable_start) as usize, (&raw const etext) as usize, libc::MADV_DONTNEED);
+}
+
+/// Advises on the whole pages between two addresses: of memory whose content the advice does not change.
+fn advise(from: usize, to: usize, advice: libc::c_int) {
+    const PAGE: usize = 4096;
+    let (first, end) = (from.next_multiple_of(PAGE), to / PAGE * PAGE);
+    if first < end {
+        // SAFETY: PAGEOUT never changes what memory holds. DONTNEED is given for constants and code alone, a
+        // private mapping of the program's file that was never writable: it is read from the file again.
+        unsafe { libc::madvise(first as *mut libc::c_void, end - first, advice) };
+    }
+}
+
+/// Gives free pages of the C library's heaps back to the system.
+pub(crate) fn trim_heap() {
+    // SAFETY: takes a number.
+    unsafe { libc::malloc_trim(0) };
 }
 
 /// Marks every descriptor from `first` on to be closed by exec.

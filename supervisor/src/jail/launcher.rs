@@ -20,7 +20,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlag
 use rustix::process::Signal;
 use rustix::time::Timespec;
 
-use crate::sys::Exit;
+use crate::sys::{self, Exit};
 
 use super::handover::{Facts, STOPS};
 use super::limits::{ANSWERS_MAX, BACK_OFF, DRAIN_WALL, HEALTHY, SWEEP};
@@ -100,6 +100,8 @@ impl Launcher {
     /// Starts the supervisor and serves it until it ends for good.
     pub(super) fn run(mut self) -> Result<ExitCode, JailError> {
         self.start_supervisor()?;
+        // Command line, configuration, probes: none of it runs again.
+        sys::forget_code();
         loop {
             if self.supervisor.is_none() && self.jailed.is_empty() {
                 if let Some(outcome) = self.outcome.take() {

@@ -191,10 +191,13 @@ fn means(tree: Tree, spaces: Option<Spaces>, worker_image: &[u8]) -> io::Result<
         }
         shared = vec![("net", inode(&spaces.network)?), ("ipc", inode(&spaces.ipc)?)];
     }
+    let worker = image::sealed("fazt-worker", worker_image, true)?;
+    // Copying it has read several megabytes of this program that nobody reads again.
+    sys::page_out(worker_image);
     Ok(Means {
         tree,
         spaces,
-        worker: image::sealed("fazt-worker", worker_image, true)?,
+        worker,
         own: image::own()?,
         null: image::null()?,
         user: User { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },

@@ -3,6 +3,7 @@
 pub mod fs;
 pub mod net;
 pub mod proc;
+mod rest;
 mod run;
 pub mod security;
 pub mod storage;

@@ -133,6 +133,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     }
     tracing::info!(url = control.url(None), pid = std::process::id(), "serving");
     // The launcher tells the service manager; a loop that hangs stops giving the sign.
+    let resting = tokio::spawn(super::rest::run());
     let alive = tokio::spawn(async move {
         let mut every = tokio::time::interval(SIGN_OF_LIFE);
         loop {
@@ -149,6 +150,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     // Side by side: a request that waits for its worker ends when proc says so.
     tokio::join!(serving.drain(), proc.drain());
     alive.abort();
+    resting.abort();
     // Whoever asked for the stop gets the answer; nobody can hold the server up.
     drop(end_control);
     let _ = tokio::time::timeout(CONTROL_LINGER, api).await;

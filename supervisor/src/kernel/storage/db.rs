@@ -72,7 +72,7 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update(None, "temp_store", "memory")?;
-    // Negative: KiB. SQLite's own default of 2 MiB for each of 64 open files would be the whole budget.
+    // Negative: KiB. SQLite's own default of 2 MiB for each open file would be the whole budget.
     connection.pragma_update(None, "cache_size", -limits::PAGE_CACHE_KIB)?;
     connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "FULL")?;

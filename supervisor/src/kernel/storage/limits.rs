@@ -1,7 +1,8 @@
 //! Bounds of databases.
 
-/// Cartridges open at once; the least recently used is closed for another.
-pub(super) const CARTRIDGES_OPEN_MAX: usize = 64;
+/// Cartridges open at once; the least recently used is closed for another. Each takes about 200 KB; what is asked
+/// for often (releases, contents, code) is kept in memory beyond that.
+pub(super) const CARTRIDGES_OPEN_MAX: usize = 16;
 /// Longest wait for another connection's lock. Only the kernel opens these files, and it queues.
 pub(super) const BUSY_MS_MAX: u64 = 5_000;
 /// Page cache of one connection.
@@ -17,4 +18,4 @@ pub(super) const BLOCKING_LONG_MAX: usize = 2;
 /// Bytes copied at a time between files and databases.
 pub(super) const COPY_BYTES: usize = 64 * 1024;
 
-const _: () = assert!(CARTRIDGES_OPEN_MAX as i64 * PAGE_CACHE_KIB <= 16 * 1024);
+const _: () = assert!(CARTRIDGES_OPEN_MAX as i64 * PAGE_CACHE_KIB <= 4 * 1024);
