@@ -68,6 +68,10 @@ pub struct User {
     pub role: String,
 }
 
+/// What an import may leave out at its end, in the order in which it is tried.
+pub const MODULE_ENDINGS: [&str; 10] =
+    ["", ".js", ".ts", ".mjs", ".mts", ".tsx", ".jsx", ".json", "/index.js", "/index.ts"];
+
 /// How to treat a module's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ModuleKind {

@@ -9,7 +9,8 @@
 //! - `.ts .mts .cts .tsx`: types go, `enum`, `namespace`, parameter properties and decorators (the
 //!   `experimentalDecorators` kind) become JavaScript, `import type` and imports used only as types vanish.
 //! - `.tsx .jsx`: JSX becomes calls. The automatic runtime, importing from `react/jsx-runtime`, unless the file
-//!   says otherwise at its top: `@jsxImportSource hono/jsx`, `@jsxRuntime classic`, `@jsx h`, `@jsxFrag Fragment`.
+//!   says otherwise at its top (`@jsxImportSource hono/jsx`, `@jsxRuntime classic`, `@jsx h`, `@jsxFrag Fragment`), or
+//!   the app does in [`Jsx`].
 //! - everything else is only parsed, for its imports and its syntax errors.
 //!
 //! Specifiers stay as they are written: a stripped module keeps its own path, so `import "./a.ts"` means it.
@@ -33,13 +34,28 @@ pub use wire::{WireError, converse, serve};
 /// Part of the name of everything that is built: raised when [`strip`] would give another answer.
 pub const STRIP_VERSION: u32 = 1;
 
+/// How JSX becomes calls where a script itself does not say. Empty names: React's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Jsx {
+    /// The classic runtime: calls of `factory`, which the script imports itself.
+    pub classic: bool,
+    /// What the automatic runtime imports from; `/jsx-runtime` is added.
+    pub import_source: String,
+    /// What is called for an element.
+    pub factory: String,
+    /// What stands for a fragment.
+    pub fragment: String,
+}
+
 /// One script to look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Source {
     /// Path inside the app; its extension decides the language.
     pub path: String,
     /// UTF-8 text.
     pub text: String,
+    /// Of the app; looked at where there is JSX.
+    pub jsx: Jsx,
 }
 
 /// A script as the engine can load it.
@@ -51,6 +67,8 @@ pub struct Stripped {
     pub map: Vec<u8>,
     /// Module specifiers of static `import` and `export … from`, and of `import("literal")`.
     pub imports: Vec<String>,
+    /// Whether `imports` is all that it can import: there is no `import()` of an expression.
+    pub complete: bool,
 }
 
 /// What is wrong with a script, for its author.
@@ -82,6 +100,12 @@ impl std::fmt::Display for Diagnostic {
 #[must_use]
 pub fn needs_stripping(path: &str) -> bool {
     matches!(extension(path), "ts" | "mts" | "cts" | "tsx" | "jsx")
+}
+
+/// Whether a path names a script that may hold JSX.
+#[must_use]
+pub fn may_hold_jsx(path: &str) -> bool {
+    matches!(extension(path), "tsx" | "jsx")
 }
 
 /// Whether a path names a script.

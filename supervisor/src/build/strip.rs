@@ -11,10 +11,11 @@ use oxc::semantic::SemanticBuilder;
 use oxc::span::SourceType;
 use oxc::syntax::module_record::ModuleRecord;
 use oxc::transformer::{
-    DecoratorOptions, HelperLoaderMode, HelperLoaderOptions, TransformOptions, Transformer,
+    DecoratorOptions, HelperLoaderMode, HelperLoaderOptions, JsxOptions, JsxRuntime, TransformOptions,
+    Transformer,
 };
 
-use super::{Diagnostic, Mapping, Source, StripResult, Stripped, extension, needs_stripping};
+use super::{Diagnostic, Jsx, Mapping, Source, StripResult, Stripped, extension, needs_stripping};
 
 /// Diagnostics for one script; the rest would only scroll the first away.
 const DIAGNOSTICS_MAX: usize = 5;
@@ -39,13 +40,15 @@ pub fn strip(source: &Source) -> StripResult {
     let parsed = Parser::new(&allocator, &source.text, language(&source.path)).parse();
     report(source, &parsed.diagnostics.into_vec())?;
     if !needs_stripping(&source.path) {
-        return Ok(Stripped { imports: imports(&parsed.module_record, &source.text), ..Stripped::default() });
+        let (imports, complete) = imports(&parsed.module_record, &source.text);
+        return Ok(Stripped { imports, complete, ..Stripped::default() });
     }
     let mut program = parsed.program;
     let semantic = SemanticBuilder::new().with_check_syntax_error(true).with_enum_eval(true).build(&program);
     report(source, &semantic.diagnostics.into_vec())?;
     let scoping = semantic.semantic.into_scoping();
     let options = TransformOptions {
+        jsx: jsx(&source.jsx),
         decorator: DecoratorOptions { legacy: true, ..DecoratorOptions::default() },
         helper_loader: HelperLoaderOptions {
             mode: HelperLoaderMode::External,
@@ -80,7 +83,7 @@ pub fn strip(source: &Source) -> StripResult {
     mappings.sort_by_key(|mapping| (mapping.line, mapping.column));
     mappings.dedup_by_key(|mapping| (mapping.line, mapping.column));
     // What is left after stripping is what is loaded: an import used only as a type is not one.
-    let imports = {
+    let (imports, complete) = {
         let allocator = Allocator::default();
         let again = Parser::new(&allocator, &code, SourceType::mjs()).parse();
         if again.diagnostics.has_errors() {
@@ -89,7 +92,7 @@ pub fn strip(source: &Source) -> StripResult {
         }
         imports(&again.module_record, &code)
     };
-    Ok(Stripped { code, map: Mapping::encode(&mappings), imports })
+    Ok(Stripped { code, map: Mapping::encode(&mappings), imports, complete })
 }
 
 fn language(path: &str) -> SourceType {
@@ -101,7 +104,20 @@ fn language(path: &str) -> SourceType {
     }
 }
 
-fn imports(record: &ModuleRecord<'_>, text: &str) -> Vec<String> {
+fn jsx(app: &Jsx) -> JsxOptions {
+    let given = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+    JsxOptions {
+        runtime: if app.classic { JsxRuntime::Classic } else { JsxRuntime::Automatic },
+        import_source: given(&app.import_source),
+        pragma: given(&app.factory),
+        pragma_frag: given(&app.fragment),
+        ..JsxOptions::default()
+    }
+}
+
+/// What is imported, and whether that is all: an expression is resolved when it runs.
+fn imports(record: &ModuleRecord<'_>, text: &str) -> (Vec<String>, bool) {
+    let mut complete = true;
     let mut imports: Vec<String> = record
         .requested_modules
         .iter()
@@ -114,14 +130,15 @@ fn imports(record: &ModuleRecord<'_>, text: &str) -> Vec<String> {
         let literal = ['"', '\'', '`']
             .iter()
             .find_map(|&quote| argument.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)));
-        // An expression or an escape is resolved when it runs.
-        if let Some(literal) = literal.filter(|literal| !literal.contains(['\\', '$'])) {
-            imports.push(literal.to_owned());
+        // More than one literal and what stands between them holds a quotation mark.
+        match literal.filter(|literal| !literal.contains(['\\', '$', '"', '\'', '`'])) {
+            Some(literal) => imports.push(literal.to_owned()),
+            None => complete = false,
         }
     }
     imports.sort();
     imports.dedup();
-    imports
+    (imports, complete)
 }
 
 fn report(source: &Source, found: &[OxcDiagnostic]) -> Result<(), Vec<Diagnostic>> {
@@ -166,7 +183,7 @@ mod tests {
     use super::*;
 
     fn check(path: &str, text: &str) -> Stripped {
-        match strip(&Source { path: path.into(), text: text.into() }) {
+        match strip(&Source { path: path.into(), text: text.into(), ..Source::default() }) {
             Ok(stripped) => stripped,
             Err(diagnostics) => panic!("{diagnostics:?}"),
         }
@@ -216,6 +233,42 @@ mod tests {
     }
 
     #[test]
+    fn jsx_follows_the_app_where_the_script_does_not_say() {
+        let with = |jsx: &Jsx, text: &str| {
+            let source = Source { path: "a.tsx".into(), text: text.into(), jsx: jsx.clone() };
+            strip(&source).expect("stripped")
+        };
+        let hono = Jsx { import_source: "hono/jsx".into(), ..Jsx::default() };
+        assert_eq!(with(&hono, "export default <b/>;").imports, ["hono/jsx/jsx-runtime"]);
+        let own = "/** @jsxImportSource preact */ export default <b/>;";
+        assert_eq!(with(&hono, own).imports, ["preact/jsx-runtime"]);
+        let classic = Jsx { classic: true, factory: "h".into(), fragment: "F".into(), ..Jsx::default() };
+        let got = with(&classic, "import { h, F } from './h.js'; export default () => <><p>hi</p></>;");
+        assert!(
+            got.code.contains("h(F, null, /* @__PURE__ */ h(\"p\"")
+                || got.code.contains("h(F, null, h(\"p\""),
+            "{}",
+            got.code
+        );
+        assert_eq!(got.imports, ["./h.js"]);
+    }
+
+    #[test]
+    fn it_is_known_whether_every_import_can_be_followed() {
+        for (text, complete) in [
+            ("import './a.js'; import('./b.js'); import(`./c.js`)", true),
+            ("import('./a' + '.js')", false),
+            ("const a = 1; import(`./${a}.js`)", false),
+            ("import(globalThis.x)", false),
+        ] {
+            assert_eq!(check("a.js", text).complete, complete, "{text}");
+            assert_eq!(check("a.ts", text).complete, complete, "{text}");
+        }
+        // Stripping writes the escape out; a script that is not stripped keeps it.
+        assert!(!check("a.js", "import('./\\x61.js')").complete);
+    }
+
+    #[test]
     fn positions_lead_back_to_the_source() {
         let text = "type T = {\n  a: string;\n};\n\nexport function f(t: T) {\n  throw new Error(t.a);\n}\n";
         let got = check("a.ts", text);
@@ -239,7 +292,8 @@ mod tests {
     fn a_syntax_error_names_its_place_and_shows_the_line() {
         for (path, text) in [("a.js", "let a = 1;\nlet b = ;\n"), ("a.ts", "let a: number = 1;\nlet b = ;\n")]
         {
-            let found = strip(&Source { path: path.into(), text: text.into() }).expect_err("broken");
+            let found = strip(&Source { path: path.into(), text: text.into(), ..Source::default() })
+                .expect_err("broken");
             assert_eq!((found[0].line, found[0].column), (2, 9), "{found:?}");
             assert_eq!(found[0].frame, "  2 | let b = ;\n    |         ^");
         }
@@ -248,7 +302,7 @@ mod tests {
     #[test]
     fn a_place_in_a_minified_line_is_shown_in_part() {
         let text = format!("{}let = = 1", "a();".repeat(1000));
-        let found = strip(&Source { path: "a.js".into(), text }).expect_err("broken");
+        let found = strip(&Source { path: "a.js".into(), text, ..Source::default() }).expect_err("broken");
         assert!(found[0].frame.len() < 300, "{}", found[0].frame);
     }
 }

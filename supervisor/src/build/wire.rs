@@ -250,9 +250,9 @@ mod tests {
         let mut ours = tokio::net::UnixStream::from_std(ours).expect("socket");
         let big = format!("export const a: string = \"{}\";", "x".repeat(200_000));
         let sources = [
-            Source { path: "big.ts".into(), text: big },
-            Source { path: "bad.ts".into(), text: "let = 1 =".into() },
-            Source { path: "a.js".into(), text: "import './b.js'".into() },
+            Source { path: "big.ts".into(), text: big, ..Source::default() },
+            Source { path: "bad.ts".into(), text: "let = 1 =".into(), ..Source::default() },
+            Source { path: "a.js".into(), text: "import './b.js'".into(), ..Source::default() },
         ];
         let results = converse(&mut ours, &sources).await.expect("answers");
         assert!(results[0].as_ref().is_ok_and(|stripped| stripped.code.len() > 200_000));
@@ -275,7 +275,7 @@ mod tests {
             theirs.write_all(&head(READY, 0)).await.expect("room");
             theirs.write_all(answer).await.expect("room");
             theirs.shutdown().await.expect("open");
-            let source = Source { path: "a.js".into(), text: "1".into() };
+            let source = Source { path: "a.js".into(), text: "1".into(), ..Source::default() };
             let error = converse(&mut ours, &[source]).await;
             assert!(error.is_err(), "{answer:?}");
             if answer.is_empty() {

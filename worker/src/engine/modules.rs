@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CString;
 
-use fazt_ipc::wire::kernel::ModuleKind;
+use fazt_ipc::wire::kernel::{MODULE_ENDINGS, ModuleKind};
 use rquickjs::promise::PromiseState;
 use rquickjs::{ArrayBuffer, Ctx, Error, Exception, Object, Promise, Result, String as JsString, Value};
 
@@ -51,10 +51,7 @@ impl ModuleTable {
 
     fn find(&self, path: &str) -> Option<String> {
         let files = self.files.borrow();
-        ["", ".js", ".ts", ".mjs", ".tsx", ".jsx", "/index.js", "/index.ts"]
-            .iter()
-            .map(|ending| format!("{path}{ending}"))
-            .find(|name| files.contains_key(name))
+        MODULE_ENDINGS.iter().map(|ending| format!("{path}{ending}")).find(|name| files.contains_key(name))
     }
 
     fn resolve_in_app(&self, ctx: &Ctx<'_>, base: &str, name: &str) -> Result<String> {

@@ -1,6 +1,6 @@
 //! An app's modules as a worker is sent them, and the way back from stripped code to what its author wrote.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,9 +11,10 @@ use super::asset::{Encoding, Sha256};
 use super::builder::Source;
 use super::error::FsError;
 use super::manifest::Manifest;
+use super::reach::{Imports, reach};
 use super::shared::Shared;
-use crate::build::{self, Mapping, extension, is_script};
-use crate::kernel::storage::{NewBuilt, StorageError};
+use crate::build::{self, Jsx, Mapping, extension, is_script};
+use crate::kernel::storage::{Built, NewBuilt, StorageError};
 
 /// Everything one worker is sent.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +42,8 @@ pub struct CodeModule {
 
 /// How a file outside the assets is given to workers; none for one that is no module.
 pub(super) fn module_kind(path: &str) -> Option<ModuleKind> {
-    let about_the_app = matches!(path, "app.json" | "package.json" | "package-lock.json" | "tsconfig.json");
+    let about_the_app =
+        matches!(path, "app.json" | "package.json" | "package-lock.json" | "tsconfig.json" | "jsconfig.json");
     let hidden = path.split('/').any(|name| name.starts_with('.') || name == "node_modules");
     if about_the_app || hidden {
         return None;
@@ -64,15 +66,19 @@ pub(super) fn is_asset(assets: Option<&str>, path: &str) -> bool {
     })
 }
 
-/// Names what is built from a script: bytecode and positions carry its path, so the path is part of it.
-pub(super) fn built_key(path: &str, sha256: Sha256) -> Sha256 {
+/// Names what is built from a script: bytecode and positions carry its path, so the path is part of it, and so are
+/// the settings of the app that decide what comes out.
+pub(super) fn built_key(path: &str, sha256: Sha256, jsx: &Jsx) -> Sha256 {
     let mut text = format!("fazt built {} {} ", build::STRIP_VERSION, path.len()).into_bytes();
     text.extend_from_slice(path.as_bytes());
     text.extend_from_slice(&sha256.0);
+    if build::may_hold_jsx(path) && *jsx != Jsx::default() {
+        text.extend(postcard::to_stdvec(jsx).unwrap_or_default());
+    }
     Sha256::of(&text)
 }
 
-/// Reads the modules of a version.
+/// Reads the modules of a version: those that its main module leads to, or all where that cannot be known.
 pub(super) async fn load(
     shared: &Arc<Shared>,
     app: AppId,
@@ -93,9 +99,25 @@ pub(super) async fn load(
         .read(app, move |cartridge| {
             let mut code = Code { main, ..Code::default() };
             let mut uncompiled = Vec::new();
-            for file in cartridge.files(number)? {
-                let Some(kind) = module_kind(&file.path) else { continue };
-                if is_asset(assets.as_deref(), &file.path) {
+            let files: BTreeMap<String, _> = cartridge
+                .files(number)?
+                .into_iter()
+                .filter(|file| !is_asset(assets.as_deref(), &file.path))
+                .filter_map(|file| Some((file.path.clone(), (module_kind(&file.path)?, file))))
+                .collect();
+            let mut built: HashMap<Sha256, Option<Built>> = HashMap::new();
+            let imports = |path: &str| -> Result<Imports, StorageError> {
+                let key = files.get(path).and_then(|(_, file)| file.built);
+                // What is no script imports nothing.
+                let Some(key) = key else { return Ok(Imports { complete: true, ..Imports::default() }) };
+                let found = cartridge.built(key)?;
+                let imports = found.as_ref().map(|built| Imports::decode(&built.imports)).unwrap_or_default();
+                built.insert(key, found);
+                Ok(imports)
+            };
+            let reach = reach(&code.main, |path| files.contains_key(path), imports)?;
+            for (kind, file) in files.into_values() {
+                if !reach.needs(&file.path) {
                     continue;
                 }
                 let gone = || StorageError::Corrupt {
@@ -110,7 +132,11 @@ pub(super) async fn load(
                             Some(engine) => cartridge.bytecode(key, engine)?,
                             None => None,
                         };
-                        let built = cartridge.built(key)?.ok_or_else(gone)?;
+                        let known = match built.remove(&key) {
+                            Some(known) => known,
+                            None => cartridge.built(key)?,
+                        };
+                        let built = known.ok_or_else(gone)?;
                         if !built.map.is_empty() {
                             code.maps.insert(file.path.clone(), built.map);
                         }
@@ -150,7 +176,7 @@ fn compile_later(shared: Arc<Shared>, app: AppId, code: Arc<Code>, scripts: Vec<
             let module = code.modules.iter().find(|module| module.path == path);
             if let Some(text) = module.and_then(|module| std::str::from_utf8(&module.bytes).ok()) {
                 keys.push(key);
-                sources.push(Source { path, text: text.to_owned() });
+                sources.push(Source { path, text: text.to_owned(), ..Source::default() });
             }
         }
         drop(code);

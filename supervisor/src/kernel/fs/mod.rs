@@ -23,6 +23,7 @@ pub mod manifest;
 mod media;
 pub mod name;
 mod path;
+mod reach;
 mod release;
 mod shared;
 #[cfg(test)]

@@ -314,7 +314,9 @@ mod tests {
     }
 
     fn sources() -> Vec<Source> {
-        ["a.js", "b.js"].map(|path| Source { path: path.into(), text: "1".into() }).to_vec()
+        ["a.js", "b.js"]
+            .map(|path| Source { path: path.into(), text: "1".into(), ..Source::default() })
+            .to_vec()
     }
 
     type Modules = Vec<Option<Result<Bytes, Diagnostic>>>;

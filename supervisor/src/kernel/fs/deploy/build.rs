@@ -1,15 +1,19 @@
 //! What a deploy builds of its scripts, in jails and once for each content.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::convert::Infallible;
 
 use fazt_ipc::limits::{MODULE_BYTES_MAX, MODULES_BYTES_MAX};
+use fazt_ipc::wire::kernel::ModuleKind;
 
 use super::super::asset::Sha256;
 use super::super::builder::{BuildError, Diagnostic, Source};
 use super::super::code::{built_key, is_asset, module_kind};
 use super::super::error::FsError;
 use super::super::manifest::Manifest;
-use super::{Contents, Planned};
+use super::super::reach::{Imports, Reach, reach, resolve};
+use super::{Contents, Planned, jsx};
+use crate::build::{Jsx, may_hold_jsx};
 use crate::kernel::storage::{Built, NewBuilt};
 
 /// Diagnostics told of one deploy.
@@ -35,7 +39,7 @@ struct Script<'a> {
     /// In the cartridge already, or made now.
     stripped: Option<Built>,
     fresh: bool,
-    imports: Vec<String>,
+    imports: Imports,
     failed: Vec<Diagnostic>,
     bytecode: bool,
 }
@@ -43,18 +47,19 @@ struct Script<'a> {
 pub(super) async fn build(contents: &Contents<'_>, manifest: &Manifest) -> Result<Outcome, FsError> {
     let Some(main) = manifest.main.as_deref() else { return Ok(Outcome::default()) };
     bounds(contents, manifest)?;
-    let mut scripts = known(contents, manifest).await?;
-    strip(contents, &mut scripts).await?;
-    let reachable = reachable(main, &scripts);
     let mut outcome = Outcome::default();
-    imports(contents, &scripts, &reachable, &mut outcome.warnings);
+    let jsx = jsx_settings(contents, manifest, &mut outcome.warnings).await?;
+    let mut scripts = known(contents, manifest, &jsx).await?;
+    strip(contents, &mut scripts, &jsx).await?;
+    let reach = follow(contents, manifest, main, &scripts);
+    imports(contents, &scripts, &reach, &mut outcome.warnings);
     let rows = compile(contents, &mut scripts).await?;
-    let mut refused = Vec::new();
+    let mut refused = json(contents, manifest, &reach, &mut outcome.warnings).await?;
     for script in &scripts {
         let path = &script.file.path;
         if script.failed.is_empty() {
             outcome.keys.insert(path.clone(), script.key);
-        } else if reachable.contains(path.as_str()) {
+        } else if reach.paths.contains(path) {
             refused.extend(script.failed.iter().cloned());
         } else {
             let why = script
@@ -100,20 +105,24 @@ fn bounds(contents: &Contents<'_>, manifest: &Manifest) -> Result<(), FsError> {
 }
 
 /// What the cartridge has of each script.
-async fn known<'a>(contents: &Contents<'a>, manifest: &'a Manifest) -> Result<Vec<Script<'a>>, FsError> {
+async fn known<'a>(
+    contents: &Contents<'a>,
+    manifest: &'a Manifest,
+    jsx: &Jsx,
+) -> Result<Vec<Script<'a>>, FsError> {
     let deploy = contents.deploy;
     let assets = manifest.assets.as_deref();
-    let files = deploy.files.iter().filter(|file| {
-        module_kind(&file.path) == Some(fazt_ipc::wire::kernel::ModuleKind::Script)
-            && !is_asset(assets, &file.path)
-    });
+    let files = deploy
+        .files
+        .iter()
+        .filter(|file| module_kind(&file.path) == Some(ModuleKind::Script) && !is_asset(assets, &file.path));
     let mut scripts: Vec<Script<'a>> = files
         .map(|file| Script {
             file,
-            key: built_key(&file.path, file.sha256),
+            key: built_key(&file.path, file.sha256, jsx),
             stripped: None,
             fresh: false,
-            imports: Vec::new(),
+            imports: Imports::default(),
             failed: Vec::new(),
             bytecode: false,
         })
@@ -139,7 +148,7 @@ async fn known<'a>(contents: &Contents<'a>, manifest: &'a Manifest) -> Result<Ve
         .await?;
     for (script, (stripped, bytecode)) in scripts.iter_mut().zip(found) {
         if let Some(built) = stripped {
-            script.imports = postcard::from_bytes(&built.imports).unwrap_or_default();
+            script.imports = Imports::decode(&built.imports);
             script.bytecode = bytecode;
             script.stripped = Some(built);
         }
@@ -149,25 +158,26 @@ async fn known<'a>(contents: &Contents<'a>, manifest: &'a Manifest) -> Result<Ve
 
 async fn source(contents: &Contents<'_>, file: &Planned) -> Result<Result<Source, Diagnostic>, FsError> {
     let bytes = contents.whole(file).await?;
-    Ok(String::from_utf8(bytes).map(|text| Source { path: file.path.clone(), text }).map_err(|_| {
-        Diagnostic {
+    Ok(String::from_utf8(bytes)
+        .map(|text| Source { path: file.path.clone(), text, ..Source::default() })
+        .map_err(|_| Diagnostic {
             path: file.path.clone(),
             line: 0,
             column: 0,
             message: "the script is not UTF-8".into(),
             frame: String::new(),
-        }
-    }))
+        }))
 }
 
 /// Looks at every script that was not looked at before.
-async fn strip(contents: &Contents<'_>, scripts: &mut [Script<'_>]) -> Result<(), FsError> {
+async fn strip(contents: &Contents<'_>, scripts: &mut [Script<'_>], jsx: &Jsx) -> Result<(), FsError> {
     let mut sources = Vec::new();
     let mut places = Vec::new();
     for (at, script) in scripts.iter_mut().enumerate().filter(|(_, script)| script.stripped.is_none()) {
         match source(contents, script.file).await? {
             Ok(source) => {
-                sources.push(source);
+                let jsx = if may_hold_jsx(&source.path) { jsx.clone() } else { Jsx::default() };
+                sources.push(Source { jsx, ..source });
                 places.push(at);
             }
             Err(diagnostic) => script.failed.push(diagnostic),
@@ -184,8 +194,8 @@ async fn strip(contents: &Contents<'_>, scripts: &mut [Script<'_>]) -> Result<()
         let script = &mut scripts[at];
         match result {
             Ok(stripped) => {
-                let imports = postcard::to_stdvec(&stripped.imports).unwrap_or_default();
-                script.imports = stripped.imports;
+                script.imports = Imports { specifiers: stripped.imports, complete: stripped.complete };
+                let imports = script.imports.encode();
                 script.stripped =
                     Some(Built { imports, map: stripped.map, code: stripped.code.into_bytes() });
                 script.fresh = true;
@@ -227,7 +237,7 @@ async fn compile(contents: &Contents<'_>, scripts: &mut [Script<'_>]) -> Result<
             source(contents, script.file).await?.ok()
         } else {
             let text = String::from_utf8(stripped.code.clone()).ok();
-            text.map(|text| Source { path: script.file.path.clone(), text })
+            text.map(|text| Source { path: script.file.path.clone(), text, ..Source::default() })
         };
         if let Some(source) = source {
             sources.push(source);
@@ -263,37 +273,92 @@ async fn compile(contents: &Contents<'_>, scripts: &mut [Script<'_>]) -> Result<
     Ok(rows)
 }
 
-/// Scripts that the main module leads to through imports that can be followed.
-fn reachable<'a>(main: &'a str, scripts: &[Script<'a>]) -> BTreeSet<&'a str> {
-    let by_path: HashMap<&'a str, &Script<'a>> =
+/// What the main module leads to.
+fn follow(contents: &Contents<'_>, manifest: &Manifest, main: &str, scripts: &[Script<'_>]) -> Reach {
+    let by_path: HashMap<&str, &Script<'_>> =
         scripts.iter().map(|script| (script.file.path.as_str(), script)).collect();
-    let mut reached = BTreeSet::from([main]);
-    let mut queue = vec![main];
-    while let Some(path) = queue.pop() {
-        let Some(script) = by_path.get(path) else { continue };
-        for import in &script.imports {
-            let found = resolve(path, import, |candidate| by_path.contains_key(candidate));
-            if let Some((&next, _)) = found.and_then(|found| by_path.get_key_value(found.as_str()))
-                && reached.insert(next)
-            {
-                queue.push(next);
-            }
+    let there = |path: &str| {
+        module_kind(path).is_some()
+            && !is_asset(manifest.assets.as_deref(), path)
+            && contents.deploy.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok()
+    };
+    let imports = |path: &str| {
+        // What is no script imports nothing.
+        let nothing = Imports { specifiers: Vec::new(), complete: true };
+        Ok::<_, Infallible>(by_path.get(path).map_or(nothing, |script| script.imports.clone()))
+    };
+    match reach(main, there, imports) {
+        Ok(reach) => reach,
+        Err(never) => match never {},
+    }
+}
+
+/// Whether JSON modules are JSON: those that are imported have to be.
+async fn json(
+    contents: &Contents<'_>,
+    manifest: &Manifest,
+    reach: &Reach,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Diagnostic>, FsError> {
+    let mut wrong = Vec::new();
+    for file in contents.deploy.files.iter().filter(|file| {
+        module_kind(&file.path) == Some(ModuleKind::Json)
+            && !is_asset(manifest.assets.as_deref(), &file.path)
+            && reach.needs(&file.path)
+    }) {
+        let bytes = contents.whole(file).await?;
+        let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) else { continue };
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or(&message);
+        let found = Diagnostic {
+            path: file.path.clone(),
+            line: error.line() as u32,
+            column: error.column() as u32,
+            message: format!("not valid JSON: {message}"),
+            frame: String::new(),
+        };
+        if reach.paths.contains(&file.path) {
+            wrong.push(found);
+        } else {
+            warnings.push(format!("{found}; importing it will fail"));
         }
     }
-    reached
+    Ok(wrong)
+}
+
+/// How the app wants its JSX, if it has any.
+async fn jsx_settings(
+    contents: &Contents<'_>,
+    manifest: &Manifest,
+    warnings: &mut Vec<String>,
+) -> Result<Jsx, FsError> {
+    let files = &contents.deploy.files;
+    let assets = manifest.assets.as_deref();
+    if !files.iter().any(|file| may_hold_jsx(&file.path) && !is_asset(assets, &file.path)) {
+        return Ok(Jsx::default());
+    }
+    let config = jsx::CONFIGS.iter().find_map(|name| files.iter().find(|file| file.path == *name));
+    let Some(config) = config else { return Ok(Jsx::default()) };
+    if config.bytes > jsx::CONFIG_BYTES_MAX {
+        let max = jsx::CONFIG_BYTES_MAX;
+        return Err(FsError::TooLarge(format!(
+            "`{}` has {} bytes; at most {max}",
+            config.path, config.bytes
+        )));
+    }
+    let text = String::from_utf8_lossy(&contents.whole(config).await?).into_owned();
+    let (jsx, warning) = jsx::settings(&config.path, &text)
+        .map_err(|found| FsError::Scripts(vec![told(&config.path, found)]))?;
+    warnings.extend(warning);
+    Ok(jsx)
 }
 
 /// Warns of imports that nothing will answer.
-fn imports(
-    contents: &Contents<'_>,
-    scripts: &[Script<'_>],
-    reachable: &BTreeSet<&str>,
-    warnings: &mut Vec<String>,
-) {
+fn imports(contents: &Contents<'_>, scripts: &[Script<'_>], reach: &Reach, warnings: &mut Vec<String>) {
     let there =
         |path: &str| contents.deploy.files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
-    for script in scripts.iter().filter(|script| reachable.contains(script.file.path.as_str())) {
-        for import in &script.imports {
+    for script in scripts.iter().filter(|script| reach.paths.contains(&script.file.path)) {
+        for import in &script.imports.specifiers {
             let path = &script.file.path;
             let import_shown: String = import.chars().take(100).filter(|c| !c.is_control()).collect();
             if import.starts_with("./") || import.starts_with("../") || import.starts_with('/') {
@@ -305,56 +370,6 @@ fn imports(
                     "{path} imports the package \"{import_shown}\": packages must be bundled into the app before deploying (for example with esbuild --bundle --format=esm)"
                 ));
             }
-        }
-    }
-}
-
-/// Finds what a relative specifier means: the path itself, or with an extension, or a folder's index.
-fn resolve(from: &str, import: &str, there: impl Fn(&str) -> bool) -> Option<String> {
-    let mut parts: Vec<&str> =
-        if import.starts_with('/') { Vec::new() } else { from.split('/').collect::<Vec<_>>() };
-    if !import.starts_with('/') {
-        parts.pop();
-        if !import.starts_with('.') {
-            return None;
-        }
-    }
-    for part in import.split(['?', '#']).next()?.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            name => parts.push(name),
-        }
-    }
-    let path = parts.join("/");
-    let endings = ["", ".js", ".ts", ".mjs", ".mts", ".tsx", ".jsx", ".json", "/index.js", "/index.ts"];
-    endings.iter().map(|ending| format!("{path}{ending}")).find(|candidate| there(candidate))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn specifiers_lead_to_files() {
-        let files = ["server.ts", "lib/a.ts", "lib/index.js", "data.json"];
-        for (from, import, expect) in [
-            ("server.ts", "./lib/a.ts", Some("lib/a.ts")),
-            ("server.ts", "./lib/a", Some("lib/a.ts")),
-            ("server.ts", "./lib", Some("lib/index.js")),
-            ("lib/a.ts", "../data.json", Some("data.json")),
-            ("lib/a.ts", "../../data.json", None),
-            ("lib/a.ts", "/data", Some("data.json")),
-            ("lib/a.ts", "data.json", None),
-            ("server.ts", "./missing.js", None),
-        ] {
-            assert_eq!(
-                resolve(from, import, |path| files.contains(&path)).as_deref(),
-                expect,
-                "{from} {import}"
-            );
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod build;
 mod compress;
+mod jsx;
 mod stage;
 
 use std::collections::{BTreeSet, HashMap};

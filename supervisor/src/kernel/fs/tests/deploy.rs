@@ -71,7 +71,7 @@ async fn scripts_are_stripped_and_compiled_once() {
     let mut files = tree(&[
         (
             "server.ts",
-            "type A = string;\n\nimport { b } from './lib/b.js';\nimport t from './t.txt';\nexport default { fetch(a: A) {\n throw b } };",
+            "type A = string;\n\nimport { b } from './lib/b.js';\nimport t from './t.txt';\nexport default { fetch(a: A) {\n throw b + t } };",
         ),
         ("lib/b.js", "export const b = 1;"),
         ("t.txt", "text"),
@@ -89,18 +89,17 @@ async fn scripts_are_stripped_and_compiled_once() {
     assert_eq!(
         shape,
         [
-            ("d.json", ModuleKind::Json),
             ("lib/b.js", ModuleKind::Bytecode),
             ("server.ts", ModuleKind::Bytecode),
             ("t.txt", ModuleKind::Text),
         ]
     );
     assert!(
-        code.modules[2].bytes.starts_with(b"bytecode 1 of server.ts: import"),
+        code.modules[1].bytes.starts_with(b"bytecode 1 of server.ts: import"),
         "{:?}",
-        code.modules[2].bytes
+        code.modules[1].bytes
     );
-    let text = String::from_utf8(code.modules[2].bytes.to_vec()).expect("text");
+    let text = String::from_utf8(code.modules[1].bytes.to_vec()).expect("text");
     let line = text.lines().position(|line| line.contains("throw")).expect("kept") + 1;
     assert_eq!(code.map_text(&format!("at server.ts:{line}")), "at server.ts:6");
     assert_eq!((builder.stripped.load(Ordering::Relaxed), builder.compiled.load(Ordering::Relaxed)), (2, 2));
@@ -160,6 +159,63 @@ async fn a_script_that_does_not_parse_stops_the_deploy_unless_nothing_imports_it
     assert!(warnings.contains("package \"hono\"") && !warnings.contains("node:buffer"), "{warnings}");
     let code = fs.release(done.app.id).await.expect("release").code().await.expect("code");
     assert_eq!(code.modules.len(), 1);
+}
+
+#[tokio::test]
+async fn only_what_the_main_module_leads_to_travels_unless_that_cannot_be_known() {
+    let data = tempfile::tempdir().expect("folder");
+    let fs = open(data.path(), &FakeBuilder::new()).await;
+    let mut files = tree(&[
+        ("server.js", "import './a'; import d from './d.json' with { type: 'json' }; import('./lazy.js');"),
+        ("a/index.js", "export {}"),
+        ("lazy.js", "import './server.js'"),
+        ("d.json", "{}"),
+        ("other.js", "export {}"),
+        ("other.txt", "text"),
+    ]);
+    let mut expected = vec!["a/index.js", "d.json", "lazy.js", "server.js"];
+    for dynamic in [false, true] {
+        if dynamic {
+            files.insert("lazy.js".into(), b"import(`./${globalThis.x}.js`)".to_vec());
+            expected = vec!["a/index.js", "d.json", "lazy.js", "other.js", "other.txt", "server.js"];
+        }
+        let done = deploy(&fs, "a", &files).await.expect("deploys");
+        let code = fs.release(done.app.id).await.expect("release").code().await.expect("code");
+        let paths: Vec<_> = code.modules.iter().map(|module| module.path.as_str()).collect();
+        assert_eq!(paths, expected);
+    }
+}
+
+#[tokio::test]
+async fn json_that_is_imported_has_to_be_json() {
+    let data = tempfile::tempdir().expect("folder");
+    let fs = open(data.path(), &FakeBuilder::new()).await;
+    let files = tree(&[("server.js", "import d from './d.json';"), ("d.json", "{\n  \"a\": 1,\n}")]);
+    let error = deploy(&fs, "a", &files).await.expect_err("broken").to_string();
+    assert!(error.starts_with("d.json:3:1: not valid JSON: "), "{error}");
+    let files = tree(&[("server.js", "export default {}"), ("d.json", "{")]);
+    deploy(&fs, "a", &files).await.expect("nobody imports it");
+}
+
+#[tokio::test]
+async fn jsx_is_what_the_apps_configuration_says() {
+    let data = tempfile::tempdir().expect("folder");
+    let fs = open(data.path(), &FakeBuilder::new()).await;
+    let mut files = tree(&[
+        ("server.tsx", "export default () => <b/>;"),
+        (
+            "tsconfig.json",
+            "{\"compilerOptions\": {\"jsx\": \"react-jsx\", /* c */ \"jsxImportSource\": \"hono/jsx\",}}",
+        ),
+    ]);
+    let done = deploy(&fs, "a", &files).await.expect("deploys");
+    assert!(done.warnings.join("\n").contains("\"hono/jsx/jsx-runtime\""), "{:?}", done.warnings);
+    files.insert("tsconfig.json".into(), b"{\"compilerOptions\": {\"jsx\": \"react\"}}".to_vec());
+    let done = deploy(&fs, "a", &files).await.expect("deploys");
+    assert_eq!(done.warnings, Vec::<String>::new(), "built anew though the script is the same");
+    files.insert("tsconfig.json".into(), b"{\n\"compilerOptions\": {\"jsx\": 5}}".to_vec());
+    let error = deploy(&fs, "a", &files).await.expect_err("wrong").to_string();
+    assert!(error.starts_with("tsconfig.json:2:"), "{error}");
 }
 
 #[tokio::test]
