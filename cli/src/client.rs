@@ -47,6 +47,15 @@ impl Client {
         Ok(stream.peer_cred().ok().and_then(|peer| peer.pid()))
     }
 
+    /// The launcher's process, as it wrote it into the lock that it holds while it lives. None where the file
+    /// is not ours to read.
+    pub(crate) fn launcher_pid(&self) -> Option<i32> {
+        let mut text = String::new();
+        // A number; more is not it.
+        File::open(self.socket.with_file_name("lock")).ok()?.take(16).read_to_string(&mut text).ok()?;
+        text.trim().parse().ok()
+    }
+
     /// `GET`, answered by JSON.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Done<T> {
         self.ask(Method::GET, path, Outgoing::empty()).await

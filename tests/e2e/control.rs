@@ -176,6 +176,16 @@ fn another_user_is_refused_by_the_file_and_by_the_look_at_the_peer() {
 }
 
 #[test]
+fn a_server_that_was_stopped_can_be_started_at_once() {
+    let mut server = Server::start();
+    for _ in 0..3 {
+        server.fazt(&["proc", "stop"]).ok();
+        server.start_again();
+    }
+    assert_eq!(server.status()["apps"], 0);
+}
+
+#[test]
 fn two_deploys_at_once_of_one_app_are_two_versions() {
     let server = Server::start();
     server.deploy_files("app", &[("public/a.txt", "0"), ("public/b.txt", "0")]);

@@ -22,8 +22,8 @@ struct Stopped {
 
 pub(super) async fn stop(client: &Client, out: Out) -> Done {
     let status: Status = client.get("/api/status").await?;
-    // The supervisor, and who made the socket: the launcher where that is another process.
-    let ids = [i32::try_from(status.pid).ok(), client.server_pid().await?];
+    // The supervisor, who made the socket, and the launcher, which ends last and holds the data folder until then.
+    let ids = [i32::try_from(status.pid).ok(), client.server_pid().await?, client.launcher_pid()];
     let processes: Vec<OwnedFd> = ids
         .into_iter()
         .flatten()
