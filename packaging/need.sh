@@ -24,13 +24,13 @@ if [ "${1:-build}" = bench ]; then
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then
-  if have apt-get; then
+  if have apt-get && { [ "$(id -u)" = 0 ] || have sudo; }; then
     sudo=""; [ "$(id -u)" = 0 ] || sudo=sudo
     echo "installing: ${packages[*]}"
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "${packages[@]}" >/dev/null 2>&1 \
       || { $sudo apt-get update -qq; DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq "${packages[@]}" >/dev/null; }
   else
-    echo "Please install: ${packages[*]}" >&2
+    echo "Please have root install: ${packages[*]}" >&2
     exit 1
   fi
 fi

@@ -31,6 +31,45 @@ fn only_changed_files_travel_and_nothing_changed_makes_no_version() {
 }
 
 #[test]
+fn an_app_of_files_alone_has_nothing_to_wake() {
+    let server = Server::start();
+    server.deploy_files("files", &[("index.html", "home")]);
+    for verb in ["wake", "restart", "hibernate", "kill"] {
+        let changed = server.fazt(&["proc", verb, "files", "--json"]).ok().json();
+        assert_eq!(changed["workers"], 0, "{verb}");
+    }
+    assert_eq!(server.get("files", "/").text(), "home");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_deployed_is_named() {
+    let server = Server::start();
+    let folder = Folder::with(&[("index.html", "home")]);
+    let path = folder.path().join("busy.bin");
+    std::fs::write(&path, vec![0; 8 << 20]).expect("a file");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::os::unix::fs::FileExt as _;
+            let file = std::fs::File::options().write(true).open(&path).expect("the file");
+            for n in 0_u64.. {
+                if done.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                file.write_all_at(&n.to_le_bytes(), 0).expect("written");
+            }
+        });
+        let outcome = server.fazt(&["app", "deploy", folder.arg(), "--name", "busy"]);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        outcome
+    });
+    assert_eq!(outcome.code, 5, "{outcome:?}");
+    assert!(outcome.stderr.contains("busy.bin changed while it was deployed"), "{outcome:?}");
+    assert_eq!(server.get("busy", "/").status, 421, "nothing is live");
+    server.deploy(&folder, "busy");
+}
+
+#[test]
 fn rollback_goes_back_and_forth() {
     let server = Server::start();
     let version = |n: u32| format!("export default {{ fetch() {{ return new Response('v{n}'); }} }};");

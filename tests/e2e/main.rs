@@ -3,6 +3,7 @@
 //! | what | file |
 //! |---|---|
 //! | deploy, list, versions, rollback, remove, rename | `deploy.rs` |
+//! | `fazt app dev` | `dev.rs` |
 //! | files of an app over HTTP | `assets.rs` |
 //! | handlers, streams, errors | `runtime.rs` |
 //! | hibernation, waking, restarts, orphans | `lifecycle.rs` |
@@ -18,6 +19,7 @@ mod assets;
 mod control;
 mod crash;
 mod deploy;
+mod dev;
 mod doctor;
 mod edge;
 mod faults;

@@ -106,12 +106,13 @@ async fn send(client: &Client, deploy: &str, missing: &[String], found: &[Found]
     Ok(())
 }
 
-/// The server knows contents by their hashes; people know files.
+/// The server knows contents by their hashes; people know files. What it calls invalid is a content that is
+/// not the one whose hash was planned.
 fn of_file(file: &Found, error: Problem) -> Problem {
     match error.code {
         ErrorKind::Invalid => problem(
             ErrorKind::Conflict,
-            format!("{} changed while it was deployed: {}", file.source.display(), error.message),
+            format!("{} changed while it was deployed", file.source.display()),
             "deploy again when nothing writes into the folder",
         ),
         _ => Problem { message: format!("{}: {}", file.source.display(), error.message), ..error },

@@ -81,15 +81,24 @@ pub(super) async fn hibernate(State(control): Shared, Path(name): Path<String>) 
     Ok(Json(Changed { workers: control.proc.hibernate(app) }))
 }
 
+/// An app of files alone is answered without a process.
+const NOTHING_TO_WAKE: Json<Changed> = Json(Changed { workers: 0 });
+
 /// `POST /api/apps/NAME/wake`
 pub(super) async fn wake(State(control): Shared, Path(name): Path<String>) -> Answer<Changed> {
     let release = release(&control.fs, &name).await?;
+    if !release.has_server() {
+        return Ok(NOTHING_TO_WAKE);
+    }
     Ok(Json(Changed { workers: control.proc.wake(&release, Principal::Anonymous).await? }))
 }
 
 /// `POST /api/apps/NAME/restart`
 pub(super) async fn restart(State(control): Shared, Path(name): Path<String>) -> Answer<Changed> {
     let release = release(&control.fs, &name).await?;
+    if !release.has_server() {
+        return Ok(NOTHING_TO_WAKE);
+    }
     Ok(Json(Changed { workers: control.proc.restart(&release).await? }))
 }
 
