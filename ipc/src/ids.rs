@@ -82,6 +82,10 @@ text_ids! {
     UserId = "user_", "a user id";
     /// A named space of one app: a room, a shared folder.
     SpaceId = "space_", "a space id";
+    /// A session: one browser signed in at one origin.
+    SessionId = "sess_", "a session id";
+    /// An API token, as lists name it; not the token itself.
+    TokenId = "tok_", "a token id";
 }
 
 fn write_base32(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,6 +11,8 @@
 //! | the control API, as a program speaks to it | `control.rs` |
 //! | layers, escapes, what may be missing | `doctor.rs` |
 //! | the HTTP edge | `edge.rs` |
+//! | owner, users, sign-in, single sign-on, sessions, tokens | `identity.rs` |
+//! | attacks on them | `intruder.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 //! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
 //! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
@@ -24,6 +26,8 @@ mod doctor;
 mod edge;
 mod faults;
 mod hostile;
+mod identity;
+mod intruder;
 mod lifecycle;
 mod runtime;
 mod workers;

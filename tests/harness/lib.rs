@@ -6,17 +6,20 @@
 //! | a server on a data folder of its own, stopped and checked for orphans at the end | `server.rs` |
 //! | `fazt` as a command, with its JSON | `command.rs` |
 //! | an HTTP/1.1 client that shows the bytes | `http.rs` |
+//! | a browser with cookies, redirects and forms | `browser.rs` |
 //! | folders to deploy | `folder.rs` |
 //! | random numbers that can be had again | `random.rs` |
 
+mod browser;
 mod command;
 mod folder;
 mod http;
 mod random;
 mod server;
 
+pub use browser::{Browser, Page};
 pub use command::{Outcome, fazt, fazt_path};
 pub use folder::Folder;
 pub use http::{Client, Response};
 pub use random::seed;
-pub use server::{Server, ServerOptions};
+pub use server::{PASSWORD, Server, ServerOptions};

@@ -13,9 +13,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::browser::Browser;
 use crate::command::{Outcome, fazt, fazt_path};
 use crate::folder::Folder;
 use crate::http::{Client, Response};
+
+/// Everybody's password.
+pub const PASSWORD: &str = "correct horse battery";
 
 /// How to start it.
 #[derive(Default)]
@@ -38,6 +42,8 @@ pub struct Server {
     child: Child,
     /// Where it serves HTTP.
     pub address: SocketAddr,
+    /// Where the owner chooses a name and a password, while there is none.
+    pub sign_in_url: Option<String>,
     options: ServerOptions,
 }
 
@@ -67,8 +73,8 @@ impl Server {
         if let Some(uid) = options.uid {
             std::os::unix::fs::chown(data.path(), Some(uid), Some(uid)).expect("chown needs root");
         }
-        let (child, address) = launch(data.path(), &options);
-        Self { data, child, address, options }
+        let (child, address, sign_in_url) = launch(data.path(), &options);
+        Self { data, child, address, sign_in_url, options }
     }
 
     /// The data folder.
@@ -107,6 +113,55 @@ impl Server {
     pub fn client(&self, app: &str) -> Client {
         let host = format!("{app}.localhost:{}", self.address.port());
         Client::connect(self.address, &host).expect("connection")
+    }
+
+    /// A browser that is nobody's yet.
+    #[must_use]
+    pub fn browser(&self) -> Browser {
+        Browser::new(self.address)
+    }
+
+    /// A browser in which the owner is signed in, under the name `olga`; the first time the owner chooses it.
+    ///
+    /// # Panics
+    /// When that does not work.
+    #[must_use]
+    pub fn owner(&self) -> Browser {
+        let mut browser = self.browser();
+        if !self.fazt(&["user", "list", "--json"]).ok().json()[0]["password"].as_bool().expect("a flag") {
+            let page = browser.open(self.sign_in_url.as_deref().expect("a link"));
+            let fields = [("name", "olga"), ("password", PASSWORD), ("again", PASSWORD)];
+            let page = browser.submit(&page, &fields);
+            assert_eq!(page.status(), 200, "{}", page.text());
+            return browser;
+        }
+        self.sign_in(&mut browser, "olga");
+        browser
+    }
+
+    /// A browser in which a new user of this name is signed in. More arguments go to `fazt user add`.
+    ///
+    /// # Panics
+    /// When that does not work.
+    #[must_use]
+    pub fn user(&self, name: &str, arguments: &[&str]) -> Browser {
+        let arguments = [&["user", "add", name, "--json"], arguments].concat();
+        let added = self.fazt(&arguments).ok().json();
+        let mut browser = self.browser();
+        let page = browser.open(added["link"]["url"].as_str().expect("a link"));
+        let page = browser.submit(&page, &[("password", PASSWORD), ("again", PASSWORD)]);
+        assert_eq!(page.status(), 200, "{}", page.text());
+        browser
+    }
+
+    /// Signs a user in with the password that everybody here has.
+    ///
+    /// # Panics
+    /// When that does not work.
+    pub fn sign_in(&self, browser: &mut Browser, name: &str) {
+        let page = browser.open(&browser.url("", "/sign-in"));
+        let page = browser.submit(&page, &[("name", name), ("password", PASSWORD)]);
+        assert_eq!(page.status(), 200, "{}", page.text());
     }
 
     /// One `GET` of an app.
@@ -197,9 +252,10 @@ impl Server {
 
     /// Starts it again on the same data folder.
     pub fn start_again(&mut self) {
-        let (child, address) = launch(self.data.path(), &self.options);
+        let (child, address, sign_in_url) = launch(self.data.path(), &self.options);
         self.child = child;
         self.address = address;
+        self.sign_in_url = sign_in_url;
     }
 
     /// Every process below the launcher.
@@ -238,7 +294,7 @@ fn ordinary_user(options: &ServerOptions) -> bool {
     options.uid.unwrap_or(me) != 0
 }
 
-fn launch(data: &Path, options: &ServerOptions) -> (Child, SocketAddr) {
+fn launch(data: &Path, options: &ServerOptions) -> (Child, SocketAddr, Option<String>) {
     let mut words = options.through.iter().map(OsString::from).chain([fazt_path().into_os_string()]);
     let mut command = Command::new(words.next().expect("a program"));
     command
@@ -264,7 +320,9 @@ fn launch(data: &Path, options: &ServerOptions) -> (Child, SocketAddr) {
     thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
     let status = fazt(data, &["proc", "status", "--json"]).ok().json();
     let address = status["listen"][0].as_str().expect("an address").parse().expect("an address");
-    (child, address)
+    let said: Value = serde_json::from_str(&first).expect("one JSON document");
+    let sign_in_url = said["sign_in_url"].as_str().map(ToOwned::to_owned);
+    (child, address, sign_in_url)
 }
 
 fn path(path: &Path) -> &str {

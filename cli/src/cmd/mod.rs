@@ -4,6 +4,8 @@ mod app;
 mod docs;
 mod fs;
 mod proc;
+mod security;
+mod user;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,6 +28,12 @@ pub(crate) enum Noun {
     /// The files that apps were deployed with
     #[command(subcommand)]
     Fs(fs::Verb),
+    /// People who may sign in, and their sessions
+    #[command(subcommand)]
+    User(user::Verb),
+    /// API tokens and the audit log
+    #[command(subcommand)]
+    Security(security::Verb),
     #[command(flatten)]
     Docs(docs::Verb),
 }
@@ -46,6 +54,7 @@ pub(crate) fn alone(noun: Noun, data: &Path, out: Out) -> Done<Result<ExitCode, 
         Noun::App(verb) => Ok(app::alone(verb, out)?.map_err(Noun::App)),
         Noun::Docs(verb) => docs::run(&verb, out).map(|()| Ok(ExitCode::SUCCESS)),
         Noun::Fs(verb) => Ok(Err(Noun::Fs(fs::alone(verb)?))),
+        noun @ (Noun::User(_) | Noun::Security(_)) => Ok(Err(noun)),
     }
 }
 
@@ -55,6 +64,8 @@ pub(crate) async fn run(noun: Noun, client: &Client, out: Out) -> Done<ExitCode>
         Noun::Proc(verb) => proc::run(verb, client, out).await,
         Noun::App(verb) => app::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Fs(verb) => fs::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
+        Noun::User(verb) => user::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
+        Noun::Security(verb) => security::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Docs(verb) => docs::run(&verb, out).map(|()| ExitCode::SUCCESS),
     }
 }

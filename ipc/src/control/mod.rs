@@ -23,16 +23,31 @@
 //! | `GET /api/apps/NAME/file?path=P` | | bytes |
 //! | `GET /api/apps/NAME/logs?since_ms=T&follow=BOOL` | | newline-separated [`LogLine`] |
 //! | `GET /api/apps/NAME/trace` | | newline-separated [`TraceLine`], as it happens |
+//! | `GET /api/users` | | `[`[`UserInfo`]`]` |
+//! | `POST /api/users` | [`NewUser`] | [`AddedUser`] |
+//! | `DELETE /api/users/NAME` | | `{}` |
+//! | `POST /api/users/NAME/password` | [`NewPassword`] | `{}` |
+//! | `POST /api/users/NAME/link` | | [`SignInLink`] |
+//! | `POST /api/users/NAME/apps` | [`Admission`] | [`UserInfo`] |
+//! | `GET /api/users/NAME/sessions` | | `[`[`SessionInfo`]`]` |
+//! | `DELETE /api/sessions/ID` | | `{}` |
+//! | `POST /api/invites` | [`NewInvite`] | [`SignInLink`] |
+//! | `GET /api/tokens` | | `[`[`TokenInfo`]`]` |
+//! | `POST /api/tokens` | [`NewToken`] | [`MadeToken`] |
+//! | `DELETE /api/tokens/ID` | | `{}` |
+//! | `GET /api/audit?since_ms=T&follow=BOOL` | | newline-separated [`AuditLine`] |
 //!
 //! Every failure is [`Failed`] with a status that [`ErrorKind::http_status`] gives.
 
 mod app;
 mod proc;
+mod user;
 
 use serde::{Deserialize, Serialize};
 
 pub use app::*;
 pub use proc::*;
+pub use user::*;
 
 /// Kind of a failure: decides exit code and HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

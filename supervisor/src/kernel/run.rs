@@ -24,9 +24,12 @@ use super::net::clients::Clients;
 use super::net::control::{self, Control};
 use super::net::edge::Edge;
 use super::net::hints::Hints;
+use super::net::identity::People;
 use super::net::metrics::Metrics;
 use super::net::serve;
 use super::proc::{Proc, ProcError, ProcOptions};
+use super::security::{Identity, Real};
+use super::storage::StorageError;
 use crate::config::{Config, ConfigError};
 use crate::jail::Inherited;
 use crate::limits::{CONTROL_LINGER, SIGN_OF_LIFE};
@@ -43,6 +46,9 @@ pub enum RunError {
     /// The data folder cannot be used.
     #[error(transparent)]
     Fs(#[from] FsError),
+    /// The server's secret.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// A socket, a signal or a file.
     #[error("{what}: {error}")]
     Io {
@@ -90,10 +96,21 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let proc = Proc::start(launcher, proc_options(&config, &facts.data), lost)?;
     let fs = Fs::open(&facts.data, proc.builder(), fs_options(&config, &addresses)).await?;
     proc.follow(Arc::clone(&fs));
+    let secret = super::storage::secret(&facts.data, "identity")?;
+    let identity = Identity::new(fs.book(), Arc::new(Real), &secret);
+    let workers = Arc::clone(&proc);
+    identity.on_end(move |user, app| workers.end(user, app));
+    // On a full disk nobody can be added, but whoever is there is served.
+    let first_link = identity.first_link().await.unwrap_or_else(|error| {
+        tracing::error!(%error, "no sign-in link for the owner: `fazt user passwd owner --link` makes one later");
+        None
+    });
 
     let metrics = Arc::new(Metrics::default());
+    let people = People { identity: Arc::clone(&identity), fs: Arc::clone(&fs) };
     let control = Arc::new(Control {
         fs: Arc::clone(&fs),
+        identity,
         proc: Arc::clone(&proc),
         metrics: Arc::clone(&metrics),
         config: config.clone(),
@@ -123,13 +140,14 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         config,
         fs,
         apps: Arc::clone(&proc),
+        people,
         metrics,
         ready: AtomicBool::new(true),
     });
     let serving = serve::serve(&edge, listeners);
     // After a restart whoever waited for the announcement has had it.
     if facts.restarts == 0 {
-        say(&control, announce);
+        say(&control, announce, first_link.map(|(link, _)| control.join_url(&link)));
     }
     tracing::info!(url = control.url(None), pid = std::process::id(), "serving");
     // The launcher tells the service manager; a loop that hangs stops giving the sign.
@@ -196,7 +214,7 @@ async fn until_stopped(mut stopping: watch::Receiver<bool>) -> io::Result<()> {
 }
 
 /// Tells whoever started the server that it serves: from the first line on, a request is answered.
-fn say(control: &Control, announce: Announce) {
+fn say(control: &Control, announce: Announce, first_link: Option<String>) {
     let url = control.url(None);
     let listen: Vec<String> = control.addresses.iter().map(ToString::to_string).collect();
     let text = match announce {
@@ -207,6 +225,7 @@ fn say(control: &Control, announce: Announce) {
                 "data": control.data.display().to_string(),
                 "pid": std::process::id(),
                 "missing_layers": control.missing,
+                "sign_in_url": first_link,
             });
             format!("{document}\n")
         }
@@ -220,6 +239,9 @@ fn say(control: &Control, announce: Announce) {
                     "{red}Without the sandbox layers {missing}: run only apps that you wrote yourself.{plain} \
                      `fazt proc doctor` says more.\n"
                 ));
+            }
+            if let Some(link) = first_link {
+                text.push_str(&format!("Choose your name and password, once, within three days: {link}\n"));
             }
             text.push_str("Deploy an app: fazt app deploy DIR --name NAME\n");
             text

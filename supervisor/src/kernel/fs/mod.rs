@@ -45,6 +45,7 @@ pub use error::FsError;
 pub use manifest::Manifest;
 pub use release::Release;
 
+use crate::kernel::security::book::Book;
 use crate::kernel::storage::{AppRow, Storage, VersionRow};
 use deploy::Deploys;
 use shared::Shared;
@@ -157,6 +158,12 @@ impl Apps {
 }
 
 impl Fs {
+    /// What is remembered of people: it lies in the same database as the apps.
+    #[must_use]
+    pub fn book(&self) -> Arc<dyn Book> {
+        Arc::clone(&self.shared.storage) as Arc<dyn Book>
+    }
+
     /// Opens the data folder and clears away what an interrupted deploy or removal left. A damaged cartridge
     /// does not make it fail: only its app does. Must run inside the runtime.
     ///

@@ -195,6 +195,13 @@ fn runs_scripts(media_type: &str) -> bool {
     media_type.starts_with("text/html") || media_type.contains("xml")
 }
 
+/// For an app that is not public: no cache between here and the browser keeps its files.
+pub(crate) fn keep_private(headers: &mut HeaderMap) {
+    let immutable = headers.get(CACHE_CONTROL).is_some_and(|value| value.as_bytes().starts_with(b"public"));
+    let value = if immutable { "private, max-age=31536000, immutable" } else { "private, no-cache" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
+}
+
 fn content_range(headers: &mut HeaderMap, text: &str) {
     if let Ok(value) = HeaderValue::from_str(text) {
         headers.insert(CONTENT_RANGE, value);

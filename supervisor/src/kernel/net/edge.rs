@@ -2,8 +2,8 @@
 //! looked at it.
 //!
 //! ```text
-//! health ─▶ host ─▶ bounds ─▶ origin ─▶ release ─▶ may they? ─▶ file, or worker ─▶ rules for answers
-//!            400     429      421        404        403                              502 503 504
+//! health ─▶ host ─▶ bounds ─▶ origin ─▶ release ─▶ who, may they? ─▶ file, or worker ─▶ rules for answers
+//!            400     429      421        404        303 401 403                           502 503 504
 //! ```
 
 use std::convert::Infallible;
@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use fazt_ipc::control::Access;
 use fazt_ipc::ids::{AppId, RequestId};
 use fazt_ipc::limits::{HEADER_BYTES_MAX, HEADERS_MAX, METHOD_BYTES_MAX, URL_BYTES_MAX};
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
+use http::header::{CONNECTION, FORWARDED, HOST, HeaderName, HeaderValue, VIA};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -28,6 +29,7 @@ use super::conns::{Awaited, Conn, InFlight};
 use super::fields::{self, Answering};
 use super::hints::Hints;
 use super::host::{self, Origin};
+use super::identity::{self, People, Site};
 use super::metrics::{Metrics, Source};
 use super::page::{self, Form, Page};
 use crate::config::Config;
@@ -102,6 +104,8 @@ pub(crate) struct Edge<A> {
     pub(crate) fs: Arc<Fs>,
     /// Who answers for apps.
     pub(crate) apps: A,
+    /// Who people are.
+    pub(crate) people: People,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Bounds.
@@ -194,28 +198,66 @@ impl<A: Apps> Edge<A> {
                 held,
             );
         }
+        let site = |os| Site {
+            https: asked.https,
+            safe: asked.https || self.is_local(&asked, &parts.headers),
+            authority: &host.authority,
+            os,
+            client: asked.client,
+            id,
+            headers: &parts.headers,
+        };
+        let what = (&parts.method, &parts.uri);
         let name = match host::origin(&host.name, &self.domain) {
             Origin::App(name) => name,
-            Origin::Os => return (self.home(&parts, id), Source::Edge, held),
+            Origin::Os => {
+                let body = Awaited::new(body, Arc::clone(conn), None);
+                let response = self.people.at_os(&site(&host.authority), what, body).await;
+                return (response.map(EdgeBody::whole), Source::Edge, held);
+            }
             Origin::Elsewhere => return (self.misdirected(&parts.headers, id), Source::Edge, held),
         };
         let Some(app) = self.fs.route(name) else {
             return (self.misdirected(&parts.headers, id), Source::Edge, held);
         };
+        let site = site(&host.authority[name.len() + 1..]);
+        if parts.uri.path().starts_with(identity::RESERVED) {
+            let body = Awaited::new(body, Arc::clone(conn), None);
+            let response = self.people.at_app(&site, (app, name), what, body).await;
+            return (response.map(EdgeBody::whole), Source::Edge, held);
+        }
         let release = match self.release(app).await {
             Ok(release) => release,
             Err(error) => return (self.unreadable(&parts.headers, id, app, &error), Source::Edge, held),
         };
-        let authority = match decide(app, release.access, Visitor::Stranger) {
+        // Nothing is awaited between this and the worker: whoever is signed out meanwhile is not let in.
+        let visitor = match self.people.visitor(&site, app).await {
+            Ok(visitor) => visitor,
+            Err(turned) => {
+                let response = self.people.turned(&site, &turned);
+                return (response.map(EdgeBody::whole), Source::Edge, held);
+            }
+        };
+        let authority = match decide(app, release.access, visitor.clone()) {
             Ok(authority) => authority,
-            Err(denied) => {
-                return (refuse(StatusCode::FORBIDDEN, &denied.to_string()), Source::Edge, held);
+            Err(why) => {
+                let person = match &visitor {
+                    Visitor::Known(person) => Some(&**person),
+                    Visitor::Stranger => None,
+                };
+                let response = self.people.denied(&site, (app, name), what, person, why).await;
+                return (response.map(EdgeBody::whole), Source::Edge, held);
             }
         };
         match assets::answer(&release, &parts.method, &parts.uri, &parts.headers) {
             Answers::File(file, status) => {
                 match assets::serve(&release, file, status, &parts.method, &parts.headers).await {
-                    Ok(response) => (response, Source::File, held),
+                    Ok(mut response) => {
+                        if release.access != Access::Public {
+                            assets::keep_private(response.headers_mut());
+                        }
+                        (response, Source::File, held)
+                    }
                     Err(error) => (self.unreadable(&parts.headers, id, app, &error), Source::File, held),
                 }
             }
@@ -276,6 +318,15 @@ impl<A: Apps> Edge<A> {
             asked.forwarded = Some((client, chain));
         }
         asked
+    }
+
+    /// Whether a client is a browser on this very machine. A proxy here that was not named in the configuration
+    /// is not: it speaks for others, and says so.
+    fn is_local(&self, asked: &Asked<'_>, headers: &HeaderMap) -> bool {
+        let proxied = [&X_FORWARDED_FOR, &X_FORWARDED_PROTO, &X_FORWARDED_HOST, &X_REAL_IP, &FORWARDED, &VIA];
+        asked.conn.peer.ip().to_canonical().is_loopback()
+            && asked.client.to_canonical().is_loopback()
+            && !proxied.into_iter().any(|name| headers.contains_key(name))
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
@@ -410,29 +461,6 @@ impl<A: Apps> Edge<A> {
         };
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         Some(page::own(status, plain, Bytes::from_static(text.as_bytes())).map(EdgeBody::whole))
-    }
-
-    /// The OS origin until the Shell is there: says nothing of apps or people.
-    fn home(&self, parts: &http::request::Parts, id: RequestId) -> Answered<A> {
-        let refuse = |status, message| {
-            let page = Page { status, message, detail: "", id, retry_after_s: None };
-            page.response(&parts.headers)
-        };
-        let found = match parts.uri.path() {
-            "/" => {
-                let inside = "<p>This is a personal cloud. Its apps have addresses of their own.</p>";
-                let html = HeaderValue::from_static("text/html; charset=utf-8");
-                page::own(StatusCode::OK, html, Bytes::from(page::html("Fazt", inside)))
-            }
-            page::SCHEMA_PATH => page::schema(),
-            _ => return refuse(StatusCode::NOT_FOUND, "there is nothing here").map(EdgeBody::whole),
-        };
-        if parts.method == Method::GET || parts.method == Method::HEAD {
-            return found.map(EdgeBody::whole);
-        }
-        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "this can only be read");
-        response.headers_mut().insert(assets::ALLOWED.0, assets::ALLOWED.1);
-        response.map(EdgeBody::whole)
     }
 }
 

@@ -16,6 +16,7 @@
 //! | the way of a request | `edge.rs` |
 //! | connections and their times | `serve.rs`, `conns.rs` |
 //! | bounds per client and app | `clients.rs` |
+//! | signing in, the OS origin's pages | `identity/` |
 //! | what an error looks like | `page.rs` |
 //! | counters | `metrics.rs` |
 //! | an operation of the command line | `control/` |
@@ -31,6 +32,7 @@ pub(crate) mod edge;
 mod fields;
 pub(crate) mod hints;
 mod host;
+pub(crate) mod identity;
 pub(crate) mod metrics;
 mod negotiate;
 mod page;

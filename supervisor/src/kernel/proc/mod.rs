@@ -46,12 +46,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use fazt_ipc::control::{LogLine, Process, State, TraceLine, Troubled};
-use fazt_ipc::ids::{AppId, RequestId};
+use fazt_ipc::ids::{AppId, RequestId, UserId};
 use fazt_ipc::wire::worker::LogLevel;
 use tokio::sync::broadcast;
 
 use super::fs::{Builder, Fs, FsError, Release};
-use super::security::{Authority, Principal};
+use super::security::{Authority, Person, Principal};
 use builder::JailBuilder;
 use launcher::Launcher;
 use lifecycle::Event;
@@ -250,10 +250,10 @@ impl Proc {
     }
 
     /// The slot of an app and principal, on the version that is active.
-    fn slot(&self, release: &Arc<Release>, principal: Principal) -> Arc<Slot> {
+    fn slot(&self, release: &Arc<Release>, principal: Principal, person: Option<&Arc<Person>>) -> Arc<Slot> {
         let known = self.shared.map().get(&(release.app, principal)).cloned();
         let Some(slot) = known else {
-            return self.make_slot(principal, Spec::of(release));
+            return self.make_slot(principal, person.cloned(), Spec::of(release));
         };
         if slot.version() != release.version {
             // The caller's release may be the older one: a request that was on its way when the app changed.
@@ -266,13 +266,13 @@ impl Proc {
         slot
     }
 
-    fn make_slot(&self, principal: Principal, spec: Arc<Spec>) -> Arc<Slot> {
+    fn make_slot(&self, principal: Principal, person: Option<Arc<Person>>, spec: Arc<Spec>) -> Arc<Slot> {
         let app = spec.app;
         let mut slots = self.shared.map();
         if let Some(slot) = slots.get(&(app, principal)) {
             return Arc::clone(slot);
         }
-        let slot = Slot::start(Arc::clone(&self.shared), principal, spec);
+        let slot = Slot::start(Arc::clone(&self.shared), principal, person, spec);
         slots.insert((app, principal), Arc::clone(&slot));
         drop(slots);
         if self.shared.is_quarantined(app) {
@@ -301,7 +301,7 @@ impl Proc {
         if self.shared.stopping.load(Ordering::Relaxed) {
             return Err(DispatchError::Stopping);
         }
-        let slot = self.slot(release, authority.principal());
+        let slot = self.slot(release, authority.principal(), authority.person());
         self.serve(&slot, id, origin, request).await
     }
 
@@ -342,7 +342,7 @@ impl Proc {
             let view = slot.view();
             let row = |state| Process {
                 app: view.name.clone(),
-                principal: slot.principal.to_string(),
+                principal: slot.who(),
                 state,
                 pid: None,
                 generation: None,
@@ -433,6 +433,20 @@ impl Proc {
         workers
     }
 
+    /// Ends what runs for a user, in one app or in all: they may act no more, or not as they could. Requests in
+    /// flight end with it; one that comes later, with leave, gets a new worker.
+    pub fn end(&self, user: UserId, app: Option<AppId>) {
+        let mut gone = Vec::new();
+        self.shared.map().retain(|(of, principal), slot| {
+            let keep = *principal != Principal::User(user) || app.is_some_and(|app| app != *of);
+            if !keep {
+                gone.push(Arc::clone(slot));
+            }
+            keep
+        });
+        gone.iter().for_each(|slot| slot.end());
+    }
+
     /// Wakes the app for `principal`: the owner's word, which also ends back-off and quarantine. Returns when
     /// it is loaded. How many workers were started.
     ///
@@ -444,7 +458,7 @@ impl Proc {
         principal: Principal,
     ) -> Result<u64, DispatchError> {
         self.shared.pardon(release.app);
-        let slot = self.slot(release, principal);
+        let slot = self.slot(release, principal, None);
         self.come_up(&slot, Event::Wake).await
     }
 
@@ -456,7 +470,7 @@ impl Proc {
         self.shared.pardon(release.app);
         let mut slots = self.shared.slots_of(release.app);
         if slots.is_empty() {
-            slots.push(self.slot(release, Principal::Anonymous));
+            slots.push(self.slot(release, Principal::Anonymous, None));
         }
         let mut workers = 0;
         for slot in slots {

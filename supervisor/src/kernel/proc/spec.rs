@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use fazt_ipc::ids::{AppId, VersionId};
 use fazt_ipc::limits::{FRAME_BODY_BYTES_MAX, MEMORY_MIB_BESIDE_HEAP};
-use fazt_ipc::wire::kernel::{Configure, Module, Start};
+use fazt_ipc::wire::kernel::{Configure, Module, Start, User};
 use fazt_ipc::wire::{KernelKind, WireError};
 
 use super::link::{Budget, Wire};
 use crate::kernel::fs::{Code, FsError, Release};
+use crate::kernel::security::Person;
 use crate::kernel::syscall::{Calls, Desk};
 
 /// One version of one app, as its workers are told of it.
@@ -101,14 +102,23 @@ impl Spec {
     }
 
     /// Everything that a worker is sent before its first request.
-    pub(crate) fn load(&self, code: &Code, wire: &mut Wire) -> Result<(), WireError> {
+    pub(crate) fn load(
+        &self,
+        person: Option<&Person>,
+        code: &Code,
+        wire: &mut Wire,
+    ) -> Result<(), WireError> {
         let configure = Configure {
             app: self.app,
             app_name: self.name.clone(),
             app_version: self.version_text.clone(),
             memory_bytes: self.heap_bytes,
             cpu_ms: self.cpu_ms,
-            user: None,
+            user: person.map(|person| User {
+                id: person.id().to_string(),
+                name: person.name().to_owned(),
+                role: person.role().name().to_owned(),
+            }),
             env: Vec::new(),
             compatibility_date: self.compatibility_date.clone(),
         };

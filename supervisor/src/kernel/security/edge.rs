@@ -1,48 +1,102 @@
 //! The decision at the HTTP edge: may this visitor reach this app, and as whom.
 
-use fazt_ipc::control::Access;
-use fazt_ipc::ids::AppId;
+use std::sync::Arc;
+
+use fazt_ipc::control::{Access, Role};
+use fazt_ipc::ids::{AppId, UserId};
 
 use super::Principal;
+use super::book::{Account, Apps};
+
+/// Somebody who proved who they are. Made inside `security` alone, from a session or a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    id: UserId,
+    name: String,
+    role: Role,
+    apps: Apps,
+}
+
+impl Person {
+    pub(super) fn of(account: &Account) -> Self {
+        Self { id: account.id, name: account.name.clone(), role: account.role, apps: account.apps.clone() }
+    }
+
+    /// Stable id.
+    #[must_use]
+    pub const fn id(&self) -> UserId {
+        self.id
+    }
+
+    /// Name they sign in with.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What they may do on this server.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether they may reach this app if it is for members.
+    #[must_use]
+    pub fn is_member(&self, app: AppId) -> bool {
+        self.role >= Role::Admin || self.apps.contains(app)
+    }
+}
 
 /// Who stands at the door. Made by the edge from what the client proved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Visitor {
     /// Nobody who signed in.
     Stranger,
+    /// Somebody who did, at this very origin.
+    Known(Arc<Person>),
 }
 
 /// Leave to act on one app as one principal. Only [`decide`] makes it.
 #[must_use = "an authority that is not handed on was asked for in vain"]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
     app: AppId,
     principal: Principal,
+    person: Option<Arc<Person>>,
 }
 
 impl Authority {
     /// The app it is good for.
     #[must_use]
-    pub const fn app(self) -> AppId {
+    pub const fn app(&self) -> AppId {
         self.app
     }
 
     /// Whom the worker will act for.
     #[must_use]
-    pub const fn principal(self) -> Principal {
+    pub const fn principal(&self) -> Principal {
         self.principal
+    }
+
+    /// The person, if it is one.
+    #[must_use]
+    pub const fn person(&self) -> Option<&Arc<Person>> {
+        self.person.as_ref()
     }
 }
 
-/// Why a visitor may not go on. The edge answers 403 to both until sign-in exists.
+/// Why a visitor may not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Members only.
-    #[error("this app is for its members, and signing in is not possible yet")]
-    MembersOnly,
+    /// Nobody is signed in, and somebody must be.
+    #[error("sign in to use this app")]
+    SignIn,
+    /// Not among the members.
+    #[error("this app is for its members, and you are not one of them: ask the owner of this server")]
+    NotMember,
     /// The owner only.
-    #[error("this app is for the owner of this server, and signing in is not possible yet")]
-    OwnerOnly,
+    #[error("this app is for the owner of this server alone")]
+    NotOwner,
 }
 
 /// May `visitor` reach `app`, whose access rule is `access`?
@@ -50,30 +104,82 @@ pub enum Denied {
 /// # Errors
 /// When not; the visitor learns only the access rule.
 pub fn decide(app: AppId, access: Access, visitor: Visitor) -> Result<Authority, Denied> {
-    match (access, visitor) {
-        (Access::Public, Visitor::Stranger) => Ok(Authority { app, principal: Principal::Anonymous }),
-        (Access::Members, Visitor::Stranger) => Err(Denied::MembersOnly),
-        (Access::Owner, Visitor::Stranger) => Err(Denied::OwnerOnly),
+    let person = match visitor {
+        Visitor::Stranger if access == Access::Public => {
+            return Ok(Authority { app, principal: Principal::Anonymous, person: None });
+        }
+        Visitor::Stranger => return Err(Denied::SignIn),
+        Visitor::Known(person) => person,
+    };
+    match access {
+        Access::Public => {}
+        Access::Members if person.is_member(app) => {}
+        Access::Members => return Err(Denied::NotMember),
+        Access::Owner if person.role == Role::Owner => {}
+        Access::Owner => return Err(Denied::NotOwner),
     }
+    Ok(Authority { app, principal: Principal::User(person.id), person: Some(person) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_stranger_reaches_public_apps_only() {
-        let app = AppId::new(1, 1);
-        let stranger = |access| decide(app, access, Visitor::Stranger).map(Authority::principal);
-        assert_eq!(stranger(Access::Public), Ok(Principal::Anonymous));
-        assert_eq!(stranger(Access::Members), Err(Denied::MembersOnly));
-        assert_eq!(stranger(Access::Owner), Err(Denied::OwnerOnly));
+    fn person(role: Role, apps: Apps) -> Visitor {
+        Visitor::Known(Arc::new(Person { id: UserId::new(7, 7), name: "anna".into(), role, apps }))
     }
 
+    /// Every visitor at every door. Whoever changes a word of it changes who may read somebody's data.
     #[test]
-    fn leave_is_for_the_app_that_was_asked_about() {
+    fn the_matrix_of_roles_and_access() {
         let app = AppId::new(1, 1);
-        let leave = decide(app, Access::Public, Visitor::Stranger).expect("public");
-        assert_eq!(leave.app(), app);
+        let mut text = String::new();
+        for (who, visitor) in [
+            ("stranger", Visitor::Stranger),
+            ("guest of another app", person(Role::Member, Apps::Some(vec![AppId::new(1, 2)]))),
+            ("guest of this app", person(Role::Member, Apps::Some(vec![AppId::new(1, 2), app]))),
+            ("member", person(Role::Member, Apps::All)),
+            ("admin", person(Role::Admin, Apps::Some(Vec::new()))),
+            ("owner", person(Role::Owner, Apps::Some(Vec::new()))),
+        ] {
+            for access in [Access::Public, Access::Members, Access::Owner] {
+                let outcome = match decide(app, access, visitor.clone()) {
+                    Ok(leave) => {
+                        assert_eq!(leave.app(), app);
+                        assert_eq!(leave.person().is_some(), leave.principal() != Principal::Anonymous);
+                        match leave.principal() {
+                            Principal::User(_) => "as themselves",
+                            Principal::Anonymous => "as anonymous",
+                            Principal::Service => "as the app",
+                        }
+                    }
+                    Err(Denied::SignIn) => "must sign in",
+                    Err(Denied::NotMember) => "is not a member",
+                    Err(Denied::NotOwner) => "is not the owner",
+                };
+                text.push_str(&format!("{who} at {access:?}: {outcome}\n").to_lowercase());
+            }
+        }
+        assert_eq!(
+            text,
+            "stranger at public: as anonymous\n\
+             stranger at members: must sign in\n\
+             stranger at owner: must sign in\n\
+             guest of another app at public: as themselves\n\
+             guest of another app at members: is not a member\n\
+             guest of another app at owner: is not the owner\n\
+             guest of this app at public: as themselves\n\
+             guest of this app at members: as themselves\n\
+             guest of this app at owner: is not the owner\n\
+             member at public: as themselves\n\
+             member at members: as themselves\n\
+             member at owner: is not the owner\n\
+             admin at public: as themselves\n\
+             admin at members: as themselves\n\
+             admin at owner: is not the owner\n\
+             owner at public: as themselves\n\
+             owner at members: as themselves\n\
+             owner at owner: as themselves\n"
+        );
     }
 }

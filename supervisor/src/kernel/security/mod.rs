@@ -9,11 +9,32 @@
 //! | who a worker acts for | `principal.rs` |
 //! | may this visitor reach this app | `edge.rs` |
 //! | may this process command the server | `peer.rs` |
+//! | sign-in, links, sessions, tokens, users, the audit log | `identity/` |
+//! | what is remembered of people, behind a trait | `book.rs` |
+//! | passwords; secrets that we hand out | `password.rs`, `secret.rs` |
+//! | how often somebody may try | `throttle.rs` |
+//! | a sign-in carried from one origin to another | `codes.rs` |
+//! | tokens for one audience, signed | `jwt.rs` |
+//! | clock and randomness | `world.rs` |
 
+pub mod book;
+mod codes;
 mod edge;
+pub mod identity;
+mod jwt;
+mod password;
 mod peer;
 mod principal;
+mod secret;
+mod throttle;
+mod world;
 
-pub use edge::{Authority, Denied, Visitor, decide};
+pub use edge::{Authority, Denied, Person, Visitor, decide};
+pub use identity::{Identity, IdentityError};
+pub use jwt::{Claims, Jwt};
 pub use peer::{Admin, Peer, PeerRefused, Server, admit};
 pub use principal::Principal;
+pub use secret::{Mark, Secret, same};
+#[cfg(test)]
+pub(crate) use world::Fixed;
+pub use world::{Real, World};

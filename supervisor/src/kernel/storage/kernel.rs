@@ -10,7 +10,8 @@ use super::error::StorageError;
 
 const SCHEMA: Schema = Schema {
     application: 0x6661_7a6b, // "fazk"
-    steps: &["
+    steps: &[
+        "
         CREATE TABLE app(
             id      TEXT PRIMARY KEY,
             name    TEXT NOT NULL UNIQUE,
@@ -23,7 +24,9 @@ const SCHEMA: Schema = Schema {
             created INTEGER NOT NULL,
             removed INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;
-    "],
+    ",
+        super::people::SCHEMA,
+    ],
 };
 
 /// An app.
@@ -39,8 +42,8 @@ pub struct AppRow {
 
 /// The open file.
 pub struct KernelDb {
-    path: PathBuf,
-    connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
 }
 
 impl KernelDb {

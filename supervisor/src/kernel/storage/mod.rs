@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `db.rs` | opening, hardening, migration, errors of any SQLite file |
 //! | `kernel.rs` | `kernel.db` |
+//! | `keys.rs` | secrets of the server, beside the databases |
+//! | `people.rs` | `kernel.db`: users, sessions, links, tokens, the audit log |
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
 //! | `folder.rs` | folders of apps, and clearing up after an interruption |
 //! | `pool.rs` | which files are open; everything runs on blocking threads |
@@ -16,7 +18,9 @@ mod db;
 mod error;
 mod folder;
 mod kernel;
+mod keys;
 mod limits;
+mod people;
 mod pool;
 mod value;
 
@@ -26,5 +30,6 @@ pub use cartridge::{
 pub(crate) use db::private_folder;
 pub use error::StorageError;
 pub use kernel::{AppRow, KernelDb};
+pub(crate) use keys::secret;
 pub use pool::Storage;
 pub use value::{Encoding, Encodings, Sha256};

@@ -110,6 +110,11 @@ impl Storage {
         self.blocking(move || work(&mut lock(&this.kernel))).await
     }
 
+    /// Uses `kernel.db` on this thread, which must be a blocking one.
+    pub(super) fn kernel_blocking<T>(&self, work: impl FnOnce(&mut KernelDb) -> T) -> T {
+        work(&mut lock(&self.kernel))
+    }
+
     /// Reads a cartridge, opening it when it is not.
     ///
     /// # Errors

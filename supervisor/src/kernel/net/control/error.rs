@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use crate::kernel::fs::FsError;
 use crate::kernel::proc::DispatchError;
+use crate::kernel::security::IdentityError;
 
 /// An operation that was not done.
 #[derive(Debug)]
@@ -34,6 +35,28 @@ impl IntoResponse for Refused {
 impl From<FsError> for Refused {
     fn from(error: FsError) -> Self {
         Self(error.into())
+    }
+}
+
+impl From<IdentityError> for Refused {
+    fn from(error: IdentityError) -> Self {
+        use IdentityError as E;
+        let (kind, hint) = match &error {
+            E::Wrong => (ErrorKind::PermissionDenied, ""),
+            E::Wait(_) | E::Busy => (ErrorKind::Failed, "try again later"),
+            E::Link => (ErrorKind::NotFound, ""),
+            E::Name | E::Password(_) => (ErrorKind::Invalid, ""),
+            E::Taken => {
+                (ErrorKind::Conflict, "choose another name: fazt user list shows those that are taken")
+            }
+            E::Unknown("session", _) => (ErrorKind::NotFound, "fazt user sessions NAME lists them"),
+            E::Unknown("token", _) => (ErrorKind::NotFound, "fazt security tokens lists them"),
+            E::Unknown(..) => (ErrorKind::NotFound, "fazt user list lists them"),
+            E::Owner(_) => (ErrorKind::Conflict, ""),
+            E::Full(_) => (ErrorKind::TooLarge, ""),
+            E::Failed(_) => (ErrorKind::Failed, "fazt storage check looks at the databases"),
+        };
+        Self::new(kind, error.to_string(), hint)
     }
 }
 

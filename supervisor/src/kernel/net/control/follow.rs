@@ -22,9 +22,9 @@ use super::{Refused, Shared};
 #[derive(Deserialize)]
 pub(super) struct Since {
     #[serde(default)]
-    since_ms: u64,
+    pub(super) since_ms: u64,
     #[serde(default)]
-    follow: bool,
+    pub(super) follow: bool,
 }
 
 /// `GET /api/apps/NAME/logs?since_ms=T&follow=BOOL`
@@ -59,9 +59,10 @@ fn skipped(lines: u64) -> LogLine {
     }
 }
 
-type Follow<T> = Option<(broadcast::Receiver<T>, watch::Receiver<bool>)>;
+pub(super) type Follow<T> = Option<(broadcast::Receiver<T>, watch::Receiver<bool>)>;
 
-fn answer<T>(first: VecDeque<T>, follow: Follow<T>, skipped: Option<fn(u64) -> T>) -> Response
+/// Lines that are there, and those to come.
+pub(super) fn answer<T>(first: VecDeque<T>, follow: Follow<T>, skipped: Option<fn(u64) -> T>) -> Response
 where
     T: Serialize + Clone + Send + 'static,
 {

@@ -8,6 +8,7 @@
 //! | what apps and deploys do | `apps.rs`, `deploys.rs` |
 //! | files of an app | `files.rs` |
 //! | state, processes, metrics | `server.rs` |
+//! | users, sessions, tokens, the audit log | `people.rs` |
 //! | logs and traces as they come | `follow.rs` |
 //! | the socket and who may speak | `socket.rs` |
 
@@ -16,6 +17,7 @@ mod deploys;
 mod error;
 mod files;
 mod follow;
+mod people;
 mod server;
 mod socket;
 
@@ -38,6 +40,7 @@ use super::metrics::Metrics;
 use crate::config::Config;
 use crate::kernel::fs::{AppInfo, Fs};
 use crate::kernel::proc::Proc;
+use crate::kernel::security::{Identity, Secret};
 use crate::limits::CONTROL_JSON_BYTES_MAX;
 
 pub(crate) use error::Refused;
@@ -47,6 +50,8 @@ pub(crate) use socket::bind;
 pub(crate) struct Control {
     /// Apps and files.
     pub(crate) fs: Arc<Fs>,
+    /// Who people are.
+    pub(crate) identity: Arc<Identity>,
     /// Workers.
     pub(crate) proc: Arc<Proc>,
     /// Counters of the edge.
@@ -81,6 +86,11 @@ impl Control {
             None | Some(80) => format!("http://{host}"),
             Some(port) => format!("http://{host}:{port}"),
         }
+    }
+
+    /// URL of a link that lets somebody in once.
+    pub(crate) fn join_url(&self, link: &Secret) -> String {
+        format!("{}/join/{}", self.url(None), link.expose())
     }
 
     /// An app as the command line shows it.
@@ -125,6 +135,17 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/api/apps/{name}/file", get(files::read))
         .route("/api/apps/{name}/logs", get(follow::logs))
         .route("/api/apps/{name}/trace", get(follow::trace))
+        .route("/api/users", get(people::list).post(people::add))
+        .route("/api/users/{name}", delete(people::remove))
+        .route("/api/users/{name}/password", post(people::password))
+        .route("/api/users/{name}/link", post(people::link))
+        .route("/api/users/{name}/apps", post(people::admit))
+        .route("/api/users/{name}/sessions", get(people::sessions))
+        .route("/api/sessions/{id}", delete(people::revoke))
+        .route("/api/invites", post(people::invite))
+        .route("/api/tokens", get(people::tokens).post(people::new_token))
+        .route("/api/tokens/{id}", delete(people::remove_token))
+        .route("/api/audit", get(people::audit))
         .fallback(|| async { Refused::new(ErrorKind::NotFound, "no such operation", NEWER) })
         .method_not_allowed_fallback(|| async {
             Refused::new(ErrorKind::Invalid, "not a method of this operation", NEWER)

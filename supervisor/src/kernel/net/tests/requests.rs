@@ -92,7 +92,7 @@ async fn a_worker_is_told_who_the_client_is_by_nobody_but_the_edge() {
         ("x-forwarded-for", "1.2.3.4"),
         ("forwarded", "for=1.2.3.4"),
         ("cookie", "a=1; fazt_session=secret"),
-        ("authorization", "Bearer fazt_secret"),
+        ("authorization", "Basic b25lOnR3bw=="),
         ("x-fazt-user", "owner"),
         ("x-mine", "kept"),
     ];

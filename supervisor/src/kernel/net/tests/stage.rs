@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::super::clients::Clients;
 use super::super::edge::{Apps, Edge};
 use super::super::hints::Hints;
+use super::super::identity::People;
 use super::super::metrics::Metrics;
 use super::super::serve::{Serving, serve};
 use crate::config::Config;
@@ -25,7 +26,7 @@ use crate::kernel::fs::{
     BuildError, Builder, Compiled, Fs, FsOptions, Release, Sha256, Source, StripResult, Stripped,
 };
 use crate::kernel::proc::{BodyError, DispatchError, RequestBody};
-use crate::kernel::security::Authority;
+use crate::kernel::security::{Authority, Identity, Real};
 
 /// Answers by path.
 #[derive(Default)]
@@ -138,6 +139,8 @@ impl Stage {
         let data = tempfile::tempdir().expect("folder");
         let options = FsOptions { access_default: Access::Public, ..FsOptions::default() };
         let fs = Fs::open(data.path(), Arc::new(Plain), options).await.expect("fs");
+        let people =
+            People { identity: Identity::new(fs.book(), Arc::new(Real), &[7; 32]), fs: Arc::clone(&fs) };
         let (stub, metrics) = (Arc::<Stub>::default(), Arc::<Metrics>::default());
         let edge = Arc::new(Edge {
             domain: config.domain.clone(),
@@ -147,6 +150,7 @@ impl Stage {
             config,
             fs: Arc::clone(&fs),
             apps: Arc::clone(&stub),
+            people,
             metrics: Arc::clone(&metrics),
             ready: AtomicBool::new(true),
         });

@@ -54,7 +54,7 @@ impl Slot {
                 self.shared.room.settle();
                 return Ok(());
             }
-            if let Err(error) = link.send(|wire| spec.load(&code, wire)) {
+            if let Err(error) = link.send(|wire| spec.load(self.person.as_deref(), &code, wire)) {
                 drop(inner);
                 self.shared.launcher.kill(generation);
                 return Err(error.to_string());

@@ -34,12 +34,13 @@ use super::link::Link;
 use super::spec::Spec;
 use super::trace::Trace;
 use super::{DispatchError, Shared, bounds};
-use crate::kernel::security::Principal;
+use crate::kernel::security::{Person, Principal};
 
 /// One app for one principal.
 pub(crate) struct Slot {
     pub(crate) app: AppId,
     pub(crate) principal: Principal,
+    person: Option<Arc<Person>>,
     trace: Arc<Trace>,
     shared: Arc<Shared>,
     inner: Mutex<Inner>,
@@ -71,11 +72,17 @@ struct Inner {
 
 impl Slot {
     /// Makes the slot and its task.
-    pub(crate) fn start(shared: Arc<Shared>, principal: Principal, spec: Arc<Spec>) -> Arc<Self> {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        principal: Principal,
+        person: Option<Arc<Person>>,
+        spec: Arc<Spec>,
+    ) -> Arc<Self> {
         let (events, receiver) = mpsc::unbounded_channel();
         let slot = Arc::new(Self {
             app: spec.app,
             principal,
+            person,
             trace: shared.trace_of(spec.app),
             shared,
             inner: Mutex::new(Inner {
@@ -108,6 +115,22 @@ impl Slot {
         let _ = self.events.send(event);
     }
 
+    /// For tables: the person's name where it is one.
+    pub(crate) fn who(&self) -> String {
+        self.person.as_ref().map_or_else(|| self.principal.to_string(), |person| person.name().to_owned())
+    }
+
+    /// Whom it acts for may act no more: what runs is killed, who waits is told, and nobody is let in again.
+    pub(crate) fn end(&self) {
+        let mut inner = self.inner();
+        inner.stopped = true;
+        inner.retire_all();
+        inner.leaving.iter().for_each(|link| link.kill());
+        drop(inner);
+        self.tell(Event::Kill);
+        self.tell(Event::Stop);
+    }
+
     /// The version that its workers run.
     pub(crate) fn version(&self) -> fazt_ipc::ids::VersionId {
         self.inner().spec.version
@@ -131,6 +154,7 @@ impl Slot {
         drop(inner);
         self.tell(Event::Released { wanted });
     }
+
     /// Everything that `ps` shows of it; the state as it is this moment.
     pub(crate) fn view(&self) -> View {
         let inner = self.inner();

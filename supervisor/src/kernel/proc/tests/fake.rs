@@ -268,7 +268,7 @@ where
     let data = tempfile::tempdir().expect("a folder");
     let (proc, orders) = start(data.path(), Arc::new(move |peer| Box::pin(script(peer))), options, || {});
     let app = AppId::new(1, 1);
-    let slot = proc.make_slot(Principal::Anonymous, Spec::fixed(app, Arc::new(NoCalls), WALL));
+    let slot = proc.make_slot(Principal::Anonymous, None, Spec::fixed(app, Arc::new(NoCalls), WALL));
     Stage { proc, slot, app, orders, data }
 }
 
@@ -297,7 +297,7 @@ impl Stage {
     /// The slot of another app.
     pub(crate) fn app(&self, number: u64) -> Arc<Slot> {
         let spec = Spec::fixed(AppId::new(number, number.into()), Arc::new(NoCalls), WALL);
-        self.proc.make_slot(Principal::Anonymous, spec)
+        self.proc.make_slot(Principal::Anonymous, None, spec)
     }
 
     /// Status of a plain request to another app.

@@ -1,0 +1,295 @@
+//! `fazt user`: people who may sign in, and their sessions.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use clap::Subcommand;
+use fazt_ipc::control::{
+    AddedUser, Admission, ErrorKind, NewInvite, NewPassword, NewUser, Role, SessionInfo, SignInLink, UserInfo,
+};
+
+use crate::client::{Client, part};
+use crate::error::{Done, failed, invalid, problem};
+use crate::output::{Colour, Out, confirm};
+use crate::table::Table;
+use crate::text;
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Add somebody; prints the link with which they choose a password
+    #[command(
+        after_help = "Examples:\n  fazt user add anna\n  fazt user add bo --role admin\n  fazt user add guest --app notes"
+    )]
+    Add {
+        /// Name to sign in with
+        name: String,
+        /// member or admin
+        #[arg(long, default_value = "member")]
+        role: Role,
+        /// An app for members that they may use, several times for several [default: all of them]
+        #[arg(long = "app", value_name = "APP")]
+        apps: Vec<String>,
+    },
+    /// Print a link with which somebody chooses a name and a password, once
+    #[command(after_help = "Examples:\n  fazt user invite\n  fazt user invite --app notes --expires 1d")]
+    Invite {
+        /// member or admin
+        #[arg(long, default_value = "member")]
+        role: Role,
+        /// An app for members that they may use, several times for several [default: all of them]
+        #[arg(long = "app", value_name = "APP")]
+        apps: Vec<String>,
+        /// When the link is worthless: 2h, 3d [default: 3d]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// List the users
+    #[command(after_help = "Example:\n  fazt user list --json")]
+    List,
+    /// Say which apps for members somebody may use
+    #[command(after_help = "Examples:\n  fazt user apps anna notes drive\n  fazt user apps anna --all")]
+    Apps {
+        /// Name of the user
+        name: String,
+        /// The apps; those that are not named they may use no more
+        #[arg(required_unless_present = "all")]
+        apps: Vec<String>,
+        /// All apps for members, those to come included
+        #[arg(long, conflicts_with = "apps")]
+        all: bool,
+    },
+    /// Remove somebody: they are signed out everywhere, what runs for them ends
+    #[command(after_help = "Example:\n  fazt user remove anna --yes")]
+    Remove {
+        /// Name of the user
+        name: String,
+        /// Ask nothing
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Set a password, or print a link with which the user does
+    #[command(
+        after_help = "Examples:\n  fazt user passwd anna\n  fazt user passwd anna --link\n  fazt user passwd anna --stdin"
+    )]
+    Passwd {
+        /// Name of the user
+        name: String,
+        /// Print a link that works once, within an hour
+        #[arg(long, conflicts_with = "stdin")]
+        link: bool,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// List somebody's sessions
+    #[command(after_help = "Example:\n  fazt user sessions anna")]
+    Sessions {
+        /// Name of the user
+        name: String,
+    },
+    /// End a session: that browser is signed out, what runs for it ends
+    #[command(after_help = "Example:\n  fazt user revoke-session sess_01kaaaaaaaaaaaaaaaaaaaaaaa")]
+    RevokeSession {
+        /// Its id, as `fazt user sessions` shows it
+        id: String,
+    },
+}
+
+pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
+    match verb {
+        Verb::Add { name, role, apps } => add(client, NewUser { name, role, apps: some(apps) }, out).await,
+        Verb::Invite { role, apps, expires } => {
+            let expires_s = expires.as_deref().map(life_s).transpose()?;
+            let link: SignInLink =
+                client.post("/api/invites", &NewInvite { role, apps: some(apps), expires_s }).await?;
+            out.show(&link, |link| print_link(link, "Whoever opens this link first becomes a user", out))
+        }
+        Verb::List => list(client, out).await,
+        Verb::Apps { name, apps, all } => {
+            let apps = if all { None } else { Some(apps) };
+            let user: UserInfo = client.post(&format!("{}/apps", url(&name)), &Admission { apps }).await?;
+            out.show(&user, |user| {
+                out.line(format!("{} may use {}", text::clean(&user.name), text::clean(&apps_of(user))));
+            })
+        }
+        Verb::Remove { name, yes } => remove(client, &name, yes, out).await,
+        Verb::Passwd { name, link: true, .. } => {
+            let link: SignInLink = client.order(&format!("{}/link", url(&name))).await?;
+            out.show(&link, |link| print_link(link, "A new password can be chosen here", out))
+        }
+        Verb::Passwd { name, stdin, .. } => passwd(client, &name, stdin, out).await,
+        Verb::Sessions { name } => sessions(client, &name, out).await,
+        Verb::RevokeSession { id } => {
+            client.delete(&format!("/api/sessions/{}", part(&id))).await?;
+            out.show(&serde_json::json!({ "session": id, "revoked": true }), |_| {
+                out.line(format!("{} {}", out.paint(Colour::Yellow, "revoked"), text::clean(&id)));
+            })
+        }
+    }
+}
+
+fn url(name: &str) -> String {
+    format!("/api/users/{}", part(name))
+}
+
+/// None named: all of them.
+fn some(apps: Vec<String>) -> Option<Vec<String>> {
+    if apps.is_empty() { None } else { Some(apps) }
+}
+
+/// `2h` as seconds.
+pub(crate) fn life_s(text: &str) -> Done<u64> {
+    let wrong = || invalid(format!("{text} is not a length of time"), "say 30m, 12h or 3d");
+    let now = u64::MAX / 2;
+    let then = text::since(text, now).filter(|_| text.ends_with(|c: char| c.is_ascii_lowercase()));
+    match then.map(|then| (now - then) / 1_000) {
+        Some(seconds) if seconds > 0 => Ok(seconds),
+        _ => Err(wrong()),
+    }
+}
+
+fn print_link(link: &SignInLink, what: &str, out: Out) {
+    out.line(format!("{what}, once, until {}:", text::timestamp(link.expires_unix_ms)));
+    out.line(format!("  {}", text::clean(&link.url)));
+}
+
+async fn add(client: &Client, new: NewUser, out: Out) -> Done {
+    let added: AddedUser = client.post("/api/users", &new).await?;
+    out.show(&added, |added| {
+        let name = text::clean(&added.user.name);
+        out.line(format!("{} {name}, {}", out.paint(Colour::Green, "added"), added.user.role));
+        print_link(&added.link, &format!("{name} chooses a password here"), out);
+    })
+}
+
+fn apps_of(user: &UserInfo) -> String {
+    match &user.apps {
+        _ if user.role > Role::Member => "all".to_owned(),
+        None => "all".to_owned(),
+        Some(apps) if apps.is_empty() => "none".to_owned(),
+        Some(apps) => apps.join(", "),
+    }
+}
+
+async fn list(client: &Client, out: Out) -> Done {
+    let users: Vec<UserInfo> = client.get("/api/users").await?;
+    out.show(&users, |users| {
+        let mut table = Table::new(&["NAME", "ROLE", "APPS", "PASSWORD", ">SESSIONS", "ADDED"]);
+        let now = text::now_ms();
+        for user in users {
+            table.row([
+                user.name.clone(),
+                user.role.to_string(),
+                apps_of(user),
+                if user.password { "set" } else { "not yet" }.to_owned(),
+                user.sessions.to_string(),
+                text::ago(user.created_unix_ms, now),
+            ]);
+        }
+        out.table(&table);
+    })
+}
+
+async fn remove(client: &Client, name: &str, yes: bool, out: Out) -> Done {
+    let clean = text::clean(name).into_owned();
+    if !yes {
+        match confirm(&format!("Remove {clean}? They are signed out everywhere.")) {
+            Some(true) => {}
+            Some(false) => return Err(problem(ErrorKind::Failed, "nobody was removed", "")),
+            None => {
+                return Err(invalid(
+                    format!("{clean} was not removed: there is no terminal to ask on"),
+                    format!("fazt user remove {clean} --yes"),
+                ));
+            }
+        }
+    }
+    client.delete(&url(name)).await?;
+    out.show(&serde_json::json!({ "user": name, "removed": true }), |_| {
+        out.line(format!("{} {clean}", out.paint(Colour::Yellow, "removed")));
+    })
+}
+
+async fn passwd(client: &Client, name: &str, stdin: bool, out: Out) -> Done {
+    let password = if stdin {
+        let mut line = String::new();
+        let mut input = io::stdin().lock();
+        input.read_line(&mut line).map_err(|error| failed(format!("cannot read the password: {error}")))?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    } else {
+        let first = hidden(&format!("New password for {}: ", text::clean(name)))?;
+        if hidden("The same again: ")? != first {
+            return Err(invalid("the two passwords are not the same", ""));
+        }
+        first
+    };
+    let done: serde_json::Value =
+        client.post(&format!("{}/password", url(name)), &NewPassword { password }).await?;
+    drop(done);
+    out.show(&serde_json::json!({ "user": name, "password_set": true }), |_| {
+        out.line(format!("The password of {} is set; their sessions have ended.", text::clean(name)));
+    })
+}
+
+/// Asks on the terminal without showing what is typed.
+fn hidden(question: &str) -> Done<String> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let stdin = io::stdin();
+    if !stdin.is_terminal() || !io::stderr().is_terminal() {
+        return Err(invalid(
+            "there is no terminal to ask for a password on",
+            "pass it with --stdin, or print a link with --link",
+        ));
+    }
+    let trouble = |error: &dyn std::fmt::Display| failed(format!("cannot read the password: {error}"));
+    let shown = tcgetattr(&stdin).map_err(|error| trouble(&error))?;
+    let mut unseen = shown.clone();
+    unseen.local_modes.remove(LocalModes::ECHO);
+    let _ = write!(io::stderr(), "{question}");
+    let _ = io::stderr().flush();
+    tcsetattr(&stdin, OptionalActions::Flush, &unseen).map_err(|error| trouble(&error))?;
+    let mut line = String::new();
+    let read = stdin.lock().read_line(&mut line);
+    let restored = tcsetattr(&stdin, OptionalActions::Flush, &shown);
+    let _ = writeln!(io::stderr());
+    read.map_err(|error| trouble(&error))?;
+    restored.map_err(|error| trouble(&error))?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+async fn sessions(client: &Client, name: &str, out: Out) -> Done {
+    let sessions: Vec<SessionInfo> = client.get(&format!("{}/sessions", url(name))).await?;
+    out.show(&sessions, |sessions| {
+        if sessions.is_empty() {
+            out.line(format!("{} is not signed in anywhere.", text::clean(name)));
+            return;
+        }
+        let mut table = Table::new(&["ID", "AT", "OPENED", "SEEN", "ADDRESS", "CLIENT"]);
+        let now = text::now_ms();
+        for session in sessions {
+            table.row([
+                session.id.to_string(),
+                session.app.clone().unwrap_or_else(|| "home".to_owned()),
+                text::ago(session.created_unix_ms, now),
+                text::ago(session.seen_unix_ms, now),
+                session.address.clone(),
+                session.agent.chars().take(40).collect(),
+            ]);
+        }
+        out.table(&table);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_is_a_number_and_a_unit() {
+        for (text, seconds) in [("30m", Some(1_800)), ("3d", Some(259_200)), ("10s", Some(10))] {
+            assert_eq!(life_s(text).ok(), seconds, "{text}");
+        }
+        for text in ["", "3", "0s", "-1d", "2026-11-20", "1y", "99999999999999999999d"] {
+            assert!(life_s(text).is_err(), "{text}");
+        }
+    }
+}

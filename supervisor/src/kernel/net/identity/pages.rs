@@ -1,0 +1,123 @@
+//! Pages of the OS origin: plain HTML that works without a script. What comes from outside is escaped; nothing
+//! is loaded from anywhere.
+
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+    REFERRER_POLICY,
+};
+use http::{Response, StatusCode};
+use sha2::Digest as _;
+
+use super::super::body::Whole;
+pub(super) use super::super::page::escape;
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;\
+color-scheme:light dark}h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}label{display:block;margin:1rem 0 0}\
+input:not([type=hidden]){font:inherit;width:100%;box-sizing:border-box;padding:.5rem}\
+button{font:inherit;padding:.5rem 1rem;margin:1rem 0 0}.error{border-left:.25rem solid #c33;padding-left:.75rem}\
+small{opacity:.75}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.35rem .75rem .35rem 0;\
+vertical-align:top}td form{margin:0}td button{margin:0;padding:.15rem .6rem}ul.apps{list-style:none;padding:0}\
+ul.apps a{display:block;padding:.5rem 0}";
+
+const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+const CSP: HeaderName = HeaderName::from_static("content-security-policy");
+const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const FRAME: HeaderName = HeaderName::from_static("x-frame-options");
+
+/// A page. `actions`: origins beside its own that its forms may lead to.
+pub(super) fn page(status: StatusCode, title: &str, inside: &str, actions: &str) -> Response<Whole> {
+    static HASH: OnceLock<String> = OnceLock::new();
+    let hash = HASH.get_or_init(|| STANDARD.encode(sha2::Sha256::digest(STYLE)));
+    let title = escape(title);
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style>\
+         <main><h1>{title}</h1>{inside}</main></html>\n"
+    );
+    let mut response = Response::new(Whole::new(Bytes::from(html)));
+    *response.status_mut() = status;
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'{}{actions}; frame-ancestors 'none'; \
+         base-uri 'none'",
+        if actions.is_empty() { "" } else { " " }
+    );
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(CSP, policy);
+    }
+    fields(headers);
+    response
+}
+
+/// JSON, for a program.
+pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Whole> {
+    let mut response = Response::new(Whole::new(Bytes::from(value.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CSP, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    fields(response.headers_mut());
+    response
+}
+
+/// JSON that is no secret and that pages of any origin may read.
+pub(super) fn public(value: &serde_json::Value) -> Response<Whole> {
+    let mut response = Response::new(Whole::new(Bytes::from(value.to_string())));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+/// 303: whatever the method was, `GET` that.
+pub(super) fn redirect(to: &str) -> Response<Whole> {
+    let mut response = Response::new(Whole::default());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    if let Ok(to) = HeaderValue::from_str(to) {
+        response.headers_mut().insert(LOCATION, to);
+    }
+    fields(response.headers_mut());
+    response
+}
+
+/// Of every answer about people: nobody keeps, sniffs, frames or reads it from elsewhere.
+fn fields(headers: &mut http::HeaderMap) {
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
+    headers.insert(FRAME, HeaderValue::from_static("DENY"));
+    headers.insert(COOP, HeaderValue::from_static("same-origin"));
+    headers.insert(CORP, HeaderValue::from_static("same-origin"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+}
+
+/// An error above a form; empty: none.
+pub(super) fn error(text: &str) -> String {
+    match text {
+        "" => String::new(),
+        text => format!("<p class=\"error\" role=\"alert\">{}</p>", escape(text)),
+    }
+}
+
+/// A hidden field.
+pub(super) fn hidden(name: &str, value: &str) -> String {
+    format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value))
+}
+
+/// A button that is a form of its own.
+pub(super) fn button(action: &str, fields: &str, text: &str) -> String {
+    format!(
+        "<form method=\"post\" action=\"{}\">{fields}<button>{}</button></form>",
+        escape(action),
+        escape(text)
+    )
+}

@@ -1,0 +1,224 @@
+//! Who people are: sign-in, links, sessions, tokens, and what follows when one of them ends.
+//!
+//! `net` calls it with what clients sent: names, passwords and secrets here are hostile. What is remembered lies
+//! behind the trait [`Book`]; clock and randomness behind [`World`].
+//!
+//! | task | file |
+//! |---|---|
+//! | a password or a link for a session | `entry.rs` |
+//! | a session by its cookie, across origins, ended | `sessions.rs` |
+//! | users, links, admission | `people.rs` |
+//! | API tokens | `tokens.rs` |
+//! | the audit log | `audit.rs` |
+
+mod audit;
+mod entry;
+mod people;
+mod sessions;
+mod tokens;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use fazt_ipc::control::AuditLine;
+use fazt_ipc::ids::{AppId, UserId};
+use tokio::sync::{Semaphore, broadcast};
+
+use super::World;
+use super::book::{Book, BookError};
+use super::codes::Codes;
+use super::jwt::Jwt;
+use super::password::PasswordError;
+use super::secret::Mark;
+use super::throttle::Throttle;
+
+pub use audit::CONSOLE;
+pub use entry::Opened;
+pub use people::{LINK_MS_DEFAULT, NAME_BYTES_MAX, name_is_good};
+pub use sessions::{Arrived, Known, SESSION_MS_MAX};
+pub use tokens::{TOKEN_MS_DEFAULT, TOKEN_PREFIX};
+
+/// Passwords hashed at once: 19 MiB each.
+const HASHING_MAX: usize = 2;
+/// Sign-ins that wait for their turn to be hashed; more are told to come back.
+const HASHING_QUEUE_MAX: usize = 32;
+/// Questions to the book at once.
+const BOOK_MAX: usize = 4;
+/// Sessions and tokens kept in memory. When there are more, all are asked for again.
+const KNOWN_MAX: usize = 4_096;
+/// Lines of the audit log that a slow follower may be behind.
+const AUDIT_BEHIND_MAX: usize = 256;
+
+/// Why it was not done. Nothing here tells whether a user exists.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Name or password.
+    #[error("name or password is not right")]
+    Wrong,
+    /// Too many tries.
+    #[error("too many tries: wait {0} seconds")]
+    Wait(u64),
+    /// Too much to do.
+    #[error("the server is busy: try again in a moment")]
+    Busy,
+    /// A link that is spent, over or never was.
+    #[error("this link is no longer good: it was used, or it is too old. Ask for a new one")]
+    Link,
+    /// A name that cannot be one.
+    #[error(
+        "a name is 1 to {NAME_BYTES_MAX} letters a to z, digits, dots, hyphens and underscores, and begins with a letter"
+    )]
+    Name,
+    /// A name of somebody else.
+    #[error("this name is taken")]
+    Taken,
+    /// A password that is not good enough.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// No such user, session, token.
+    #[error("there is no {0} {1}")]
+    Unknown(&'static str, String),
+    /// The owner stays.
+    #[error("{0}")]
+    Owner(&'static str),
+    /// Too many of something.
+    #[error("there are too many {0} already: remove some")]
+    Full(&'static str),
+    /// The database.
+    #[error("what is known of people cannot be read or written: {0}")]
+    Failed(String),
+}
+
+impl From<BookError> for IdentityError {
+    fn from(error: BookError) -> Self {
+        match error {
+            BookError::Taken => Self::Taken,
+            BookError::Full(what) => Self::Full(what),
+            BookError::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
+/// Where a client is and what it calls itself, for sessions and the audit log.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its address.
+    pub address: IpAddr,
+    /// `User-Agent`; cut to [`AGENT_BYTES_MAX`].
+    pub agent: String,
+}
+
+/// Longest `User-Agent` that is kept.
+pub const AGENT_BYTES_MAX: usize = 200;
+
+/// Told when somebody's workers must end: of one app, or of all.
+type Ended = dyn Fn(UserId, Option<AppId>) + Send + Sync;
+
+/// Everything about people.
+pub struct Identity {
+    /// Signs tokens for one audience.
+    pub jwt: Jwt,
+    book: Arc<dyn Book>,
+    world: Arc<dyn World>,
+    throttle: Mutex<Throttle>,
+    codes: Mutex<Codes>,
+    known: Mutex<Cache>,
+    hashing: Semaphore,
+    hashing_queue: Semaphore,
+    asking: Semaphore,
+    audit: broadcast::Sender<AuditLine>,
+    ended: OnceLock<Box<Ended>>,
+}
+
+/// Sessions and tokens that were asked for, by their marks.
+#[derive(Default)]
+struct Cache {
+    /// Counts what made answers of the book obsolete.
+    epoch: u64,
+    by_mark: HashMap<Mark, Known>,
+    tokens: HashMap<Mark, tokens::Bearer>,
+    /// When a refusal was last written down, so that a client that asks again and again fills nothing.
+    noted: HashMap<(UserId, AppId), u64>,
+}
+
+impl Identity {
+    /// Over what is remembered. `secret` is the server's, and the same at every start: keys come from it.
+    #[must_use]
+    pub fn new(book: Arc<dyn Book>, world: Arc<dyn World>, secret: &[u8; 32]) -> Arc<Self> {
+        Arc::new(Self {
+            jwt: Jwt::new(&Mark::of(&[b"fazt jwt", secret]).0),
+            book,
+            world,
+            throttle: Mutex::default(),
+            codes: Mutex::default(),
+            known: Mutex::default(),
+            hashing: Semaphore::new(HASHING_MAX),
+            hashing_queue: Semaphore::new(HASHING_MAX + HASHING_QUEUE_MAX),
+            asking: Semaphore::new(BOOK_MAX),
+            audit: broadcast::channel(AUDIT_BEHIND_MAX).0,
+            ended: OnceLock::new(),
+        })
+    }
+
+    /// Says whom to tell when somebody's workers must end. Once; before anybody is served.
+    pub fn on_end(&self, tell: impl Fn(UserId, Option<AppId>) + Send + Sync + 'static) {
+        let _ = self.ended.set(Box::new(tell));
+    }
+
+    /// Clock and randomness.
+    #[must_use]
+    pub fn world(&self) -> &dyn World {
+        &*self.world
+    }
+
+    /// Asks the book on a blocking thread.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Book) -> Result<T, BookError> + Send + 'static,
+    ) -> Result<T, IdentityError> {
+        let broken = |error: &dyn std::fmt::Display| IdentityError::Failed(error.to_string());
+        let _turn = self.asking.acquire().await.map_err(|error| broken(&error))?;
+        let book = Arc::clone(&self.book);
+        let done = tokio::task::spawn_blocking(move || work(&*book)).await;
+        Ok(done.map_err(|error| broken(&error))??)
+    }
+
+    /// Hashes on a blocking thread, few at a time; the queue is bounded.
+    async fn hashing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn World) -> T + Send + 'static,
+    ) -> Result<T, IdentityError> {
+        let broken = |error: &dyn std::fmt::Display| IdentityError::Failed(error.to_string());
+        let _place = self.hashing_queue.try_acquire().map_err(|_| IdentityError::Busy)?;
+        let _turn = self.hashing.acquire().await.map_err(|error| broken(&error))?;
+        let world = Arc::clone(&self.world);
+        tokio::task::spawn_blocking(move || work(&*world)).await.map_err(|error| broken(&error))
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was read before this moment is asked for again.
+    fn forget(&self) {
+        let mut cache = self.cache();
+        cache.epoch += 1;
+        cache.by_mark.clear();
+        cache.tokens.clear();
+    }
+
+    /// Ends what runs for a user, in one app or in all, after what gave them leave is gone.
+    fn end(&self, user: UserId, app: Option<AppId>) {
+        self.forget();
+        if let Some(tell) = self.ended.get() {
+            tell(user, app);
+        }
+    }
+
+    fn random_id(&self) -> u128 {
+        let mut bytes = [0; 16];
+        self.world.fill(&mut bytes);
+        u128::from_le_bytes(bytes)
+    }
+}

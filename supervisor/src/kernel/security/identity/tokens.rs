@@ -1,0 +1,148 @@
+//! API tokens: `fazt_` and a secret, for programs that act for a user.
+
+use std::sync::Arc;
+
+use fazt_ipc::ids::{AppId, TokenId, UserId};
+
+use super::super::book::{Account, Scope, Token};
+use super::super::edge::Person;
+use super::super::secret::Secret;
+use super::{Identity, IdentityError, KNOWN_MAX};
+
+/// What every token begins with, so that scanners for leaked secrets know it.
+pub const TOKEN_PREFIX: &str = "fazt_";
+/// A token is worthless after this time, unless said otherwise: 90 days.
+pub const TOKEN_MS_DEFAULT: u64 = 90 * 24 * 60 * 60 * 1_000;
+/// The longest that a token may live: two years.
+const TOKEN_MS_MAX: u64 = 730 * 24 * 60 * 60 * 1_000;
+/// Tokens of one user.
+const TOKENS_PER_USER_MAX: u64 = 100;
+/// Longest note.
+const NOTE_BYTES_MAX: usize = 200;
+/// How exact a token's last use is.
+const USED_MS: u64 = 60 * 60 * 1_000;
+
+/// Somebody who showed a token.
+#[derive(Debug, Clone)]
+pub struct Bearer {
+    /// Whom it acts for.
+    pub person: Arc<Person>,
+    /// What it may do.
+    pub scope: Scope,
+    expires_unix_ms: u64,
+    seen_unix_ms: u64,
+}
+
+impl Identity {
+    /// Who shows this token (`fazt_…`), and what it may do. None: it is not good.
+    ///
+    /// # Errors
+    /// When the book cannot be read.
+    pub async fn bearer(&self, token: &str) -> Result<Option<Bearer>, IdentityError> {
+        let Some(secret) = token.strip_prefix(TOKEN_PREFIX).and_then(Secret::read) else { return Ok(None) };
+        let (mark, now) = (secret.mark(), self.world.now_ms());
+        let known = self.cache().tokens.get(&mark).cloned();
+        if let Some(known) = known.filter(|known| now < known.seen_unix_ms + USED_MS) {
+            return Ok((now < known.expires_unix_ms).then_some(known));
+        }
+        loop {
+            let epoch = self.cache().epoch;
+            let found = self
+                .ask(move |book| {
+                    let found = book.token(mark)?;
+                    if let Some((token, _)) = &found
+                        && now >= token.used_unix_ms + USED_MS
+                    {
+                        book.token_used(token.id, now)?;
+                    }
+                    Ok(found)
+                })
+                .await?;
+            let Some((token, account)) = found else { return Ok(None) };
+            let bearer = Bearer {
+                person: Arc::new(Person::of(&account)),
+                scope: token.scope,
+                expires_unix_ms: token.expires_unix_ms,
+                seen_unix_ms: now,
+            };
+            let mut cache = self.cache();
+            if cache.epoch != epoch {
+                // It may have been removed while the book was read.
+                continue;
+            }
+            if cache.tokens.len() >= KNOWN_MAX {
+                cache.tokens.clear();
+            }
+            cache.tokens.insert(mark, bearer.clone());
+            return Ok((now < bearer.expires_unix_ms).then_some(bearer));
+        }
+    }
+
+    /// Makes a token for `account`. The text is shown this once.
+    ///
+    /// # Errors
+    /// When the user has too many.
+    pub async fn new_token(
+        &self,
+        account: &Account,
+        scope: Scope,
+        note: &str,
+        life_ms: Option<u64>,
+        by: &str,
+    ) -> Result<(String, Token), IdentityError> {
+        let now = self.world.now_ms();
+        let secret = Secret::new(&*self.world);
+        let life = life_ms.unwrap_or(TOKEN_MS_DEFAULT).min(TOKEN_MS_MAX);
+        let cut = note.char_indices().take_while(|(at, letter)| at + letter.len_utf8() <= NOTE_BYTES_MAX);
+        let token = Token {
+            id: TokenId::new(now, self.random_id()),
+            user: account.id,
+            scope,
+            note: cut.map(|(_, letter)| letter).collect(),
+            created_unix_ms: now,
+            used_unix_ms: 0,
+            expires_unix_ms: now.saturating_add(life),
+        };
+        let (mark, made) = (secret.mark(), token.clone());
+        self.ask(move |book| book.add_token(mark, &made, TOKENS_PER_USER_MAX)).await?;
+        let detail = match scope {
+            Scope::Admin => "admin".to_owned(),
+            Scope::App(app) => app.to_string(),
+        };
+        self.note(by, "token.new", &token.id.to_string(), true, None, &format!("{} {detail}", account.name))
+            .await;
+        Ok((format!("{TOKEN_PREFIX}{}", secret.expose()), token))
+    }
+
+    /// All tokens; those of one user where `user` says.
+    ///
+    /// # Errors
+    /// When the book cannot be read.
+    pub async fn tokens(&self, user: Option<UserId>) -> Result<Vec<Token>, IdentityError> {
+        let tokens = self.ask(|book| book.tokens()).await?;
+        Ok(tokens.into_iter().filter(|token| user.is_none_or(|user| user == token.user)).collect())
+    }
+
+    /// Removes a token. What runs for its user where it counted ends.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn remove_token(&self, id: TokenId, by: &str) -> Result<(), IdentityError> {
+        let removed = self.ask(move |book| book.remove_token(id)).await?;
+        let token = removed.ok_or_else(|| IdentityError::Unknown("token", id.to_string()))?;
+        match token.scope {
+            Scope::App(app) => self.end(token.user, Some(app)),
+            Scope::Admin => self.forget(),
+        }
+        self.note(by, "token.rm", &id.to_string(), true, None, "").await;
+        Ok(())
+    }
+}
+
+impl Bearer {
+    /// Whether the token acts as its user on this app's origin.
+    #[must_use]
+    pub fn acts_on(&self, app: AppId) -> bool {
+        self.scope == Scope::App(app)
+    }
+}
