@@ -322,3 +322,67 @@ fn an_app_gets_a_signed_token_about_its_user() {
     let keys: Value = serde_json::from_str(&keys.text()).expect("json");
     assert_eq!((&keys["keys"][0]["alg"], &keys["keys"][0]["d"]), (&"EdDSA".into(), &Value::Null));
 }
+
+#[test]
+fn everybody_minds_their_own_sessions_tokens_and_password_at_home() {
+    let server = Server::start();
+    deploy(&server, "notes", "members");
+    deploy(&server, "mine", "owner");
+    let mut owner = server.owner();
+    let mut anna = server.user("anna", &[]);
+    let mut second = server.browser();
+    server.sign_in(&mut second, "anna");
+    let home = anna.open(&anna.url("", "/"));
+    assert!(home.text().contains(">notes</a>") && !home.text().contains(">mine</a>"), "{}", home.text());
+    let word = home.text().split("name=\"form\" value=\"").nth(1).expect("a word")[..43].to_owned();
+    let own = anna.url("", "");
+    let post = |browser: &mut Browser, path: &str, fields: &str| {
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        let body = format!("form={word}&{fields}");
+        browser.send(
+            "POST",
+            &format!("{own}/account/{path}"),
+            &[kind, ("origin", own.as_str())],
+            body.as_bytes(),
+        )
+    };
+    // A token of her own, for an app of hers.
+    let made = post(&mut anna, "token-new", "app=notes&note=a+test");
+    let token = made.text().split("<code>").nth(1).expect("shown once")[..48].to_owned();
+    let bearer = format!("Bearer {token}");
+    let ask =
+        || server.client("notes").request("GET", "/who", &[("authorization", &bearer)], b"").expect("answer");
+    let said: Value = serde_json::from_str(&ask().text()).expect("json");
+    assert_eq!(said["user"]["name"], "anna");
+    assert_eq!(post(&mut anna, "token-new", "app=mine").status, 422, "not an app of hers");
+    // Nobody else's: the owner's session is not there for her.
+    let theirs = server.fazt(&["user", "sessions", "olga", "--json"]).ok().json();
+    let theirs = theirs[0]["id"].as_str().expect("id").to_owned();
+    assert_eq!(post(&mut anna, "session-end", &format!("id={theirs}")).status, 422);
+    assert!(owner.open(&owner.url("", "/")).text().contains("olga"));
+    let hers = server.fazt(&["security", "tokens", "--json"]).ok().json();
+    let hers = hers[0]["id"].as_str().expect("id").to_owned();
+    assert_eq!(post(&mut owner, "token-remove", &format!("id={hers}")).status, 403, "another's word");
+    assert_eq!(ask().status, 200);
+    // Her other browser is signed out from here.
+    let sessions = server.fazt(&["user", "sessions", "anna", "--json"]).ok().json();
+    assert_eq!(sessions.as_array().map(Vec::len), Some(2));
+    let other = sessions[1]["id"].as_str().expect("id").to_owned();
+    assert_eq!(post(&mut anna, "session-end", &format!("id={other}")).status, 303);
+    assert!(second.open(&second.url("", "/")).text().contains("Sign in"));
+    assert_eq!(post(&mut anna, "token-remove", &format!("id={hers}")).status, 303);
+    assert_eq!(ask().status, 401);
+    // The password, for whoever knows it.
+    let fields = |old: &str| {
+        format!("old={}&new=another+horse+battery&again=another+horse+battery", old.replace(' ', "+"))
+    };
+    assert_eq!(post(&mut anna, "password", &fields("wrong horse battery")).status, 422);
+    assert_eq!(post(&mut anna, "password", &fields(PASSWORD)).status, 303);
+    assert!(anna.open(&anna.url("", "/")).text().contains("anna"), "this browser goes on");
+    let page = second.open(&second.url("", "/sign-in"));
+    assert_eq!(second.submit(&page, &[("name", "anna"), ("password", PASSWORD)]).status(), 403);
+    assert_eq!(
+        second.submit(&page, &[("name", "anna"), ("password", "another horse battery")]).status(),
+        200
+    );
+}

@@ -100,6 +100,8 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let identity = Identity::new(fs.book(), Arc::new(Real), &secret);
     let workers = Arc::clone(&proc);
     identity.on_end(move |user, app| workers.end(user, app));
+    let sweeping = Arc::clone(&identity);
+    let sweeping = tokio::spawn(async move { sweeping.sweep().await });
     // On a full disk nobody can be added, but whoever is there is served.
     let first_link = identity.first_link().await.unwrap_or_else(|error| {
         tracing::error!(%error, "no sign-in link for the owner: `fazt user passwd owner --link` makes one later");
@@ -168,6 +170,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     // Side by side: a request that waits for its worker ends when proc says so.
     tokio::join!(serving.drain(), proc.drain());
     alive.abort();
+    sweeping.abort();
     resting.abort();
     // Whoever asked for the stop gets the answer; nobody can hold the server up.
     drop(end_control);

@@ -45,7 +45,7 @@ impl From<IdentityError> for Refused {
             E::Wrong => (ErrorKind::PermissionDenied, ""),
             E::Wait(_) | E::Busy => (ErrorKind::Failed, "try again later"),
             E::Link => (ErrorKind::NotFound, ""),
-            E::Name | E::Password(_) => (ErrorKind::Invalid, ""),
+            E::Name | E::Password(_) | E::Again => (ErrorKind::Invalid, ""),
             E::Taken => {
                 (ErrorKind::Conflict, "choose another name: fazt user list shows those that are taken")
             }

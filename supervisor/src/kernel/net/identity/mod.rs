@@ -15,11 +15,12 @@
 //! |---|---|
 //! | sign in, links, sign out | `entry.rs` |
 //! | from origin to origin | `across.rs` |
-//! | the home page | `home.rs` |
+//! | the home page, and what one changes there | `home.rs`, `account.rs` |
 //! | cookies | `cookie.rs` |
 //! | who may send a form | `form.rs` |
 //! | how a page looks | `pages.rs` |
 
+mod account;
 mod across;
 mod cookie;
 mod entry;
@@ -260,6 +261,9 @@ impl People {
         }
         let done = match path {
             "/" if reads => self.home(site).await,
+            _ if path.starts_with("/account/") && method == Method::POST => {
+                self.account(site, &path["/account/".len()..], body).await
+            }
             "/sign-in" if reads => self.sign_in_page(site, &next(query(uri, "next")), "", "").await,
             "/sign-in" if method == Method::POST => self.sign_in(site, body).await,
             "/sign-out" if reads => self.sign_out_page(site, None).await,

@@ -44,6 +44,37 @@ impl Identity {
         password: &str,
         client: &Client,
     ) -> Result<Opened, IdentityError> {
+        let account = self.check(name, password, "sign-in", client).await?;
+        let opened = self.open(&account, client).await?;
+        self.note(&account.name, "sign-in", "", true, Some(client), "").await;
+        Ok(opened)
+    }
+
+    /// Sets another password for somebody who knows the one they have. Their sessions end; one is opened anew.
+    ///
+    /// # Errors
+    /// As [`Self::sign_in`], and when the new one is not good enough.
+    pub async fn change_password(
+        &self,
+        person: &Person,
+        old: &str,
+        new: &str,
+        client: &Client,
+    ) -> Result<Opened, IdentityError> {
+        password::acceptable(new, person.name())?;
+        let account = self.check(person.name(), old, "user.password", client).await?;
+        self.set_password(&account.name, new, &account.name).await?;
+        self.open(&account, client).await
+    }
+
+    /// The account of this name, for whoever knows its password. `action`: what a wrong one is written down as.
+    async fn check(
+        &self,
+        name: &str,
+        password: &str,
+        action: &str,
+        client: &Client,
+    ) -> Result<Account, IdentityError> {
         let now = self.world.now_ms();
         let name = name.trim().to_ascii_lowercase();
         let tried =
@@ -73,13 +104,11 @@ impl Identity {
         match account {
             Some(account) if right => {
                 self.throttle.lock().unwrap_or_else(PoisonError::into_inner).right(tried);
-                let opened = self.open(&account, client).await?;
-                self.note(&account.name, "sign-in", "", true, Some(client), "").await;
-                Ok(opened)
+                Ok(account)
             }
             _ => {
                 let claimed: String = name.chars().take(64).collect();
-                self.note(&claimed, "sign-in", "", false, Some(client), "name or password").await;
+                self.note(&claimed, action, "", false, Some(client), "name or password").await;
                 Err(IdentityError::Wrong)
             }
         }

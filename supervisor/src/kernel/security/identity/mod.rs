@@ -47,6 +47,8 @@ const HASHING_QUEUE_MAX: usize = 32;
 const BOOK_MAX: usize = 4;
 /// Sessions and tokens kept in memory. When there are more, all are asked for again.
 const KNOWN_MAX: usize = 4_096;
+/// How often what is over is forgotten. That it is over does not wait for it.
+const SWEEP: std::time::Duration = std::time::Duration::from_secs(6 * 60 * 60);
 /// Lines of the audit log that a slow follower may be behind.
 const AUDIT_BEHIND_MAX: usize = 256;
 
@@ -76,6 +78,9 @@ pub enum IdentityError {
     /// A password that is not good enough.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// A password was not typed twice the same.
+    #[error("the two passwords are not the same")]
+    Again,
     /// No such user, session, token.
     #[error("there is no {0} {1}")]
     Unknown(&'static str, String),
@@ -164,6 +169,17 @@ impl Identity {
     /// Says whom to tell when somebody's workers must end. Once; before anybody is served.
     pub fn on_end(&self, tell: impl Fn(UserId, Option<AppId>) + Send + Sync + 'static) {
         let _ = self.ended.set(Box::new(tell));
+    }
+
+    /// Forgets sessions, links and tokens that are over: now and then, for ever.
+    pub async fn sweep(&self) {
+        loop {
+            let now = self.world.now_ms();
+            if let Err(error) = self.ask(move |book| book.sweep(now)).await {
+                tracing::warn!(%error, "what is over cannot be forgotten");
+            }
+            tokio::time::sleep(SWEEP).await;
+        }
     }
 
     /// Clock and randomness.

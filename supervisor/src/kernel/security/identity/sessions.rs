@@ -179,6 +179,18 @@ impl Identity {
         Ok(())
     }
 
+    /// Ends one of somebody's own sessions. Another's is not there for them.
+    ///
+    /// # Errors
+    /// When they have none of this id, or the book cannot be written.
+    pub async fn revoke_own_session(&self, person: &Person, id: SessionId) -> Result<(), IdentityError> {
+        let own = self.sessions(Some(person.id())).await?;
+        if !own.iter().any(|session| session.id == id) {
+            return Err(IdentityError::Unknown("session", id.to_string()));
+        }
+        self.revoke_session(id, person.name()).await
+    }
+
     async fn end_tree(&self, id: SessionId) -> Result<Vec<Session>, IdentityError> {
         let ended = self.ask(move |book| book.end_session(id)).await?;
         self.ended(&ended);

@@ -123,6 +123,17 @@ impl Identity {
         Ok(tokens.into_iter().filter(|token| user.is_none_or(|user| user == token.user)).collect())
     }
 
+    /// Removes one of somebody's own tokens. Another's is not there for them.
+    ///
+    /// # Errors
+    /// When they have none of this id.
+    pub async fn remove_own_token(&self, person: &Person, id: TokenId) -> Result<(), IdentityError> {
+        if !self.tokens(Some(person.id())).await?.iter().any(|token| token.id == id) {
+            return Err(IdentityError::Unknown("token", id.to_string()));
+        }
+        self.remove_token(id, person.name()).await
+    }
+
     /// Removes a token. What runs for its user where it counted ends.
     ///
     /// # Errors
