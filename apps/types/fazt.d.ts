@@ -72,7 +72,7 @@ interface FileStat {
 
 /** What a system call throws when it is refused or fails. */
 interface FaztError extends Error {
-  readonly name: "PermissionDenied" | "SignInRequired" | "NotFound" | "Conflict" | "InvalidArgument" | "QuotaExceeded" | "TooLarge" | "RateLimited" | "Unavailable" | "Internal";
+  readonly name: "PermissionDenied" | "SignInRequired" | "NotFound" | "Conflict" | "InvalidArgument" | "InvalidQuery" | "QuotaExceeded" | "TooLarge" | "RateLimited" | "Unavailable" | "Internal";
   /** The grant that is missing, `net:api.github.com`; empty unless `PermissionDenied`. */
   readonly permission: string;
 }
@@ -186,5 +186,68 @@ declare namespace fazt {
     list(path?: string): Promise<DirEntry[]>;
     /** Says what a deployed file or folder is. */
     stat(path: string): Promise<FileStat>;
+  };
+  /** A document as it is stored: JSON, dates, bytes (`Uint8Array`), `bigint`, every number. */
+  type Doc = { id: string, version: number, [field: string]: any };
+  /** Conditions by field, `id`, `version`, `created` and `updated` among them; dots lead inwards. A value, or
+   *  operators: $eq $ne $gt $gte $lt $lte $in $nin $exists $prefix $contains. Joined by $and, $or, $not. */
+  type Where = { [field: string]: unknown };
+  /** "updated", "-updated", several of those, [["updated", "desc"]] or { updated: "desc" }. */
+  type Order = string | (string | [string, "asc" | "desc"])[] | { [field: string]: "asc" | "desc" };
+  type Change =
+    | { put: { id: string, [field: string]: unknown }, ifVersion?: number }
+    | { insert: { [field: string]: unknown } }
+    | { update: string, patch: { [field: string]: unknown }, ifVersion?: number }
+    | { delete: string, ifVersion?: number };
+  type KeyInfo = { key: string, version: number, metadata: unknown, expires: number | null };
+  type Role = "reader" | "writer" | "manager";
+  type SpaceInfo = { id: string, name: string, role: Role };
+  interface Space {
+    kv: {
+      /** Reads the value of a key; null where there is none. */
+      get(key: string): Promise<unknown>;
+      /** Sets a key to a text, bytes, or anything that can be stored, for a while or for good. With `ifVersion` only if the key has this version; 0: only if it does not exist. Gives the new version. */
+      set(key: string, value: unknown, options?: { ttlS?: number, ifVersion?: number, metadata?: unknown }): Promise<number>;
+      /** Deletes a key. Says whether there was one. */
+      delete(key: string, options?: { ifVersion?: number }): Promise<boolean>;
+      /** Lists keys in order, a page at a time: 100 unless `limit` (1,000 at most) says otherwise. */
+      list(options?: { prefix?: string, limit?: number, cursor?: string }): Promise<{ keys: KeyInfo[], cursor: string | null }>;
+    };
+    docs(collection: string): {
+      /** Reads a document; null where there is none. */
+      get(id: string): Promise<Doc | null>;
+      /** Makes or replaces the document of this `id`. Gives it as it is stored. */
+      put(doc: { id: string, [field: string]: unknown }, options?: { ifVersion?: number }): Promise<Doc>;
+      /** Adds a document; without an `id` it gets one. Gives it as it is stored. */
+      insert(doc: { [field: string]: unknown }): Promise<Doc>;
+      /** Replaces some fields of a document. Gives it as it is stored. */
+      update(id: string, patch: { [field: string]: unknown }, options?: { ifVersion?: number }): Promise<Doc>;
+      /** Deletes a document. Says whether there was one. */
+      delete(id: string, options?: { ifVersion?: number }): Promise<boolean>;
+      /** Finds documents, a page at a time: 100 unless `limit` (1,000 at most) says otherwise. */
+      find(query?: { where?: Where, order?: Order, limit?: number, cursor?: string }): Promise<{ items: Doc[], cursor: string | null }>;
+      /** Counts documents. */
+      count(where?: Where): Promise<number>;
+      /** Makes several changes, all or none. Gives each document as it is stored, null for a deletion. */
+      batch(changes: Change[]): Promise<(Doc | null)[]>;
+    };
+  }
+  const storage: Space & {
+    /** The app's space (`app`), or a named one by its id. */
+    space(id: string): Space;
+    spaces: {
+      /** Makes a named space, of which the caller is the manager. */
+      create(name: string): Promise<SpaceInfo>;
+      /** Lists the named spaces that the caller is a member of. */
+      list(): Promise<SpaceInfo[]>;
+      /** Uses up an invitation code. */
+      join(code: string): Promise<SpaceInfo>;
+      /** Lists who is in a space. For its members. */
+      members(space: string): Promise<{ user: string, role: Role }[]>;
+      /** Makes an invitation code, good once and for a week; or, with `user`, changes the role of a member. For managers. */
+      add(space: string, role: Role, user?: string): Promise<string | null>;
+      /** Takes a member out of a space. For managers; everybody may leave. */
+      remove(space: string, user: string): Promise<void>;
+    };
   };
 }

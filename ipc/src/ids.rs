@@ -86,6 +86,8 @@ text_ids! {
     SessionId = "sess_", "a session id";
     /// An API token, as lists name it; not the token itself.
     TokenId = "tok_", "a token id";
+    /// A document that came without an id of its own.
+    DocId = "doc_", "a document id";
 }
 
 fn write_base32(value: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {

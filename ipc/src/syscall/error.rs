@@ -17,6 +17,8 @@ pub enum ErrorCode {
     Conflict,
     /// An argument is not of the form that the call takes.
     InvalidArgument,
+    /// A query is not of the form that storage takes.
+    InvalidQuery,
     /// A quota of the app is used up.
     QuotaExceeded,
     /// A value is over its bound.
@@ -31,12 +33,13 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PermissionDenied,
         Self::SignInRequired,
         Self::NotFound,
         Self::Conflict,
         Self::InvalidArgument,
+        Self::InvalidQuery,
         Self::QuotaExceeded,
         Self::TooLarge,
         Self::RateLimited,

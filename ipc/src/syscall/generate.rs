@@ -14,6 +14,7 @@ fn signature(row: &Row) -> String {
     let arguments: Vec<_> = row
         .arguments
         .iter()
+        .filter(|argument| !argument.name.is_empty())
         .map(|argument| match argument.ts.strip_suffix(" | undefined") {
             Some(ts) => format!("{}?: {ts}", argument.name),
             None => format!("{}: {}", argument.name, argument.ts),
@@ -26,6 +27,7 @@ const fn permission(row: &Row) -> &'static str {
     match row.permission {
         Permission::None => "none",
         Permission::NetHost => "`net:HOST`",
+        Permission::Spaces => "`spaces`",
     }
 }
 
@@ -40,21 +42,68 @@ pub fn typescript() -> String {
         }
         out.push_str("  };\n");
     }
+    storage(&mut out);
     out.push_str("}\n");
     out
 }
+
+/// `fazt.storage`: the same calls in every space, so they are methods of one.
+fn storage(out: &mut String) {
+    let methods = |out: &mut String, noun: &str, indent: &str| {
+        for row in TABLE.iter().filter(|row| row.noun == noun) {
+            let doc: Vec<_> = row.doc.split_whitespace().collect();
+            let _ = writeln!(out, "{indent}/** {} */\n{indent}{};", doc.join(" "), signature(row));
+        }
+    };
+    out.push_str(STORAGE_TYPES);
+    out.push_str("  interface Space {\n    kv: {\n");
+    methods(out, "storage.kv", "      ");
+    out.push_str("    };\n    docs(collection: string): {\n");
+    methods(out, "storage.docs", "      ");
+    out.push_str("    };\n  }\n  const storage: Space & {\n");
+    out.push_str("    /** The app's space (`app`), or a named one by its id. */\n");
+    out.push_str("    space(id: string): Space;\n    spaces: {\n");
+    methods(out, "storage.spaces", "      ");
+    out.push_str("    };\n  };\n");
+}
+
+const STORAGE_TYPES: &str = r#"  /** A document as it is stored: JSON, dates, bytes (`Uint8Array`), `bigint`, every number. */
+  type Doc = { id: string, version: number, [field: string]: any };
+  /** Conditions by field, `id`, `version`, `created` and `updated` among them; dots lead inwards. A value, or
+   *  operators: $eq $ne $gt $gte $lt $lte $in $nin $exists $prefix $contains. Joined by $and, $or, $not. */
+  type Where = { [field: string]: unknown };
+  /** "updated", "-updated", several of those, [["updated", "desc"]] or { updated: "desc" }. */
+  type Order = string | (string | [string, "asc" | "desc"])[] | { [field: string]: "asc" | "desc" };
+  type Change =
+    | { put: { id: string, [field: string]: unknown }, ifVersion?: number }
+    | { insert: { [field: string]: unknown } }
+    | { update: string, patch: { [field: string]: unknown }, ifVersion?: number }
+    | { delete: string, ifVersion?: number };
+  type KeyInfo = { key: string, version: number, metadata: unknown, expires: number | null };
+  type Role = "reader" | "writer" | "manager";
+  type SpaceInfo = { id: string, name: string, role: Role };
+"#;
 
 /// The table of system calls, for the API page.
 #[must_use]
 pub fn api_page() -> String {
     let mut out = String::from("| call | what it does | permission |\n|---|---|---|\n");
     for row in TABLE {
-        let name = if row.bound {
+        let name = if let Some(noun) = row.noun.strip_prefix("storage.") {
+            let object = if noun == "docs" { "docs(collection)" } else { noun };
+            format!("`fazt.storage.{object}.{}`", signature(row))
+        } else if row.bound {
             format!("`fazt.{}.{}`", row.noun, signature(row))
         } else {
             format!("global `{}`", row.verb)
         };
-        let _ = writeln!(out, "| {} | {} | {} |", name.replace('|', "\\|"), row.doc.trim(), permission(row));
+        let _ = writeln!(
+            out,
+            "| {} | {} | {} |",
+            name.replace('|', "\\|"),
+            row.doc.split_whitespace().collect::<Vec<_>>().join(" "),
+            permission(row)
+        );
     }
     out
 }

@@ -7,7 +7,10 @@ pub mod generate;
 mod table;
 
 pub use error::{CallError, ErrorCode};
-pub use table::{Call, DirEntry, EntryKind, FetchReply, FileStat, Reply, TABLE};
+pub use table::{
+    Call, DirEntry, DocChange, DocVerb, EntryKind, FetchReply, FileStat, KvHead, KvKind, KvOptions,
+    MemberReply, Reply, SpaceReply, SpaceRole, TABLE,
+};
 
 /// What a call needs beyond being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +19,14 @@ pub enum Permission {
     None,
     /// A grant for the host that the argument names: `net:HOST`.
     NetHost,
+    /// `spaces`, for the app space and named spaces; the caller's own needs nothing.
+    Spaces,
 }
 
 /// One argument of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argument {
-    /// Name in JavaScript.
+    /// Name in JavaScript; empty: it follows from the object that the call is made on.
     pub name: &'static str,
     /// Type in TypeScript.
     pub ts: &'static str,

@@ -63,6 +63,144 @@ calls! {
         -> FileStat = "FileStat"
         { permission: None, sends_body: false, returns_body: false, bound: true }
 
+    /// Reads the value of a key; null where there is none.
+    KvGet = "storage.kv"."get"(space: String = "" "", key: String = "key" "string")
+        -> Option<KvHead> = "unknown"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Sets a key to a text, bytes, or anything that can be stored, for a while or for good. With `ifVersion`
+    /// only if the key has this version; 0: only if it does not exist. Gives the new version.
+    KvSet = "storage.kv"."set"(
+        space: String = "" "",
+        key: String = "key" "string",
+        value: Vec<u8> = "value" "unknown",
+        kind: KvKind = "" "",
+        options: KvOptions = "options" "{ ttlS?: number, ifVersion?: number, metadata?: unknown } | undefined")
+        -> u64 = "number"
+        { permission: None, sends_body: false, returns_body: false, bound: false }
+
+    /// Deletes a key. Says whether there was one.
+    KvDelete = "storage.kv"."delete"(
+        space: String = "" "",
+        key: String = "key" "string",
+        if_version: Option<u64> = "options" "{ ifVersion?: number } | undefined")
+        -> bool = "boolean"
+        { permission: None, sends_body: false, returns_body: false, bound: false }
+
+    /// Lists keys in order, a page at a time: 100 unless `limit` (1,000 at most) says otherwise.
+    KvList = "storage.kv"."list"(
+        space: String = "" "",
+        prefix: Option<String> = "options" "{ prefix?: string, limit?: number, cursor?: string } | undefined",
+        limit: Option<u32> = "" "",
+        cursor: Option<String> = "" "")
+        -> Option<String> = "{ keys: KeyInfo[], cursor: string | null }"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Reads a document; null where there is none.
+    DocsGet = "storage.docs"."get"(
+        space: String = "" "",
+        collection: String = "" "",
+        id: String = "id" "string")
+        -> bool = "Doc | null"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Makes or replaces the document of this `id`. Gives it as it is stored.
+    DocsPut = "storage.docs"."put"(
+        space: String = "" "",
+        collection: String = "" "",
+        body: String = "doc" "{ id: string, [field: string]: unknown }",
+        if_version: Option<u64> = "options" "{ ifVersion?: number } | undefined")
+        -> () = "Doc"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Adds a document; without an `id` it gets one. Gives it as it is stored.
+    DocsInsert = "storage.docs"."insert"(
+        space: String = "" "",
+        collection: String = "" "",
+        body: String = "doc" "{ [field: string]: unknown }")
+        -> () = "Doc"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Replaces some fields of a document. Gives it as it is stored.
+    DocsUpdate = "storage.docs"."update"(
+        space: String = "" "",
+        collection: String = "" "",
+        id: String = "id" "string",
+        patch: String = "patch" "{ [field: string]: unknown }",
+        if_version: Option<u64> = "options" "{ ifVersion?: number } | undefined")
+        -> () = "Doc"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Deletes a document. Says whether there was one.
+    DocsDelete = "storage.docs"."delete"(
+        space: String = "" "",
+        collection: String = "" "",
+        id: String = "id" "string",
+        if_version: Option<u64> = "options" "{ ifVersion?: number } | undefined")
+        -> bool = "boolean"
+        { permission: None, sends_body: false, returns_body: false, bound: false }
+
+    /// Finds documents, a page at a time: 100 unless `limit` (1,000 at most) says otherwise.
+    DocsFind = "storage.docs"."find"(
+        space: String = "" "",
+        collection: String = "" "",
+        filter: Option<String> = "query" "{ where?: Where, order?: Order, limit?: number, cursor?: string } | undefined",
+        order: Vec<(String, bool)> = "" "",
+        limit: Option<u32> = "" "",
+        cursor: Option<String> = "" "")
+        -> Option<String> = "{ items: Doc[], cursor: string | null }"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Counts documents.
+    DocsCount = "storage.docs"."count"(
+        space: String = "" "",
+        collection: String = "" "",
+        filter: Option<String> = "where" "Where | undefined")
+        -> u64 = "number"
+        { permission: None, sends_body: false, returns_body: false, bound: false }
+
+    /// Makes several changes, all or none. Gives each document as it is stored, null for a deletion.
+    DocsBatch = "storage.docs"."batch"(
+        space: String = "" "",
+        collection: String = "" "",
+        changes: Vec<DocChange> = "changes" "Change[]")
+        -> () = "(Doc | null)[]"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Makes a named space, of which the caller is the manager.
+    SpacesCreate = "storage.spaces"."create"(name: String = "name" "string")
+        -> SpaceReply = "SpaceInfo"
+        { permission: Spaces, sends_body: false, returns_body: false, bound: false }
+
+    /// Lists the named spaces that the caller is a member of.
+    SpacesList = "storage.spaces"."list"()
+        -> () = "SpaceInfo[]"
+        { permission: Spaces, sends_body: false, returns_body: true, bound: false }
+
+    /// Uses up an invitation code.
+    SpacesJoin = "storage.spaces"."join"(code: String = "code" "string")
+        -> SpaceReply = "SpaceInfo"
+        { permission: Spaces, sends_body: false, returns_body: false, bound: false }
+
+    /// Lists who is in a space. For its members.
+    SpacesMembers = "storage.spaces"."members"(space: String = "space" "string")
+        -> Vec<MemberReply> = "{ user: string, role: Role }[]"
+        { permission: Spaces, sends_body: false, returns_body: false, bound: false }
+
+    /// Makes an invitation code, good once and for a week; or, with `user`, changes the role of a member. For
+    /// managers.
+    SpacesAdd = "storage.spaces"."add"(
+        space: String = "space" "string",
+        role: SpaceRole = "role" "Role",
+        user: Option<String> = "user" "string | undefined")
+        -> Option<String> = "string | null"
+        { permission: Spaces, sends_body: false, returns_body: false, bound: false }
+
+    /// Takes a member out of a space. For managers; everybody may leave.
+    SpacesRemove = "storage.spaces"."remove"(space: String = "space" "string", user: String = "user" "string")
+        -> () = "void"
+        { permission: Spaces, sends_body: false, returns_body: false, bound: false }
+
     /// Sends a request to another server: the global `fetch`.
     NetFetch = "net"."fetch"(
         method: String = "method" "string",
@@ -105,6 +243,98 @@ pub struct FileStat {
     pub sha256: String,
     /// Media type; empty for a folder.
     pub media_type: String,
+}
+
+/// What a value of `kv` was when it was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum KvKind {
+    /// Anything that can be stored, as JSON.
+    Json,
+    /// A text.
+    Text,
+    /// Bytes.
+    Bytes,
+}
+
+/// A value of `kv`, whose bytes follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KvHead {
+    /// What it was.
+    pub kind: KvKind,
+    /// Counts the changes of this key, from 1.
+    pub version: u64,
+    /// JSON kept beside it.
+    pub metadata: Option<String>,
+    /// When it will be gone, in milliseconds since 1970.
+    pub expires: Option<u64>,
+}
+
+/// How a key is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct KvOptions {
+    /// Seconds until it is gone.
+    pub ttl_s: Option<u64>,
+    /// The version that it must have; 0: it must not exist.
+    pub if_version: Option<u64>,
+    /// JSON to keep beside it.
+    pub metadata: Option<String>,
+}
+
+/// What a change of a batch does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DocVerb {
+    /// Makes or replaces.
+    Put,
+    /// Adds.
+    Insert,
+    /// Replaces some fields.
+    Update,
+    /// Deletes.
+    Delete,
+}
+
+/// A change of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocChange {
+    /// What it does.
+    pub verb: DocVerb,
+    /// Which document, for `update` and `delete`.
+    pub id: Option<String>,
+    /// JSON, but for `delete`.
+    pub body: Option<String>,
+    /// The version that the document must have; 0: it must not exist.
+    pub if_version: Option<u64>,
+}
+
+/// What a member of a space may do there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SpaceRole {
+    /// Read.
+    Reader,
+    /// Read and write.
+    Writer,
+    /// Read, write and say who is a member.
+    Manager,
+}
+
+/// A named space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpaceReply {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What the caller may do there.
+    pub role: SpaceRole,
+}
+
+/// A member of a space.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberReply {
+    /// The person's id.
+    pub user: String,
+    /// What they may do.
+    pub role: SpaceRole,
 }
 
 /// Head of another server's response.

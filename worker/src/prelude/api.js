@@ -1,6 +1,7 @@
 // `fazt`: the system calls by kernel noun, bound from the table.
 import link from "fazt:native/link";
 import { call, collectCall } from "fazt:fetch";
+import { storage } from "fazt:storage";
 
 export const fazt = {};
 
@@ -13,4 +14,5 @@ for (const [number, noun, verb, returnsBytes, bound] of link.rows()) {
   Object.defineProperty(group[verb], "name", { value: verb });
 }
 for (const noun of Object.keys(fazt)) Object.freeze(fazt[noun]);
+fazt.storage = storage;
 Object.freeze(fazt);

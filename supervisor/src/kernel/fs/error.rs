@@ -117,6 +117,7 @@ impl FsError {
                 ErrorKind::Conflict
             }
             Self::TooLarge(_) => ErrorKind::TooLarge,
+            Self::Storage(StorageError::Refused(_)) => ErrorKind::Conflict,
             Self::Build(_) | Self::Storage(_) | Self::Io { .. } => ErrorKind::Failed,
         }
     }

@@ -256,6 +256,7 @@ impl Fs {
     fn changed(&self, app: AppId) {
         let mut epoch = lock(&self.epoch);
         *epoch += 1;
+        self.shared.storage.data().reload(app);
         self.releases.remove(&app);
         lock(&self.summaries).remove(&app);
         drop(epoch);

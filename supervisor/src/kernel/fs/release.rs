@@ -13,6 +13,7 @@ use super::error::FsError;
 use super::manifest::Manifest;
 use super::shared::Shared;
 use crate::kernel::storage::VersionRow;
+use crate::kernel::storage::data::Data;
 
 /// An active version. Requests in flight keep theirs while a deploy puts another in its place.
 pub struct Release {
@@ -80,6 +81,12 @@ impl Release {
     #[must_use]
     pub fn asset(&self, path: &str) -> AssetMatch<'_> {
         asset::find(&self.index, self.manifest.assets.as_deref(), self.manifest.spa, path)
+    }
+
+    /// What apps store: this app's part follows from whoever asks.
+    #[must_use]
+    pub fn data(&self) -> &Data {
+        self.shared.storage.data()
     }
 
     /// Whether there is code to run.

@@ -6,7 +6,7 @@
 //!
 //! | task | file |
 //! |---|---|
-//! | who a worker acts for | `principal.rs` |
+//! | who a worker acts for | `principal.rs`, `actor.rs` |
 //! | may this visitor reach this app | `edge.rs` |
 //! | may this process command the server | `peer.rs` |
 //! | sign-in, links, sessions, tokens, users, the audit log | `identity/` |
@@ -17,6 +17,7 @@
 //! | tokens for one audience, signed | `jwt.rs` |
 //! | clock and randomness | `world.rs` |
 
+mod actor;
 pub mod book;
 mod codes;
 mod edge;
@@ -29,6 +30,7 @@ mod secret;
 mod throttle;
 mod world;
 
+pub use actor::Actor;
 pub use edge::{Authority, Denied, Person, Visitor, decide};
 pub use identity::{Identity, IdentityError};
 pub use jwt::{Claims, Jwt};

@@ -27,6 +27,9 @@ pub enum StorageError {
     /// A unique key exists already.
     #[error("{0} exists already")]
     Taken(&'static str),
+    /// A version would make data unusable that is there.
+    #[error("{0}")]
+    Refused(String),
     /// Anything else.
     #[error("{path}: {detail}")]
     Failed {
@@ -47,6 +50,9 @@ impl StorageError {
                 "only this app is affected: restore its file from a backup, or remove the app and deploy again"
             }
             Self::Newer { .. } => "run the newer program, or restore a backup made before the upgrade",
+            Self::Refused(_) => {
+                "nothing was changed: keep the old type, use \"json\", or put the documents right first"
+            }
             Self::Taken(_) | Self::Failed { .. } => "",
         }
     }

@@ -1,6 +1,6 @@
 //! Databases: the only place that names a rusqlite type.
 //!
-//! `fs` calls it. The bytes in a cartridge are the app's and hostile; its structure is the kernel's, but a
+//! `fs` and `syscall` call it. The bytes in a cartridge are the app's and hostile; its structure is the kernel's, but a
 //! damaged file must not hurt more than its own app.
 //!
 //! | file | what |
@@ -10,10 +10,12 @@
 //! | `keys.rs` | secrets of the server, beside the databases |
 //! | `people.rs` | `kernel.db`: users, sessions, links, tokens, the audit log |
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
+//! | `data/` | what apps store in it, confined to whoever asks |
 //! | `folder.rs` | folders of apps, and clearing up after an interruption |
 //! | `pool.rs` | which files are open; everything runs on blocking threads |
 
 mod cartridge;
+pub mod data;
 mod db;
 mod error;
 mod folder;

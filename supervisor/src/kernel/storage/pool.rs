@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fazt_ipc::ids::AppId;
 use tokio::sync::Semaphore;
 
 use super::cartridge::Cartridge;
+use super::data::{Clock, Data};
 use super::db::{self, Mode};
 use super::error::StorageError;
 use super::kernel::{AppRow, KernelDb};
+use super::keys::secret;
 use super::limits::{BLOCKING_LONG_MAX, BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
 
 /// All databases of one data folder.
@@ -19,6 +21,7 @@ pub struct Storage {
     apps: PathBuf,
     kernel: Mutex<KernelDb>,
     open: Mutex<Open>,
+    data: Data,
     quick: Arc<Semaphore>,
     long: Arc<Semaphore>,
 }
@@ -44,13 +47,24 @@ impl Storage {
     pub fn open(data: &Path) -> Result<Arc<Self>, StorageError> {
         let apps = data.join("apps");
         db::private_folder(&apps)?;
+        let clock: Clock = Arc::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        });
         Ok(Arc::new(Self {
+            data: Data::new(apps.clone(), secret(data, "cursor")?, clock),
             apps,
             kernel: Mutex::new(KernelDb::open(data)?),
             open: Mutex::default(),
             quick: Arc::new(Semaphore::new(BLOCKING_MAX)),
             long: Arc::new(Semaphore::new(BLOCKING_LONG_MAX)),
         }))
+    }
+
+    /// What apps store.
+    #[must_use]
+    pub fn data(&self) -> &Data {
+        &self.data
     }
 
     /// Folder of an app.
@@ -173,14 +187,16 @@ impl Storage {
         lock(&slot).get_or_insert(writer);
     }
 
-    /// Closes a cartridge once nobody reads it.
+    /// Closes a cartridge once nobody uses it. On a blocking thread.
     pub fn close(&self, app: AppId) {
+        self.data.close(app);
         let reader = lock(&self.open).readers.remove(&app);
         drop(reader);
     }
 
     /// Closes the cartridges that nobody used for a while, on this thread, which must be a blocking one.
     pub fn close_idle(&self, idle: Duration) {
+        self.data.close_idle(idle);
         let mut closing = Vec::new();
         lock(&self.open).readers.retain(|_, reader| {
             let keep = reader.used.elapsed() < idle;

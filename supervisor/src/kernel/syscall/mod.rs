@@ -6,11 +6,13 @@
 //! | task | file |
 //! |---|---|
 //! | answer a new call | [`Desk::answer`], which matches the table of `fazt_ipc::syscall` exhaustively |
+//! | `fazt.storage` | `storage.rs` |
 //! | how often an app may call | `rate.rs` |
 
 mod fetch;
 mod files;
 mod rate;
+mod storage;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use fazt_ipc::syscall::{Call, CallError, Reply};
 use futures_util::future::BoxFuture;
 
 use super::fs::Release;
+use super::security::Actor;
 
 pub use rate::Rate;
 
@@ -38,8 +41,8 @@ pub trait Source: Send {
 
 /// Whoever answers the calls of one worker.
 pub trait Calls: Send + Sync {
-    /// Answers a call.
-    fn answer(&self, call: Call) -> BoxFuture<'static, Result<Answer, CallError>>;
+    /// Answers a call of a worker that acts for `actor`.
+    fn answer(&self, actor: Actor, call: Call) -> BoxFuture<'static, Result<Answer, CallError>>;
 }
 
 /// The kernel's answers for the workers of one release.
@@ -56,7 +59,7 @@ impl Desk {
 }
 
 impl Calls for Desk {
-    fn answer(&self, call: Call) -> BoxFuture<'static, Result<Answer, CallError>> {
+    fn answer(&self, actor: Actor, call: Call) -> BoxFuture<'static, Result<Answer, CallError>> {
         let release = Arc::clone(&self.release);
         Box::pin(async move {
             match call {
@@ -64,6 +67,7 @@ impl Calls for Desk {
                 Call::FsList { path } => files::list(&release, path.as_deref().unwrap_or("")).await,
                 Call::FsStat { path } => files::stat(&release, &path).await,
                 Call::NetFetch { url, .. } => Err(fetch::refuse(&release.name, &url)),
+                call => storage::answer(release.data(), actor, call).await,
             }
         })
     }

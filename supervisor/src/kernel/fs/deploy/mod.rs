@@ -203,7 +203,13 @@ pub(super) async fn commit(
             })
             .collect(),
     };
-    let change = Change { version, contents, built: built.rows, keep: shared.options.versions_kept.max(1) };
+    let change = Change {
+        version,
+        contents,
+        built: built.rows,
+        keep: shared.options.versions_kept.max(1),
+        data: manifest.data(),
+    };
     let storage = Arc::clone(&shared.storage);
     let bytes_max = shared.options.cartridge_bytes_max;
     let row = shared

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::build::is_script;
 use crate::kernel::fs::FsError;
+use crate::kernel::storage::data::{CollectionSchema, DataSchema, FieldKind};
 
 /// Behaviour of an app that does not say.
 const COMPATIBILITY_DATE_DEFAULT: &str = "2026-11-20";
@@ -175,6 +176,27 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// What storage is told of it.
+    #[must_use]
+    pub fn data(&self) -> DataSchema {
+        let kind = |kind: &FieldType| match kind {
+            FieldType::String => FieldKind::String,
+            FieldType::Integer => FieldKind::Integer,
+            FieldType::Number => FieldKind::Number,
+            FieldType::Boolean => FieldKind::Boolean,
+            FieldType::Json => FieldKind::Json,
+        };
+        let collections = self.collections.iter().map(|(name, collection)| {
+            let fields = collection.schema.iter().map(|(field, of)| (field.clone(), kind(of))).collect();
+            (name.clone(), CollectionSchema { fields, indexes: collection.indexes.clone() })
+        });
+        DataSchema {
+            spaces: self.permissions.spaces,
+            storage_mib: self.limits.storage_mib,
+            collections: collections.collect(),
+        }
     }
 
     /// Fills in what follows from the app's files, and checks what names them.

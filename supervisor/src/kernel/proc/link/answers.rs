@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use fazt_ipc::syscall::{Call, CallError, ErrorCode};
 
-use super::Link;
-use crate::kernel::syscall::{Answer, Calls, Source};
+use super::{Link, Owner};
+use crate::kernel::syscall::{Answer, Source};
 
 /// Starts answering. `allowed`: the worker keeps to its rate.
-pub(super) fn start(link: &Arc<Link>, calls: Arc<dyn Calls>, stream: u32, call: Call, allowed: bool) {
+pub(super) fn start(link: &Arc<Link>, owner: &dyn Owner, stream: u32, call: Call, allowed: bool) {
     if !allowed {
         let error = CallError::new(ErrorCode::RateLimited, "too many calls in too short a time; slow down");
         let _ = link.send(|wire| {
@@ -18,8 +18,9 @@ pub(super) fn start(link: &Arc<Link>, calls: Arc<dyn Calls>, stream: u32, call: 
         return;
     }
     let link = Arc::clone(link);
+    let answer = owner.calls().answer(owner.actor(), call);
     tokio::spawn(async move {
-        let (reply, source) = match calls.answer(call).await {
+        let (reply, source) = match answer.await {
             Ok(Answer::Reply(reply)) => (Ok(reply), None),
             Ok(Answer::Bytes(reply, source)) => (Ok(reply), Some(source)),
             Err(error) => (Err(error), None),

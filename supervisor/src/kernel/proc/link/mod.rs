@@ -30,6 +30,7 @@ use fazt_ipc::wire::worker::{Loaded, Ready};
 use fazt_ipc::wire::{Failure, KernelKind, Phase, WireError};
 
 use super::launcher::Exit;
+use crate::kernel::security::Actor;
 use crate::kernel::syscall::Calls;
 
 pub(crate) use exchange::Exchange;
@@ -79,6 +80,8 @@ pub(crate) trait Owner: Send + Sync {
     fn ended(&self, generation: Generation, end: End, exit: Option<Exit>);
     /// Who answers its calls.
     fn calls(&self) -> Arc<dyn Calls>;
+    /// Whom it acts for, and in which app.
+    fn actor(&self) -> Actor;
 }
 
 /// Limits that the supervisor holds a worker to.

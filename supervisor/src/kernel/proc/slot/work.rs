@@ -15,6 +15,7 @@ use super::super::metrics::count;
 use super::Slot;
 use super::ending::{SIGSYS, describe, first_place};
 use crate::kernel::fs::Code;
+use crate::kernel::security::Actor;
 use crate::kernel::syscall::Calls;
 
 /// One worker's work for the slot.
@@ -149,5 +150,9 @@ impl Owner for Work {
 
     fn calls(&self) -> Arc<dyn Calls> {
         Arc::clone(&self.calls)
+    }
+
+    fn actor(&self) -> Actor {
+        Actor::of_worker(self.slot.app, self.slot.principal)
     }
 }

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 
 use super::super::spec::Spec;
 use super::super::{DispatchError, Proc, ProcOptions, RequestBody, Slot, WorkerBody};
-use crate::kernel::security::Principal;
+use crate::kernel::security::{Actor, Principal};
 use crate::kernel::syscall::{Answer as CallAnswer, Calls};
 
 /// How a scripted worker ends.
@@ -236,7 +236,7 @@ impl FakeLauncher {
 struct NoCalls;
 
 impl Calls for NoCalls {
-    fn answer(&self, _: Call) -> BoxFuture<'static, Result<CallAnswer, CallError>> {
+    fn answer(&self, _: Actor, _: Call) -> BoxFuture<'static, Result<CallAnswer, CallError>> {
         Box::pin(async { Err(CallError::new(ErrorCode::NotFound, "nothing is here")) })
     }
 }

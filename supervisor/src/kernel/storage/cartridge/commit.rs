@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use fazt_ipc::ids::VersionId;
 use rusqlite::{Transaction, TransactionBehavior, params};
 
+use super::super::data::{DataSchema, schema};
 use super::super::error::StorageError;
 use super::super::limits::COPY_BYTES;
 use super::super::value::{Encoding, Sha256};
@@ -23,6 +24,8 @@ pub struct Change {
     pub built: Vec<NewBuilt>,
     /// Versions that are kept, the new one among them.
     pub keep: usize,
+    /// What the version says about its data.
+    pub data: DataSchema,
 }
 
 /// A version to add.
@@ -74,7 +77,8 @@ impl Cartridge {
     /// Adds a version and makes it the active one; prunes versions and whatever no version uses.
     ///
     /// # Errors
-    /// When the file cannot be written. Nothing has changed then.
+    /// When the file cannot be written, and [`StorageError::Refused`] when the data that is there does not fit
+    /// the version. Nothing has changed then.
     pub fn commit(&mut self, change: &Change) -> Result<VersionRow, StorageError> {
         let path = self.path.clone();
         let fail = move |error: rusqlite::Error| StorageError::sqlite(&path, &error);
@@ -85,6 +89,7 @@ impl Cartridge {
         }
         insert_built(&transaction, &change.built).map_err(&fail)?;
         let number = insert_version(&transaction, &change.version).map_err(&fail)?;
+        schema::migrate(&transaction, number, &change.data, &fail)?;
         transaction
             .execute("INSERT OR REPLACE INTO active(one, number) VALUES(1, ?1)", [number])
             .map_err(&fail)?;

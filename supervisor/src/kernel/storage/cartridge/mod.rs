@@ -1,4 +1,4 @@
-//! `app.fazt`: the deployed versions of one app.
+//! `app.fazt`: the deployed versions of one app, and its data (`../data/`).
 //!
 //! The structure is the kernel's alone; contents are bytes that nobody here interprets. A version is added,
 //! made active and an old one pruned in one transaction, or not at all.
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::data::schema::TABLES;
 use super::db::{self, Mode, Schema};
 use super::error::StorageError;
 use super::value::Sha256;
@@ -17,9 +18,10 @@ use super::value::Sha256;
 pub use commit::{Change, NewBuilt, NewContent, NewFile, NewVersion};
 pub use read::{Built, FileRow, VersionRow};
 
-const SCHEMA: Schema = Schema {
+pub(super) const SCHEMA: Schema = Schema {
     application: 0x6661_7a74, // "fazt"
-    steps: &["
+    steps: &[
+        "
         -- Bytes stand last in their rows, so that reading a size does not walk over them.
         CREATE TABLE content(
             id     INTEGER PRIMARY KEY,
@@ -73,7 +75,9 @@ const SCHEMA: Schema = Schema {
             bytes  BLOB NOT NULL,
             PRIMARY KEY(key, engine)
         ) STRICT;
-    "],
+    ",
+        TABLES,
+    ],
 };
 
 /// An open cartridge.

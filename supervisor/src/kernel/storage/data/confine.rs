@@ -1,0 +1,322 @@
+//! The second wall: a connection that belongs to one principal and can reach nothing else, whatever is run on
+//! it.
+//!
+//! ```text
+//! statement ─▶ v_1  (public name) ─▶ s…_1 (secret name: WHERE _space IN the principal's) ─▶ doc_1
+//!              └─ INSTEAD OF triggers (secret names) ─▶ doc_1 ─▶ guard triggers: may write this space?
+//! ```
+//! The authorizer lets only views and triggers of secret names touch the tables beneath. SQLite tells it the
+//! innermost *name* that a statement used, which a statement may choose itself (`WITH v_1 AS …`); 128 random
+//! bits it cannot choose. What a person may read and write is asked of the table of members in every
+//! statement, so that a change there holds at once. A connection is never given to another principal.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::types::Value;
+use rusqlite::{CachedStatement, Connection, params_from_iter};
+
+use super::super::db::{self, Mode};
+use super::docs::Failed;
+use super::limits::{HEAP_BYTES_MAX, PROGRESS_OPS, ROW_BYTES_MAX, STATEMENT, STATEMENTS_KEPT};
+use super::schema::{self, Table};
+use crate::kernel::security::Principal;
+use crate::kernel::storage::StorageError;
+
+/// Functions that a statement may call. Everything else is refused, above all what runs long without looking
+/// at the clock, writes files, or tells about the connection.
+const FUNCTIONS: &[&str] = &["count", "fz_key", "fz_contains"];
+/// How long a statement waits for a deploy's transaction.
+const BUSY: Duration = Duration::from_millis(2_000);
+
+/// What the authorizer lets pass besides confined statements.
+const CONFINED: u8 = 0;
+const TRANSACTIONS: u8 = 1;
+const EVERYTHING: u8 = 2;
+
+/// The spaces of a principal, as SQL that says their numbers.
+struct Reach {
+    readable: String,
+    writable: String,
+}
+
+impl Reach {
+    /// Ids are made by the kernel: 26 letters and digits behind a prefix, nothing that SQL would see.
+    fn of(principal: Principal, spaces: bool) -> Self {
+        let both = |sql: &str| Self { readable: sql.into(), writable: sql.into() };
+        match (principal, spaces) {
+            (Principal::User(user), true) => Self {
+                readable: format!("SELECT space FROM main.member WHERE who = '{user}' UNION ALL SELECT 1"),
+                writable: format!(
+                    "SELECT space FROM main.member WHERE who = '{user}' AND role IN ('writer', 'manager')
+                    UNION ALL SELECT 1"
+                ),
+            },
+            (Principal::User(user), false) => {
+                both(&format!("SELECT n FROM main.space WHERE kind = 'user' AND owner = '{user}'"))
+            }
+            (Principal::Anonymous | Principal::Service, true) => both("1"),
+            (Principal::Anonymous | Principal::Service, false) => both("0"),
+        }
+    }
+}
+
+/// A connection for one principal.
+pub(super) struct Confined {
+    connection: Connection,
+    reach: Reach,
+    secret: String,
+    mode: Arc<AtomicU8>,
+    /// Milliseconds after `started` at which the running statement is cut off.
+    deadline: Arc<AtomicU64>,
+    started: Instant,
+    /// [`schema_version`] of the tables that statements are made for.
+    version: i64,
+    /// Tables that have their views.
+    known: Vec<String>,
+}
+
+impl Confined {
+    /// Opens one. `pages_max` is the quota, `version` the [`schema_version`] that the caller knows.
+    pub(super) fn open(
+        path: &Path,
+        schema: &db::Schema,
+        principal: Principal,
+        spaces: bool,
+        pages_max: u32,
+        version: i64,
+    ) -> Result<Self, StorageError> {
+        let mut connection = db::open(path, schema, Mode::Existing)?;
+        let secret = format!("s{:032x}", rand::random::<u128>());
+        let mode = Arc::new(AtomicU8::new(EVERYTHING));
+        let deadline = Arc::new(AtomicU64::new(u64::MAX));
+        let started = Instant::now();
+        harden(&connection, pages_max)
+            .and_then(|()| {
+                let wall = authorizer(secret.clone(), Arc::clone(&mode));
+                connection.authorizer(Some(wall))?;
+                let deadline = Arc::clone(&deadline);
+                let late = move || elapsed_ms(started) >= deadline.load(Ordering::Relaxed);
+                connection.progress_handler(PROGRESS_OPS, Some(late))
+            })
+            .map_err(|error| StorageError::sqlite(path, &error))?;
+        mode.store(CONFINED, Ordering::Relaxed);
+        let reach = Reach::of(principal, spaces);
+        Ok(Self { connection, reach, secret, mode, deadline, started, version, known: Vec::new() })
+    }
+
+    /// Makes the views and triggers of a collection, once.
+    pub(super) fn collection(&mut self, table: &Table) -> rusqlite::Result<()> {
+        let outer = format!("v_{}", table.n);
+        if self.known.contains(&outer) {
+            return Ok(());
+        }
+        let mut columns: Vec<String> =
+            ["_space", "id", "version", "created", "updated", "body"].map(str::to_owned).into();
+        columns.extend(table.shadows.iter().map(|(k, _)| format!("k{k}")));
+        self.make(&format!("doc_{}", table.n), outer, &columns)
+    }
+
+    /// Makes the views and triggers of the keys, once.
+    pub(super) fn keys(&mut self) -> rusqlite::Result<()> {
+        if self.known.iter().any(|known| known == "v_kv") {
+            return Ok(());
+        }
+        let columns = ["_space", "key", "version", "expires", "kind", "meta", "value"].map(str::to_owned);
+        self.make("kv", "v_kv".into(), &columns)
+    }
+
+    fn make(&mut self, base: &str, outer: String, columns: &[String]) -> rusqlite::Result<()> {
+        let sql = self.walls(base, &outer, columns);
+        self.mode.store(EVERYTHING, Ordering::Relaxed);
+        let made = self.connection.execute_batch(&sql);
+        self.mode.store(CONFINED, Ordering::Relaxed);
+        made?;
+        self.known.push(outer);
+        Ok(())
+    }
+
+    fn walls(&self, base: &str, outer: &str, columns: &[String]) -> String {
+        let (secret, n) = (&self.secret, self.known.len());
+        let Reach { readable, writable } = &self.reach;
+        let (list, key) = (columns.join(", "), &columns[1]);
+        let fresh: Vec<_> = columns.iter().map(|column| format!("NEW.{column}")).collect();
+        let set: Vec<_> = columns[2..].iter().map(|column| format!("{column} = NEW.{column}")).collect();
+        let (fresh, set) = (fresh.join(", "), set.join(", "));
+        let moved = format!("NEW._space IS NOT OLD._space OR NEW.{key} IS NOT OLD.{key}");
+        format!(
+            "CREATE TEMP VIEW {secret}_{n} AS SELECT {list} FROM main.{base} WHERE _space IN ({readable});
+            CREATE TEMP VIEW {outer} AS SELECT {list} FROM {secret}_{n};
+            CREATE TEMP TRIGGER {secret}_{n}_i INSTEAD OF INSERT ON {outer} BEGIN
+                INSERT INTO {base}({list}) VALUES({fresh});
+            END;
+            CREATE TEMP TRIGGER {secret}_{n}_u INSTEAD OF UPDATE ON {outer} BEGIN
+                SELECT RAISE(ABORT, 'moved') WHERE {moved};
+                UPDATE {base} SET {set} WHERE _space = OLD._space AND {key} = OLD.{key};
+            END;
+            CREATE TEMP TRIGGER {secret}_{n}_d INSTEAD OF DELETE ON {outer} BEGIN
+                DELETE FROM {base} WHERE _space = OLD._space AND {key} = OLD.{key};
+            END;
+            CREATE TEMP TRIGGER {secret}_{n}_gi BEFORE INSERT ON main.{base}
+            WHEN NEW._space NOT IN ({writable}) BEGIN SELECT RAISE(ABORT, 'not a writer'); END;
+            CREATE TEMP TRIGGER {secret}_{n}_gu BEFORE UPDATE ON main.{base}
+            WHEN {moved} OR OLD._space NOT IN ({writable}) BEGIN SELECT RAISE(ABORT, 'not a writer'); END;
+            CREATE TEMP TRIGGER {secret}_{n}_gd BEFORE DELETE ON main.{base}
+            WHEN OLD._space NOT IN ({writable}) BEGIN SELECT RAISE(ABORT, 'not a writer'); END;"
+        )
+    }
+
+    /// Prepares one statement. Every statement passes here.
+    pub(super) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+        if sql.contains('\0') {
+            return Err(rusqlite::Error::InvalidQuery);
+        }
+        let statement = self.connection.prepare_cached(sql)?;
+        // Explaining is no action that the authorizer hears of, and it names what is beneath.
+        if statement.is_explain() != 0 {
+            statement.discard();
+            return Err(rusqlite::Error::InvalidQuery);
+        }
+        self.deadline.store(elapsed_ms(self.started) + millis(STATEMENT), Ordering::Relaxed);
+        Ok(statement)
+    }
+
+    /// SQLite's plan of a statement, for the operator: names what is beneath, so never for an app.
+    pub(super) fn plan(&self, sql: &str, values: Vec<Value>) -> rusqlite::Result<Vec<String>> {
+        let mut statement = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+        let rows = statement.query_map(params_from_iter(values), |row| row.get(3))?;
+        rows.collect()
+    }
+
+    /// Runs `work` in a transaction: all of it or nothing.
+    pub(super) fn transaction<T>(&self, work: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
+        self.verb("BEGIN IMMEDIATE")?;
+        let done = self.up_to_date().and_then(|()| work()).and_then(|done| {
+            self.verb("COMMIT")?;
+            Ok(done)
+        });
+        // A full disk ends the transaction by itself.
+        if done.is_err() && !self.connection.is_autocommit() {
+            self.verb("ROLLBACK")?;
+        }
+        done
+    }
+
+    /// A deploy may have added columns since the tables were looked at, which must be written too. Inside the
+    /// transaction nobody can add any more.
+    fn up_to_date(&self) -> Result<(), Failed> {
+        self.mode.store(EVERYTHING, Ordering::Relaxed);
+        let found = schema_version(&self.connection);
+        self.mode.store(CONFINED, Ordering::Relaxed);
+        if found? == self.version { Ok(()) } else { Err(Failed::Stale) }
+    }
+
+    fn verb(&self, sql: &str) -> rusqlite::Result<()> {
+        self.deadline.store(u64::MAX, Ordering::Relaxed);
+        self.mode.store(TRANSACTIONS, Ordering::Relaxed);
+        let done = self.connection.prepare_cached(sql).and_then(|mut statement| statement.raw_execute());
+        self.mode.store(CONFINED, Ordering::Relaxed);
+        done.map(|_| ())
+    }
+
+    /// Whether the last statement failed because the quota is used up.
+    pub(super) fn is_at_quota(&self, pages_max: u32) -> bool {
+        self.mode.store(EVERYTHING, Ordering::Relaxed);
+        let pages: rusqlite::Result<u32> =
+            self.connection.pragma_query_value(None, "page_count", |row| row.get(0));
+        self.mode.store(CONFINED, Ordering::Relaxed);
+        // A write needs a few pages at once.
+        pages.is_ok_and(|pages| pages.saturating_add(PAGES_OF_A_WRITE) >= pages_max)
+    }
+}
+
+/// Pages that the largest value takes, with those of its indexes.
+const PAGES_OF_A_WRITE: u32 = (ROW_BYTES_MAX / 4096) as u32 + 64;
+
+fn elapsed_ms(since: Instant) -> u64 {
+    millis(since.elapsed())
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Counts the changes of a file's tables.
+pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA main.schema_version")?.query_row([], |row| row.get(0))
+}
+
+/// What [`db::open`] does not do for the kernel's own connections.
+fn harden(connection: &Connection, pages_max: u32) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY)?;
+    for setting in [
+        DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE,
+        DbConfig::SQLITE_DBCONFIG_ENABLE_COMMENTS,
+        DbConfig::SQLITE_DBCONFIG_WRITABLE_SCHEMA,
+    ] {
+        connection.set_db_config(setting, false)?;
+    }
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // Without it REPLACE would not fire the guards of what it deletes.
+    connection.pragma_update(None, "recursive_triggers", true)?;
+    connection.query_row(&format!("PRAGMA max_page_count={pages_max}"), [], |_| Ok(()))?;
+    connection.query_row(&format!("PRAGMA hard_heap_limit={HEAP_BYTES_MAX}"), [], |_| Ok(()))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    for (limit, value) in [
+        (Limit::SQLITE_LIMIT_LENGTH, i32::try_from(ROW_BYTES_MAX).unwrap_or(i32::MAX)),
+        (Limit::SQLITE_LIMIT_SQL_LENGTH, 32 * 1024),
+        (Limit::SQLITE_LIMIT_COLUMN, 100),
+        (Limit::SQLITE_LIMIT_EXPR_DEPTH, 60),
+        (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 8),
+        (Limit::SQLITE_LIMIT_VDBE_OP, 25_000),
+        (Limit::SQLITE_LIMIT_FUNCTION_ARG, 16),
+        (Limit::SQLITE_LIMIT_ATTACHED, 0),
+        (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 128),
+        (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, 1_000),
+        (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 4),
+        (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+    ] {
+        connection.set_limit(limit, value)?;
+    }
+    schema::functions(connection)
+}
+
+/// Default: deny.
+fn authorizer(
+    secret: String,
+    mode: Arc<AtomicU8>,
+) -> impl for<'r> FnMut(AuthContext<'r>) -> Authorization + Send + 'static {
+    move |asked| {
+        let mode = mode.load(Ordering::Relaxed);
+        let hidden = |name: &str| name.starts_with(&secret);
+        let public = |name: &str| name.starts_with("v_");
+        let base =
+            |name: &str| name == "kv" || name == "space" || name == "member" || name.starts_with("doc_");
+        let inside = asked.accessor.is_some_and(hidden);
+        let (temp, main) = (asked.database_name == Some("temp"), asked.database_name == Some("main"));
+        let allow = match asked.action {
+            _ if mode == EVERYTHING => true,
+            AuthAction::Transaction { .. } => mode == TRANSACTIONS,
+            AuthAction::Select => true,
+            AuthAction::Function { function_name } => FUNCTIONS.contains(&function_name),
+            AuthAction::Read { table_name, .. } => {
+                (temp && (public(table_name) || hidden(table_name))) || (inside && main && base(table_name))
+            }
+            AuthAction::Insert { table_name }
+            | AuthAction::Delete { table_name }
+            | AuthAction::Update { table_name, .. } => {
+                (asked.accessor.is_none() && temp && public(table_name))
+                    || (inside && main && (table_name == "kv" || table_name.starts_with("doc_")))
+            }
+            _ => false,
+        };
+        if allow { Authorization::Allow } else { Authorization::Deny }
+    }
+}

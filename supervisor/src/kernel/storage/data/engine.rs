@@ -1,0 +1,460 @@
+//! Takes calls from any task, runs them on a few threads, and acknowledges writes when they are on the disk.
+//!
+//! ```text
+//! call ─▶ queue of its app ─▶ ready ─▶ a thread takes a turn: answer, answer, …, one fdatasync, acknowledge
+//!                               ▲                                     │ more came meanwhile
+//!                               └─────────────────────────────────────┘ behind the other apps
+//! ```
+//! One thread at a time works on an app, so nothing waits for a lock inside SQLite. There is no timer: what
+//! queued while the disk was busy is the next batch. An answer that may have seen an unsynced write waits with
+//! it.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fazt_ipc::ids::AppId;
+use fazt_ipc::syscall::ErrorCode;
+use tokio::sync::oneshot;
+
+use super::error::{DataError, Result};
+use super::limits::{CONNECTIONS_MAX, OPS_PER_S, QUEUE_MAX, THREADS, TURN, TURN_CALLS_MAX};
+use super::request::{Find, Request, Response, SpaceName};
+use super::shelf::{self, Caller, Shelf};
+use crate::kernel::security::{Actor, Principal};
+
+/// How often expired keys of an app are removed.
+const EXPIRE_MS: u64 = 60_000;
+
+/// Tells the time: milliseconds since 1970.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The data of all apps.
+pub struct Data {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    apps: PathBuf,
+    cursor_key: [u8; 32],
+    clock: Clock,
+    slots: Mutex<HashMap<AppId, Arc<Slot>>>,
+    ready: Mutex<Ready>,
+    wake: Condvar,
+    tick: AtomicU64,
+}
+
+#[derive(Default)]
+struct Ready {
+    slots: VecDeque<Arc<Slot>>,
+    threads: usize,
+    idle: usize,
+    stop: bool,
+}
+
+/// One app: who waits, and what is open.
+struct Slot {
+    app: AppId,
+    waiting: Mutex<Waiting>,
+    shelf: Mutex<Option<Shelf>>,
+    /// What is open was opened before a deploy.
+    stale: AtomicBool,
+    /// The app goes: nothing is opened any more.
+    closed: AtomicBool,
+    /// Connections of the shelf, for those that do not hold it.
+    open: AtomicUsize,
+    used: AtomicU64,
+    expired: AtomicU64,
+}
+
+struct Waiting {
+    calls: VecDeque<Job>,
+    /// It is among the ready, or a thread has it.
+    scheduled: bool,
+    second: Instant,
+    calls_this_second: u32,
+}
+
+/// A call that waits.
+struct Job {
+    principal: Principal,
+    ask: Ask,
+    reply: oneshot::Sender<Result<Reply>>,
+}
+
+enum Ask {
+    Call(Request),
+    Explain(SpaceName, String, Find),
+}
+
+enum Reply {
+    Response(Response),
+    Explained(String, Vec<String>),
+}
+
+impl Data {
+    /// For the apps in this folder. Nothing is opened and no thread started before the first call.
+    #[must_use]
+    pub fn new(apps: PathBuf, cursor_key: [u8; 32], clock: Clock) -> Self {
+        let inner = Inner {
+            apps,
+            cursor_key,
+            clock,
+            slots: Mutex::default(),
+            ready: Mutex::default(),
+            wake: Condvar::new(),
+            tick: AtomicU64::new(1),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Answers a call of an app's principal. A write is answered when it is on the disk.
+    ///
+    /// # Errors
+    /// What the app did wrong, or why it cannot be done now. Nothing has changed then, but after `Unavailable`
+    /// from a failing disk, when it is not known.
+    pub async fn call(&self, actor: Actor, request: Request) -> Result<Response> {
+        match self.ask(actor, Ask::Call(request)).await? {
+            Reply::Response(response) => Ok(response),
+            Reply::Explained(..) => Err(DataError::unavailable("storage answered something else")),
+        }
+    }
+
+    /// The statement that a `find` runs as a principal, and SQLite's plan for it: what the security layer made
+    /// of the query.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn explain(
+        &self,
+        actor: Actor,
+        space: SpaceName,
+        collection: &str,
+        find: Find,
+    ) -> Result<(String, Vec<String>)> {
+        match self.ask(actor, Ask::Explain(space, collection.to_owned(), find)).await? {
+            Reply::Explained(sql, plan) => Ok((sql, plan)),
+            Reply::Response(_) => Err(DataError::unavailable("storage answered something else")),
+        }
+    }
+
+    async fn ask(&self, actor: Actor, ask: Ask) -> Result<Reply> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job { principal: actor.principal(), ask, reply };
+        self.inner.submit(actor.app(), job)?;
+        answer.await.unwrap_or_else(|_| Err(DataError::unavailable("storage is shutting down")))
+    }
+
+    /// An app has another version: what is open of its data is opened anew.
+    pub fn reload(&self, app: AppId) {
+        if let Some(slot) = lock(&self.inner.slots).get(&app) {
+            slot.stale.store(true, Ordering::Release);
+        }
+    }
+
+    /// Closes an app's data; waits for the turn that uses it. On a blocking thread.
+    pub fn close(&self, app: AppId) {
+        let slot = lock(&self.inner.slots).remove(&app);
+        if let Some(slot) = slot {
+            let mut shelf = lock(&slot.shelf);
+            slot.closed.store(true, Ordering::Release);
+            shelf.take();
+        }
+    }
+
+    /// Closes what nobody used for a while. On a blocking thread.
+    pub fn close_idle(&self, idle: Duration) {
+        let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+        let now = (self.inner.clock)();
+        let slots: Vec<_> = lock(&self.inner.slots).values().cloned().collect();
+        for slot in slots {
+            if now.saturating_sub(slot.used.load(Ordering::Relaxed)) >= idle_ms
+                && let Ok(mut shelf) = slot.shelf.try_lock()
+            {
+                shelf.take();
+                slot.count(&shelf);
+                drop(shelf);
+                let mut slots = lock(&self.inner.slots);
+                // Ours and the table's: nobody is about to call.
+                if Arc::strong_count(&slot) == 2 && lock(&slot.waiting).calls.is_empty() {
+                    slots.remove(&slot.app);
+                }
+            }
+        }
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.inner.connections()
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        lock(&self.inner.ready).stop = true;
+        self.inner.wake.notify_all();
+    }
+}
+
+impl Inner {
+    fn slot(&self, app: AppId) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        let slot = slots.entry(app).or_insert_with(|| {
+            let waiting = Waiting {
+                calls: VecDeque::new(),
+                scheduled: false,
+                second: Instant::now(),
+                calls_this_second: 0,
+            };
+            Arc::new(Slot {
+                app,
+                waiting: Mutex::new(waiting),
+                shelf: Mutex::new(None),
+                stale: AtomicBool::new(false),
+                closed: AtomicBool::new(false),
+                open: AtomicUsize::new(0),
+                used: AtomicU64::new(0),
+                expired: AtomicU64::new(0),
+            })
+        });
+        Arc::clone(slot)
+    }
+
+    fn submit(self: &Arc<Self>, app: AppId, job: Job) -> Result<()> {
+        let slot = self.slot(app);
+        let mut waiting = lock(&slot.waiting);
+        let now = Instant::now();
+        if now.saturating_duration_since(waiting.second) >= Duration::from_secs(1) {
+            waiting.second = now;
+            waiting.calls_this_second = 0;
+        }
+        waiting.calls_this_second = waiting.calls_this_second.saturating_add(1);
+        if waiting.calls.len() >= QUEUE_MAX || waiting.calls_this_second > OPS_PER_S {
+            let message = "the app asks its storage for more than it answers; slow down";
+            return Err(DataError::new(ErrorCode::RateLimited, message));
+        }
+        waiting.calls.push_back(job);
+        if waiting.scheduled {
+            return Ok(());
+        }
+        waiting.scheduled = true;
+        drop(waiting);
+        self.enqueue(slot)
+    }
+
+    fn enqueue(self: &Arc<Self>, slot: Arc<Slot>) -> Result<()> {
+        let mut ready = lock(&self.ready);
+        ready.slots.push_back(slot);
+        if ready.idle >= ready.slots.len() || ready.threads >= THREADS {
+            self.wake.notify_one();
+            return Ok(());
+        }
+        let inner = Arc::clone(self);
+        let spawned = std::thread::Builder::new().name("fazt-data".into()).spawn(move || inner.work());
+        match spawned {
+            Ok(_) => ready.threads += 1,
+            Err(error) if ready.threads == 0 => {
+                tracing::error!(%error, "no thread for storage");
+                if let Some(slot) = ready.slots.pop_back() {
+                    let mut waiting = lock(&slot.waiting);
+                    waiting.scheduled = false;
+                    waiting.calls.clear();
+                }
+                return Err(DataError::unavailable("the server has no thread left for storage"));
+            }
+            // Those that run take it in their turn.
+            Err(_) => self.wake.notify_one(),
+        }
+        Ok(())
+    }
+
+    fn work(&self) {
+        loop {
+            let mut ready = lock(&self.ready);
+            let slot = loop {
+                if ready.stop {
+                    return;
+                }
+                if let Some(slot) = ready.slots.pop_front() {
+                    break slot;
+                }
+                ready.idle += 1;
+                ready = self.wake.wait(ready).unwrap_or_else(PoisonError::into_inner);
+                ready.idle -= 1;
+            };
+            drop(ready);
+            // A panic is one call's: its caller is told by the channel that goes away.
+            let turn = std::panic::AssertUnwindSafe(|| self.turn(&slot));
+            if std::panic::catch_unwind(turn).is_err() {
+                tracing::error!(app = %slot.app, "a call on data panicked");
+                lock(&slot.shelf).take();
+            }
+            let mut waiting = lock(&slot.waiting);
+            if waiting.calls.is_empty() {
+                waiting.scheduled = false;
+            } else {
+                drop(waiting);
+                let mut ready = lock(&self.ready);
+                ready.slots.push_back(slot);
+                if ready.idle > 0 {
+                    self.wake.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Answers some calls of an app.
+    fn turn(&self, slot: &Slot) {
+        let mut shelf = lock(&slot.shelf);
+        if slot.stale.swap(false, Ordering::AcqRel) {
+            shelf.take();
+        }
+        let now_ms = (self.clock)();
+        slot.used.store(now_ms, Ordering::Relaxed);
+        let started = Instant::now();
+        // Answers that wait for the disk, and whether it ever failed.
+        let mut held = Vec::new();
+        let mut synced = Ok(());
+        for _ in 0..TURN_CALLS_MAX {
+            let Some(job) = lock(&slot.waiting).calls.pop_front() else { break };
+            if job.reply.is_closed() {
+                continue;
+            }
+            let (mut result, mut wrote, stale) = self.run(slot, &mut shelf, &job);
+            slot.count(&shelf);
+            if stale {
+                synced = synced.and(shelf.as_mut().map_or(Ok(()), Shelf::sync));
+                shelf.take();
+                (result, wrote, _) = self.run(slot, &mut shelf, &job);
+            }
+            if wrote || !held.is_empty() {
+                held.push((job.reply, result));
+            } else {
+                // Nobody may be waiting any more.
+                let _ = job.reply.send(result);
+            }
+            if shelf.as_ref().is_some_and(|shelf| shelf.broken) || started.elapsed() >= TURN {
+                break;
+            }
+        }
+        synced = synced.and(shelf.as_mut().map_or(Ok(()), Shelf::sync));
+        if let Err(error) = &synced {
+            tracing::error!(app = %slot.app, %error, "writes did not reach the disk");
+        }
+        for (reply, result) in held {
+            let result = match &synced {
+                Ok(()) => result,
+                Err(_) => Err(DataError::unavailable(
+                    "the server's disk failed; whether the change was kept is not known",
+                )),
+            };
+            let _ = reply.send(result);
+        }
+        if shelf.as_ref().is_some_and(|shelf| shelf.broken) {
+            // A file put right from a backup must be seen at the next try.
+            shelf.take();
+        }
+        slot.count(&shelf);
+        let last = slot.expired.load(Ordering::Relaxed);
+        if now_ms.saturating_sub(last) >= EXPIRE_MS {
+            slot.expired.store(now_ms, Ordering::Relaxed);
+            if last > 0
+                && let Some(shelf) = shelf.as_mut()
+            {
+                shelf.expire(now_ms);
+            }
+        }
+    }
+
+    fn run(&self, slot: &Slot, shelf: &mut Option<Shelf>, job: &Job) -> (Result<Reply>, bool, bool) {
+        let open = match shelf {
+            Some(open) => open,
+            _ if slot.closed.load(Ordering::Acquire) => {
+                return (Err(DataError::unavailable("the app was removed")), false, false);
+            }
+            closed => {
+                self.make_room(slot, None, 2);
+                match Shelf::open(slot.app, &self.apps.join(slot.app.to_string()).join("app.fazt")) {
+                    Ok(open) => closed.insert(open),
+                    Err(error) => return (Err(shelf::refused(&error)), false, false),
+                }
+            }
+        };
+        if !open.has(job.principal) {
+            self.make_room(slot, Some(open), 1);
+        }
+        let caller = Caller {
+            principal: job.principal,
+            now_ms: (self.clock)(),
+            tick: self.tick.fetch_add(1, Ordering::Relaxed),
+            cursor_key: &self.cursor_key,
+        };
+        match &job.ask {
+            Ask::Call(request) => {
+                let outcome = open.run(&caller, request);
+                (outcome.result.map(Reply::Response), outcome.wrote, outcome.stale)
+            }
+            Ask::Explain(space, collection, find) => {
+                let explained = open.explain_find(&caller, *space, collection, find);
+                (explained.map(|(sql, plan)| Reply::Explained(sql, plan)), false, false)
+            }
+        }
+    }
+
+    /// Closes the connections that were used least recently until there is room for `more`. Those in use by
+    /// other threads stay, so that nobody waits here.
+    fn make_room(&self, slot: &Slot, mut own: Option<&mut Shelf>, more: usize) {
+        while self.connections() + more > CONNECTIONS_MAX {
+            let slots: Vec<_> = lock(&self.slots).values().cloned().collect();
+            let oldest = slots
+                .iter()
+                .filter(|other| other.app != slot.app)
+                .filter_map(|other| {
+                    let shelf = other.shelf.try_lock().ok()?;
+                    // An app of which only the kernel's connection is open goes first.
+                    Some((shelf.as_ref()?.oldest().unwrap_or(0), other))
+                })
+                .min_by_key(|(used, _)| *used);
+            let mine = own.as_ref().and_then(|own| own.oldest());
+            match (oldest, mine) {
+                (Some((used, other)), mine) if mine.is_none_or(|mine| used <= mine) => {
+                    let Ok(mut shelf) = other.shelf.try_lock() else { continue };
+                    if let Some(open) = shelf.as_mut() {
+                        open.close_oldest();
+                        if open.oldest().is_none() {
+                            shelf.take();
+                        }
+                    }
+                    other.count(&shelf);
+                }
+                (_, Some(_)) => {
+                    if let Some(own) = own.as_deref_mut() {
+                        own.close_oldest();
+                        slot.open.store(own.connections(), Ordering::Relaxed);
+                    }
+                }
+                // Everything is in use: more than the bound for a moment.
+                (_, None) => return,
+            }
+        }
+    }
+
+    /// Connections open now.
+    fn connections(&self) -> usize {
+        lock(&self.slots).values().map(|slot| slot.open.load(Ordering::Relaxed)).sum()
+    }
+}
+
+impl Slot {
+    fn count(&self, shelf: &Option<Shelf>) {
+        self.open.store(shelf.as_ref().map_or(0, Shelf::connections), Ordering::Relaxed);
+    }
+}
+
+/// A panic leaves a queue as it was and a database as its last transaction left it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,451 @@
+//! An app's open data: the kernel's connection, one for each principal, and the file of the WAL, by which many
+//! writes reach the disk at once. One thread at a time uses it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use fazt_ipc::ids::{AppId, UserId};
+use fazt_ipc::limits::STORAGE_MIB_DEFAULT;
+use fazt_ipc::syscall::ErrorCode;
+use rusqlite::Connection;
+
+use super::super::cartridge;
+use super::super::db::{self, Mode};
+use super::confine::{self, Confined};
+use super::cursor::Seal;
+use super::docs::{self, Docs, Failed};
+use super::error::{self, DataError, Result};
+use super::json::shown;
+use super::kv::{self, Keys, Set};
+use super::limits::EXPIRED_PER_TURN;
+use super::request::{DocCall, Find, KvCall, Request, Response, Role, SpaceName};
+use super::schema::{Layout, Table};
+use super::spaces;
+use crate::kernel::security::Principal;
+use crate::kernel::storage::StorageError;
+
+/// Numbers of the app space, and of a private space that is not there yet.
+const APP_SPACE: i64 = 1;
+const NO_SPACE: i64 = 0;
+/// Private spaces whose numbers are remembered.
+const NUMBERS_KEPT: usize = 4_096;
+
+/// What a call came to.
+pub(super) struct Outcome {
+    pub(super) result: Result<Response>,
+    /// Something may have been written that is not on the disk yet.
+    pub(super) wrote: bool,
+    /// Nothing was done: a deploy changed the tables. To be run again on a shelf opened anew.
+    pub(super) stale: bool,
+}
+
+struct Person {
+    connection: Confined,
+    used: u64,
+}
+
+/// An app's open data.
+pub(super) struct Shelf {
+    app: AppId,
+    path: PathBuf,
+    admin: Connection,
+    layout: Layout,
+    version: i64,
+    pages_max: u32,
+    people: HashMap<Principal, Person>,
+    numbers: HashMap<UserId, i64>,
+    wal: Option<File>,
+    dirty: bool,
+    /// The file is damaged or the disk fails: of no more use.
+    pub(super) broken: bool,
+}
+
+impl Shelf {
+    pub(super) fn open(app: AppId, path: &Path) -> std::result::Result<Self, StorageError> {
+        let fail = |error: rusqlite::Error| StorageError::sqlite(path, &error);
+        let admin = db::open(path, &cartridge::SCHEMA, Mode::Existing)?;
+        admin.pragma_update(None, "synchronous", "NORMAL").map_err(fail)?;
+        // Read first: a deploy in between shows as a difference.
+        let version = confine::schema_version(&admin).map_err(fail)?;
+        let layout = Layout::load(&admin).map_err(fail)?;
+        let pages_max = pages_max(&admin, &layout).map_err(fail)?;
+        admin.query_row(&format!("PRAGMA max_page_count={pages_max}"), [], |_| Ok(())).map_err(fail)?;
+        Ok(Self {
+            app,
+            path: path.to_owned(),
+            admin,
+            layout,
+            version,
+            pages_max,
+            people: HashMap::new(),
+            numbers: HashMap::new(),
+            wal: None,
+            dirty: false,
+            broken: false,
+        })
+    }
+
+    /// Connections that are open, the kernel's own among them.
+    pub(super) fn connections(&self) -> usize {
+        self.people.len() + 1
+    }
+
+    /// When the principal was last here who has been away for longest.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.people.values().map(|person| person.used).min()
+    }
+
+    /// Closes the connection of that principal.
+    pub(super) fn close_oldest(&mut self) {
+        let oldest = self.people.iter().min_by_key(|(_, person)| person.used).map(|(who, _)| *who);
+        oldest.map(|oldest| self.people.remove(&oldest));
+    }
+
+    pub(super) fn has(&self, principal: Principal) -> bool {
+        self.people.contains_key(&principal)
+    }
+
+    /// Answers a call. Nothing that it wrote is on the disk before [`Self::sync`].
+    pub(super) fn run(&mut self, as_whom: &Caller<'_>, request: &Request) -> Outcome {
+        let answered = self.answer(as_whom, request);
+        let stale = matches!(answered, Err(Failed::Stale));
+        let result = answered.map_err(|failed| self.explain(as_whom.principal, failed));
+        Outcome { result, wrote: self.dirty, stale }
+    }
+
+    fn explain(&mut self, principal: Principal, failed: Failed) -> DataError {
+        let error = match failed {
+            Failed::Said(error) => return error,
+            Failed::Sqlite(error) => error,
+            Failed::Stale => return DataError::unavailable("the app is being deployed; try again"),
+        };
+        self.broken |= error::fatal(&error);
+        let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        let at_quota =
+            || self.people.get(&principal).is_some_and(|p| p.connection.is_at_quota(self.pages_max));
+        if full && at_quota() {
+            let mib = quota_mib(&self.layout);
+            return DataError::new(
+                ErrorCode::QuotaExceeded,
+                format!(
+                    "the app's storage of {mib} MiB is used up: delete something, or ask the owner for more (limits.storageMiB in app.json)"
+                ),
+            );
+        }
+        DataError::sqlite(&error)
+    }
+
+    fn answer(&mut self, caller: &Caller<'_>, request: &Request) -> std::result::Result<Response, Failed> {
+        match request {
+            Request::Kv(space, call) => self.kv(caller, *space, call),
+            Request::Docs(space, collection, call) => self.docs(caller, *space, collection, call),
+            Request::Spaces(call) => {
+                if !self.layout.spaces {
+                    return Err(DataError::spaces_not_granted().into());
+                }
+                let user = signed_in(caller.principal)?;
+                spaces::check(call)?;
+                if !spaces::writes(call) {
+                    return spaces::call(&self.admin, user, call, caller.now_ms);
+                }
+                let behavior = rusqlite::TransactionBehavior::Immediate;
+                let transaction = self.admin.transaction_with_behavior(behavior)?;
+                let response = spaces::call(&transaction, user, call, caller.now_ms)?;
+                transaction.commit()?;
+                self.dirty = true;
+                Ok(response)
+            }
+        }
+    }
+
+    fn kv(
+        &mut self,
+        caller: &Caller<'_>,
+        space: SpaceName,
+        call: &KvCall,
+    ) -> std::result::Result<Response, Failed> {
+        let set = match call {
+            KvCall::Set { key, value, kind, meta, ttl_s, if_version } => {
+                let (meta, kind) = (meta.as_deref(), *kind);
+                let set = Set { key, value, kind, meta, ttl_s: *ttl_s, if_version: *if_version };
+                kv::check_set(&set)?;
+                Some(set)
+            }
+            _ => None,
+        };
+        let writes = matches!(call, KvCall::Set { .. } | KvCall::Delete { .. });
+        let space = self.resolve(caller, space, writes)?;
+        let seal = match call {
+            KvCall::List { prefix, .. } => Some(self.seal(caller, space, 0, &[prefix.as_bytes()])),
+            _ => None,
+        };
+        let connection = self.connection(caller)?;
+        connection.keys()?;
+        let keys = Keys { connection, space, now_ms: caller.now_ms };
+        let response = match (call, seal, set) {
+            (KvCall::Get { key }, _, _) => Response::Value(keys.get(key)?),
+            (KvCall::List { prefix, limit, cursor }, Some(seal), _) => {
+                let (keys, cursor) = keys.list(prefix, *limit, cursor.as_deref(), &seal)?;
+                Response::Keys { keys, cursor }
+            }
+            (KvCall::Delete { key, if_version }, _, _) => {
+                Response::Deleted(connection.transaction(|| keys.delete(key, *if_version))?)
+            }
+            (_, _, Some(set)) => Response::Version(connection.transaction(|| keys.set(&set))?),
+            _ => return Err(DataError::argument("a call on keys without its arguments").into()),
+        };
+        self.dirty |= writes;
+        Ok(response)
+    }
+
+    fn docs(
+        &mut self,
+        caller: &Caller<'_>,
+        space: SpaceName,
+        collection: &str,
+        call: &DocCall,
+    ) -> std::result::Result<Response, Failed> {
+        let table = self.table(collection)?;
+        if let DocCall::Batch(writes) = call {
+            docs::check_batch(writes)?;
+        }
+        let writes = matches!(call, DocCall::Write(_) | DocCall::Batch(_));
+        let space = self.resolve(caller, space, writes)?;
+        let seal = match call {
+            DocCall::Find(find) => Some(self.find_seal(caller, space, &table, find)),
+            _ => None,
+        };
+        let connection = self.connection(caller)?;
+        connection.collection(&table)?;
+        let docs = Docs { connection, table: &table, space, now_ms: caller.now_ms };
+        let response = match (call, seal) {
+            (DocCall::Get { id }, _) => Response::Doc(docs.get(id)?),
+            (DocCall::Count { filter }, _) => Response::Count(docs.count(filter.as_deref())?),
+            (DocCall::Find(find), Some(seal)) => {
+                let (items, cursor) = docs.find(find, &seal)?;
+                Response::Docs { items, cursor }
+            }
+            (DocCall::Write(write), _) => match connection.transaction(|| docs.write(write))? {
+                (Some(document), _) => Response::Doc(Some(document)),
+                (None, there) => Response::Deleted(there),
+            },
+            (DocCall::Batch(writes), _) => Response::Written(connection.transaction(|| docs.batch(writes))?),
+            (DocCall::Find(_), None) => {
+                return Err(DataError::query("a query without its cursor's seal").into());
+            }
+        };
+        self.dirty |= writes;
+        Ok(response)
+    }
+
+    /// The statement that a `find` would run, with the values it binds and SQLite's plan: for the operator.
+    pub(super) fn explain_find(
+        &mut self,
+        caller: &Caller<'_>,
+        space: SpaceName,
+        collection: &str,
+        find: &Find,
+    ) -> Result<(String, Vec<String>)> {
+        let explained = (|| {
+            let table = self.table(collection)?;
+            let space = self.resolve(caller, space, false)?;
+            let seal = self.find_seal(caller, space, &table, find);
+            let connection = self.connection(caller)?;
+            connection.collection(&table)?;
+            let docs = Docs { connection, table: &table, space, now_ms: caller.now_ms };
+            let page = docs.compile(find, &seal)?;
+            let plan = connection.plan(&page.sql, page.values)?;
+            Ok((page.sql, plan))
+        })();
+        explained.map_err(|failed| self.explain(caller.principal, failed))
+    }
+
+    fn table(&self, collection: &str) -> Result<Table> {
+        self.layout.tables.get(collection).cloned().ok_or_else(|| {
+            DataError::query(format!(
+                "there is no collection `{}`: name it in app.json under collections and deploy",
+                shown(collection)
+            ))
+        })
+    }
+
+    /// The number of the space that a call is about, if the principal may use it so.
+    fn resolve(
+        &mut self,
+        caller: &Caller<'_>,
+        space: SpaceName,
+        writes: bool,
+    ) -> std::result::Result<i64, Failed> {
+        match space {
+            SpaceName::App if self.layout.spaces => Ok(APP_SPACE),
+            SpaceName::Named(space) if self.layout.spaces => {
+                let (n, role) = spaces::role(&self.admin, signed_in(caller.principal)?, space)?;
+                if writes && role == Role::Reader {
+                    let message = "you may read this space, not write in it";
+                    return Err(DataError::new(ErrorCode::PermissionDenied, message).into());
+                }
+                Ok(n)
+            }
+            SpaceName::App | SpaceName::Named(_) => Err(DataError::spaces_not_granted().into()),
+            SpaceName::User => {
+                let user = signed_in(caller.principal)?;
+                if let Some(n) = self.numbers.get(&user) {
+                    return Ok(*n);
+                }
+                let n = match spaces::private(&self.admin, user)? {
+                    Some(n) => n,
+                    None if !writes => return Ok(NO_SPACE),
+                    None => {
+                        self.dirty = true;
+                        spaces::make_private(&mut self.admin, user, caller.now_ms)?
+                    }
+                };
+                if self.numbers.len() >= NUMBERS_KEPT {
+                    self.numbers.clear();
+                }
+                self.numbers.insert(user, n);
+                Ok(n)
+            }
+        }
+    }
+
+    fn connection(&mut self, caller: &Caller<'_>) -> std::result::Result<&mut Confined, Failed> {
+        let principal = caller.principal;
+        let person = match self.people.entry(principal) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(room) => {
+                let opened = Confined::open(
+                    &self.path,
+                    &cartridge::SCHEMA,
+                    principal,
+                    self.layout.spaces,
+                    self.pages_max,
+                    self.version,
+                );
+                let connection = opened.map_err(|error| {
+                    self.broken |= matches!(error, StorageError::Corrupt { .. });
+                    refused(&error)
+                })?;
+                room.insert(Person { connection, used: 0 })
+            }
+        };
+        person.used = caller.tick;
+        Ok(&mut person.connection)
+    }
+
+    fn find_seal(&self, caller: &Caller<'_>, space: i64, table: &Table, find: &Find) -> Seal {
+        let mut parts: Vec<Vec<u8>> = vec![find.filter.clone().unwrap_or_default().into_bytes()];
+        for (field, descending) in &find.order {
+            parts.push(field.clone().into_bytes());
+            parts.push(vec![u8::from(*descending)]);
+        }
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        self.seal(caller, space, table.n, &parts)
+    }
+
+    fn seal(&self, caller: &Caller<'_>, space: i64, table: i64, query: &[&[u8]]) -> Seal {
+        let (app, who) = (self.app.to_string(), caller.principal.to_string());
+        let (space, table) = (space.to_le_bytes(), table.to_le_bytes());
+        let mut parts: Vec<&[u8]> = vec![app.as_bytes(), who.as_bytes(), &space, &table];
+        parts.extend(query);
+        Seal::new(caller.cursor_key, &parts)
+    }
+
+    /// Brings everything that was written to the disk.
+    pub(super) fn sync(&mut self) -> std::io::Result<()> {
+        if !self.dirty {
+            return Ok(());
+        }
+        let done = self.sync_wal();
+        match done {
+            Ok(()) => self.dirty = false,
+            // What the disk has is unknown now: the next call reads the file anew.
+            Err(_) => self.broken = true,
+        }
+        done
+    }
+
+    fn sync_wal(&mut self) -> std::io::Result<()> {
+        if self.wal.is_none() {
+            let mut name = self.path.clone().into_os_string();
+            name.push("-wal");
+            let file = File::open(PathBuf::from(name))?;
+            // The file's name must be on the disk too.
+            if let Some(folder) = self.path.parent() {
+                File::open(folder)?.sync_all()?;
+            }
+            self.wal = Some(file);
+        }
+        self.wal.as_ref().map_or(Ok(()), File::sync_data)
+    }
+
+    /// Removes some of the keys that expired.
+    pub(super) fn expire(&mut self, now_ms: u64) {
+        let sql = "DELETE FROM kv WHERE (_space, key) IN
+            (SELECT _space, key FROM kv WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
+        let done = self
+            .admin
+            .prepare_cached(sql)
+            .and_then(|mut s| s.execute((now_ms.cast_signed(), EXPIRED_PER_TURN)));
+        if let Err(error) = done {
+            tracing::debug!(app = %self.app, %error, "expired keys stay for now");
+        }
+    }
+}
+
+/// Who calls, when, and what the engine knows.
+pub(super) struct Caller<'a> {
+    pub(super) principal: Principal,
+    pub(super) now_ms: u64,
+    pub(super) tick: u64,
+    pub(super) cursor_key: &'a [u8; 32],
+}
+
+fn signed_in(principal: Principal) -> Result<UserId> {
+    match principal {
+        Principal::User(user) => Ok(user),
+        Principal::Anonymous => Err(DataError::new(
+            ErrorCode::SignInRequired,
+            "nobody is signed in, so there is no private space and no membership",
+        )),
+        Principal::Service => Err(DataError::new(
+            ErrorCode::PermissionDenied,
+            "the app itself has the app space only: it is no person",
+        )),
+    }
+}
+
+/// What an app learns when its data cannot be opened.
+pub(super) fn refused(error: &StorageError) -> DataError {
+    match error {
+        StorageError::Full(_) => DataError::unavailable("there is no room on the server's disk"),
+        StorageError::Corrupt { .. } | StorageError::Newer { .. } => {
+            tracing::error!(%error, "an app's data cannot be opened");
+            DataError::unavailable("the app's data file is damaged; the operator can restore it")
+        }
+        _ => {
+            tracing::error!(%error, "an app's data cannot be opened");
+            DataError::unavailable("the app's data cannot be opened now")
+        }
+    }
+}
+
+/// The quota as pages of the whole file, in which deployed files lie too and are not counted.
+fn pages_max(connection: &Connection, layout: &Layout) -> rusqlite::Result<u32> {
+    let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let files: i64 = connection.query_row(
+        "SELECT coalesce((SELECT sum(size) FROM content), 0) + coalesce((SELECT sum(size) FROM encoding), 0)
+            + coalesce((SELECT sum(length(code) + length(map) + length(imports)) FROM built), 0)
+            + coalesce((SELECT sum(length(bytes)) FROM bytecode), 0)",
+        [],
+        |row| row.get(0),
+    )?;
+    // A tenth for half-empty pages, and the kernel's own tables.
+    let bytes = files + files / 10 + i64::from(quota_mib(layout)) * 1024 * 1024 + 512 * 1024;
+    Ok(u32::try_from(bytes / page.max(512)).unwrap_or(u32::MAX - 1))
+}
+
+fn quota_mib(layout: &Layout) -> u32 {
+    if layout.storage_mib == 0 { STORAGE_MIB_DEFAULT } else { layout.storage_mib }
+}

@@ -1,0 +1,217 @@
+// `fazt.storage`: keys, documents and spaces, over the calls of the table. Values travel as JSON; what JSON
+// cannot say is an object of one key that starts with `$`, and an own key that starts so is written with two.
+import link from "fazt:native/link";
+import text from "fazt:native/buffer";
+import { call } from "fazt:fetch";
+import { collect } from "fazt:body";
+import { encodeUtf8 } from "fazt:encoding";
+import { bytesOf } from "fazt:webidl";
+
+const numbers = {};
+for (const [number, noun, verb] of link.rows()) {
+  if (noun.startsWith("storage.")) numbers[`${noun.slice(8)}.${verb}`] = number;
+}
+
+async function ask(name, args) {
+  const [stream, reply] = await call(numbers[name], args);
+  link.endCall(stream);
+  return reply;
+}
+
+// The reply, and the bytes that follow it.
+async function read(name, args, asText = true) {
+  const [stream, reply] = await call(numbers[name], args);
+  try {
+    return [reply, await collect(stream, asText)];
+  } finally {
+    link.endCall(stream);
+  }
+}
+
+const { isArray } = Array;
+const { getPrototypeOf, keys } = Object;
+// Deeper than the kernel takes, so that it says so; cycles end here.
+const DEPTH_MAX = 40;
+
+function isPlain(value) {
+  const proto = getPrototypeOf(value);
+  return proto === null || proto === Object.prototype || getPrototypeOf(proto) === null;
+}
+
+function encode(value, depth = 0) {
+  if (depth > DEPTH_MAX) throw new TypeError("The value is nested too deep, or holds itself");
+  switch (typeof value) {
+    case "string": return JSON.stringify(value.toWellFormed());
+    case "boolean": return value ? "true" : "false";
+    case "number":
+      if (Number.isFinite(value) && !Object.is(value, -0)) return String(value);
+      return `{"$number":"${Object.is(value, -0) ? "-0" : value}"}`;
+    case "bigint": return `{"$bigint":"${value}"}`;
+    case "object": break;
+    default: throw new TypeError(`A ${typeof value} cannot be stored`);
+  }
+  if (value === null) return "null";
+  if (value instanceof Date) return `{"$date":${Number.isNaN(value.getTime()) ? "null" : value.getTime()}}`;
+  const bytes = bytesOf(value);
+  if (bytes !== null) return `{"$bytes":"${text.toText(bytes, "base64")}"}`;
+  if (isArray(value)) return `[${Array.from(value, (one) => encode(one === undefined ? null : one, depth + 1)).join(",")}]`;
+  if (typeof value.toJSON === "function") return encode(value.toJSON(), depth + 1);
+  if (!isPlain(value)) throw new TypeError(`A ${value.constructor?.name || "value of a class"} cannot be stored`);
+  const parts = [];
+  for (const key of keys(value)) {
+    const inner = value[key];
+    if (inner === undefined || typeof inner === "function") continue;
+    parts.push(`${JSON.stringify((key.startsWith("$") ? `$${key}` : key).toWellFormed())}:${encode(inner, depth + 1)}`);
+  }
+  return `{${parts.join(",")}}`;
+}
+
+function decode(json) {
+  return JSON.parse(json, revive);
+}
+
+function revive(_, value) {
+  if (typeof value !== "object" || value === null || isArray(value)) return value;
+  const names = keys(value);
+  if (!names.some((name) => name.startsWith("$"))) return value;
+  if (names.length === 1 && !names[0].startsWith("$$")) {
+    const inner = value[names[0]];
+    switch (names[0]) {
+      case "$date": return new Date(inner ?? NaN);
+      case "$bytes": return new Uint8Array(text.fromText(inner, "base64"));
+      case "$number": return Number(inner);
+      case "$bigint": return BigInt(inner);
+    }
+  }
+  return Object.fromEntries(names.map((name) => [name.startsWith("$$") ? name.slice(1) : name, value[name]]));
+}
+
+function encodeDoc(value) {
+  if (typeof value !== "object" || value === null || isArray(value)) throw new TypeError("A document is an object");
+  return encode(value);
+}
+
+// Operators stay as they are; what they compare with is encoded.
+function encodeWhere(where, depth = 0) {
+  if (typeof where !== "object" || where === null || isArray(where)) throw new TypeError("`where` is an object such as { done: false }");
+  if (depth > DEPTH_MAX) throw new TypeError("`where` is nested too deep, or holds itself");
+  const list = (value) => isArray(value) ? `[${value.map((one) => encodeWhere(one, depth + 1)).join(",")}]` : encode(value);
+  const parts = [];
+  for (const key of keys(where)) {
+    const value = where[key];
+    if (value === undefined) continue;
+    let inner;
+    if (key === "$and" || key === "$or") inner = list(value);
+    else if (key === "$not") inner = encodeWhere(value, depth + 1);
+    else if (isOperators(value)) {
+      inner = `{${keys(value).map((operator) => `${JSON.stringify(operator)}:${encode(value[operator] ?? null)}`).join(",")}}`;
+    } else inner = encode(value);
+    parts.push(`${JSON.stringify(key.toWellFormed())}:${inner}`);
+  }
+  return `{${parts.join(",")}}`;
+}
+
+function isOperators(value) {
+  return typeof value === "object" && value !== null && !isArray(value) && !(value instanceof Date) && bytesOf(value) === null && keys(value).some((key) => key.startsWith("$"));
+}
+
+function orderOf(order) {
+  if (order === undefined || order === null) return [];
+  if (typeof order === "string") return [one(order)];
+  if (isArray(order)) return order.map((entry) => isArray(entry) ? [String(entry[0]), direction(entry[1])] : one(String(entry)));
+  return keys(order).map((field) => [field, direction(order[field])]);
+}
+
+function one(field) {
+  return field.startsWith("-") ? [field.slice(1), true] : [field, false];
+}
+
+function direction(word) {
+  if (word === undefined || word === "asc" || word === 1) return false;
+  if (word === "desc" || word === -1) return true;
+  throw new TypeError('An order is "asc" or "desc"');
+}
+
+const options = (value) => value ?? {};
+const maybeWhere = (where) => where === undefined || where === null ? undefined : encodeWhere(where);
+
+function makeKv(space) {
+  return Object.freeze({
+    async get(key) {
+      const [head, bytes] = await read("kv.get", [space, key], false);
+      if (head === null) return null;
+      if (head.kind === "bytes") return new Uint8Array(bytes);
+      const whole = text.toText(new Uint8Array(bytes), "utf8");
+      return head.kind === "text" ? whole : decode(whole);
+    },
+    async set(key, value, init) {
+      const { ttlS, ifVersion, metadata } = options(init);
+      const bytes = typeof value === "object" && value !== null ? bytesOf(value) : null;
+      const [kind, raw] = bytes !== null ? ["bytes", bytes]
+        : typeof value === "string" ? ["text", encodeUtf8(value.toWellFormed())]
+        : ["json", encodeUtf8(encode(value))];
+      const kept = metadata === undefined ? undefined : encode(metadata);
+      return ask("kv.set", [space, key, raw, kind, { ttlS, ifVersion, metadata: kept }]);
+    },
+    async delete(key, init) {
+      return ask("kv.delete", [space, key, options(init).ifVersion]);
+    },
+    async list(init) {
+      const { prefix, limit, cursor } = options(init);
+      const [next, json] = await read("kv.list", [space, prefix, limit, cursor]);
+      const found = JSON.parse(json);
+      for (const key of found) key.metadata = key.metadata === null ? null : decode(key.metadata);
+      return { keys: found, cursor: next };
+    },
+  });
+}
+
+function makeDocs(space, collection) {
+  const written = async (name, args) => decode((await read(name, args))[1]);
+  return Object.freeze({
+    async get(id) {
+      const [found, json] = await read("docs.get", [space, collection, id]);
+      return found ? decode(json) : null;
+    },
+    async put(doc, init) { return written("docs.put", [space, collection, encodeDoc(doc), options(init).ifVersion]); },
+    async insert(doc) { return written("docs.insert", [space, collection, encodeDoc(doc)]); },
+    async update(id, patch, init) {
+      return written("docs.update", [space, collection, id, encodeDoc(patch), options(init).ifVersion]);
+    },
+    async delete(id, init) { return ask("docs.delete", [space, collection, id, options(init).ifVersion]); },
+    async find(query) {
+      const { where, order, limit, cursor } = options(query);
+      const [next, json] = await read("docs.find", [space, collection, maybeWhere(where), orderOf(order), limit, cursor ?? undefined]);
+      return { items: decode(json), cursor: next };
+    },
+    async count(where) { return ask("docs.count", [space, collection, maybeWhere(where)]); },
+    async batch(changes) {
+      if (!isArray(changes)) throw new TypeError("batch takes a list of changes");
+      return written("docs.batch", [space, collection, changes.map(changeOf)]);
+    },
+  });
+}
+
+function changeOf(change) {
+  const { put, insert, update, patch, ifVersion } = options(change);
+  if (put !== undefined) return { verb: "put", body: encodeDoc(put), ifVersion };
+  if (insert !== undefined) return { verb: "insert", body: encodeDoc(insert) };
+  if (update !== undefined) return { verb: "update", id: update, body: encodeDoc(patch), ifVersion };
+  if (change?.delete !== undefined) return { verb: "delete", id: change.delete, ifVersion };
+  throw new TypeError("A change is { put }, { insert }, { update, patch } or { delete }");
+}
+
+const inside = (space) => ({ kv: makeKv(space), docs: (collection) => makeDocs(space, String(collection)) });
+
+export const storage = Object.freeze({
+  ...inside("user"),
+  space: (id) => Object.freeze(inside(String(id))),
+  spaces: Object.freeze({
+    async create(name) { return ask("spaces.create", [name]); },
+    async list() { return JSON.parse((await read("spaces.list", []))[1]); },
+    async join(code) { return ask("spaces.join", [code]); },
+    async members(space) { return ask("spaces.members", [space]); },
+    async add(space, role, user) { return ask("spaces.add", [space, role, user]); },
+    async remove(space, user) { return ask("spaces.remove", [space, user]); },
+  }),
+});
