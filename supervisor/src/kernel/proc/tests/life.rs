@@ -339,6 +339,49 @@ async fn those_that_waited_while_a_worker_started_get_another() {
 }
 
 #[tokio::test]
+async fn a_core_that_is_used_up_gets_a_second_worker_that_takes_the_next_requests() {
+    let stage = Arc::new(stage_with(
+        |mut peer| async move {
+            if peer.load().await.is_none() {
+                return CLEAN;
+            }
+            while let Some((header, body)) = peer.until(KernelKind::Request).await {
+                let request: fazt_ipc::wire::kernel::Request<'_> =
+                    fazt_ipc::codec::decode(&body).expect("a request");
+                if !request.url.ends_with("/held") {
+                    peer.answer(header.stream, peer.generation.to_string().as_bytes()).await;
+                }
+            }
+            CLEAN
+        },
+        |options| options.cores = 2,
+    ));
+    let (_, first) = stage.get("/").await.expect("an answer");
+    let mut held = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let stage = Arc::clone(&stage);
+        held.spawn(async move { stage.get("/held").await });
+    }
+    let orders = Arc::clone(&stage.orders);
+    let burn = tokio::spawn(async move {
+        let start = std::time::Instant::now();
+        loop {
+            *orders.cpu_us.lock().expect("lock") = start.elapsed().as_micros() as u64;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let other = async {
+        while stage.get("/").await.is_ok_and(|(_, by)| by == first) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), other).await.expect("a second worker in time");
+    assert_eq!(stage.slot.view().links.len(), 2, "and the first goes on");
+    burn.abort();
+    held.abort_all();
+}
+
+#[tokio::test]
 async fn a_worker_that_ends_itself_for_memory_is_told_as_such() {
     let stage = stage(|mut peer| async move {
         if peer.load().await.is_some() {
