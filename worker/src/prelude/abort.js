@@ -2,6 +2,7 @@
 
 import { INTERNAL, enforceRange, expose, illegal, need } from "fazt:webidl";
 import { DOMException } from "fazt:dom-exception";
+import { after } from "fazt:timers";
 import { Event, EventTarget, dispatch, eventHandlers, signalHooks, trust } from "fazt:events";
 
 let abortSignal, addAlgorithm, removeAlgorithm, isSignal, depend;
@@ -29,7 +30,7 @@ export class AbortSignal extends EventTarget {
     need(arguments.length, 1, "AbortSignal.timeout");
     milliseconds = enforceRange(milliseconds, Number.MAX_SAFE_INTEGER, "The timeout");
     const signal = new AbortSignal(INTERNAL);
-    globalThis.setTimeout(() => {
+    after(() => {
       abortSignal(signal, new DOMException("The operation timed out", "TimeoutError"));
     }, Math.min(milliseconds, 0x7fffffff));
     return signal;

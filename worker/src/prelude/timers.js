@@ -9,7 +9,10 @@ function start(callback, delay, args, repeat) {
     const source = String(callback);
     callback = () => (0, eval)(source);
   }
-  if (host.bindContext !== undefined) callback = host.bindContext(callback);
+  return arm(host.bindContext === undefined ? callback : host.bindContext(callback), delay, args, repeat);
+}
+
+function arm(callback, delay, args, repeat) {
   delay = Number(delay);
   delay = delay >= 1 && delay <= 2147483647 ? Math.trunc(delay) : 0;
   const id = ++last;
@@ -27,6 +30,9 @@ export function setTimeout(callback, delay = 0, ...args) { return start(callback
 export function setInterval(callback, delay = 0, ...args) { return start(callback, delay, args, true); }
 export function clearTimeout(id) { stop(id); }
 export function clearInterval(id) { stop(id); }
+
+// For the prelude: in no context of AsyncLocalStorage, and whatever the app makes of the global.
+export function after(callback, delay) { arm(callback, delay, [], false); }
 
 // Called when a timer is due. What it throws is the caller's to report.
 export function fire(id) {
