@@ -95,8 +95,8 @@ impl<S: Read + Write> Client<S> {
             head.push_str(&format!("content-length: {}\r\n", body.len()));
         }
         head.push_str("\r\n");
-        self.send(head.as_bytes())?;
-        self.send(body)?;
+        // In one piece, as clients do: a server may refuse by the head alone and close.
+        self.send(&[head.as_bytes(), body].concat())?;
         self.response(method == "HEAD")
     }
 
