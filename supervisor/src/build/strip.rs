@@ -293,33 +293,33 @@ mod tests {
     fn every_kind_of_stripping_keeps_places_to_the_column() {
         // Every call has a number of its own, by which it is found again in what is left.
         let text = [
-            "type A = {",                                                  // 1
-            "  a: string;",                                                // 2
-            "};",                                                          // 3
-            "interface B<",                                                // 4
-            "  T,",                                                        // 5
-            "> { b: T }",                                                  // 6
-            "declare function mark(at: string): any;",                     // 7
-            "enum E { X = 1, Y = X << 2,",                                 // 8
-            "  Z = mark(1) }",                                       // 9
-            "function d(t: any, _?: unknown) { return t }",                // 10
-            "const one: A = mark(2), two = mark(3) as B<", // 11
-            "  string",                                                    // 12
-            ">, three = mark(4)!;",                                // 13
-            "function f<T extends",                                        // 14
-            "  object>(t: T,",                                             // 15
-            "  u = mark(5)): t is T { return mark(6) }",    // 16
-            "@d class C<T> {",                                             // 17
-            "  constructor(private p: number,",                            // 18
-            "    public q = mark(7)) { mark(8) }",         // 19
-            "  @d m(this: C<T>): void { mark(9) }",                // 20
-            "}",                                                           // 21
-            "namespace N { export const n: number = mark(10) }",    // 22
-            "const jsx = <p class={mark(11)}>",                     // 23
-            "  text {mark(12)}",                                     // 24
-            "  <b.c {...mark(13)} />",                              // 25
-            "</p>;",                                                       // 26
-            "export { one, two, three, f, C, N, E, jsx };",                // 27
+            "type A = {",                                        // 1
+            "  a: string;",                                      // 2
+            "};",                                                // 3
+            "interface B<",                                      // 4
+            "  T,",                                              // 5
+            "> { b: T }",                                        // 6
+            "declare function mark(at: string): any;",           // 7
+            "enum E { X = 1, Y = X << 2,",                       // 8
+            "  Z = mark(1) }",                                   // 9
+            "function d(t: any, _?: unknown) { return t }",      // 10
+            "const one: A = mark(2), two = mark(3) as B<",       // 11
+            "  string",                                          // 12
+            ">, three = mark(4)!;",                              // 13
+            "function f<T extends",                              // 14
+            "  object>(t: T,",                                   // 15
+            "  u = mark(5)): t is T { return mark(6) }",         // 16
+            "@d class C<T> {",                                   // 17
+            "  constructor(private p: number,",                  // 18
+            "    public q = mark(7)) { mark(8) }",               // 19
+            "  @d m(this: C<T>): void { mark(9) }",              // 20
+            "}",                                                 // 21
+            "namespace N { export const n: number = mark(10) }", // 22
+            "const jsx = <p class={mark(11)}>",                  // 23
+            "  text {mark(12)}",                                 // 24
+            "  <b.c {...mark(13)} />",                           // 25
+            "</p>;",                                             // 26
+            "export { one, two, three, f, C, N, E, jsx };",      // 27
         ]
         .join("\n");
         let got = check("a.tsx", &text);
@@ -329,7 +329,12 @@ mod tests {
                 let end = column + line[column..].find(')').expect("closed") + 1;
                 let call = &line[column..end];
                 assert!(call.starts_with(found));
-                assert_eq!(place_of(&got, call), (number as u32 + 1, column as u32 + 1), "{call} in {}", got.code);
+                assert_eq!(
+                    place_of(&got, call),
+                    (number as u32 + 1, column as u32 + 1),
+                    "{call} in {}",
+                    got.code
+                );
                 seen += 1;
             }
         }
