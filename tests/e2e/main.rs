@@ -13,6 +13,7 @@
 //! | the HTTP edge | `edge.rs` |
 //! | owner, users, sign-in, single sign-on, sessions, tokens | `identity.rs` |
 //! | attacks on them | `intruder.rs` |
+//! | `fazt.storage`: values, people, rooms | `storage.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 //! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
 //! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
@@ -30,6 +31,7 @@ mod identity;
 mod intruder;
 mod lifecycle;
 mod runtime;
+mod storage;
 mod workers;
 
 /// A handler that says hello.
