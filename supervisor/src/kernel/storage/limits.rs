@@ -19,4 +19,3 @@ pub(super) const BLOCKING_LONG_MAX: usize = 2;
 pub(super) const COPY_BYTES: usize = 64 * 1024;
 
 const _: () = assert!(CARTRIDGES_OPEN_MAX as i64 * PAGE_CACHE_KIB <= 4 * 1024);
-const _: () = assert!(super::data::limits::CONNECTIONS_MAX as i64 * PAGE_CACHE_KIB <= 16 * 1024);

@@ -23,7 +23,9 @@ use rusqlite::{CachedStatement, Connection, params_from_iter};
 
 use super::super::db::{self, Mode};
 use super::docs::Failed;
-use super::limits::{HEAP_BYTES_MAX, PROGRESS_OPS, ROW_BYTES_MAX, STATEMENT, STATEMENTS_KEPT};
+use super::limits::{
+    HEAP_BYTES_MAX, PAGE_CACHE_KIB, PROGRESS_OPS, ROW_BYTES_MAX, STATEMENT, STATEMENTS_KEPT,
+};
 use super::schema::{self, Table};
 use crate::kernel::security::Principal;
 use crate::kernel::storage::StorageError;
@@ -264,6 +266,7 @@ fn harden(connection: &Connection, pages_max: u32) -> rusqlite::Result<()> {
         connection.set_db_config(setting, false)?;
     }
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "cache_size", -PAGE_CACHE_KIB)?;
     // Without it REPLACE would not fire the guards of what it deletes.
     connection.pragma_update(None, "recursive_triggers", true)?;
     connection.query_row(&format!("PRAGMA max_page_count={pages_max}"), [], |_| Ok(()))?;

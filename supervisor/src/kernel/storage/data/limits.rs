@@ -59,6 +59,8 @@ pub const INVITE_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Connections open at once, of all apps together, 62 KB each; the least recently used is closed.
 pub const CONNECTIONS_MAX: usize = 72;
+/// Page cache of one: a page of 20 documents with its index stays in it.
+pub const PAGE_CACHE_KIB: i64 = 256;
 /// Threads that take turns over apps. Most of their time is waiting for the disk.
 pub const THREADS: usize = 4;
 /// Calls of one app that may wait.
@@ -83,6 +85,7 @@ pub const EXPIRED_PER_TURN: u32 = 200;
 // A row carries its body, its id and its ordering keys.
 pub(super) const ROW_BYTES_MAX: usize = VALUE_BYTES_MAX + 256 * 1024;
 
+const _: () = assert!(CONNECTIONS_MAX as i64 * PAGE_CACHE_KIB * 1024 <= HEAP_BYTES_MAX / 3);
 const _: () = assert!(PAGE_BYTES_MAX > VALUE_BYTES_MAX && BATCH_BYTES_MAX >= VALUE_BYTES_MAX);
 const _: () = assert!(PREFIX_BYTES_MAX < ORDER_KEY_BYTES);
 const _: () = assert!(IN_VALUES_MAX <= WHERE_VALUES_MAX);
