@@ -386,3 +386,37 @@ fn everybody_minds_their_own_sessions_tokens_and_password_at_home() {
         200
     );
 }
+
+/// What a browser's script would be told; that a passkey works is tested where there is one in software.
+#[test]
+fn passkeys_are_offered_by_a_script_and_asked_for_by_our_own_pages_only() {
+    let server = Server::start();
+    let mut owner = server.owner();
+    let home = owner.open(&owner.url("", "/"));
+    let word = home.text().split("data-form=\"").nth(1).expect("a place for it")[..43].to_owned();
+    assert!(home.text().contains("data-passkey=\"add\" ") && home.text().contains("hidden><button"));
+    let script = owner.open(&owner.url("", "/passkey.js"));
+    assert_eq!(script.response.field("content-type"), Some("text/javascript; charset=utf-8"));
+    let own = owner.url("", "");
+    let begin = owner.url("", "/passkey/begin");
+    let body = format!("{{\"form\":\"{word}\"}}");
+    let same = [("origin", own.as_str()), ("sec-fetch-site", "same-origin")];
+    let answer = owner.send("POST", &begin, &same, body.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let said: Value = serde_json::from_str(&answer.text()).expect("json");
+    let key = &said["options"]["publicKey"];
+    assert_eq!((&key["rp"]["id"], &key["user"]["name"]), (&"localhost".into(), &"olga".into()));
+    assert_eq!(key["authenticatorSelection"]["residentKey"], "required");
+    let sibling = owner.url("notes", "");
+    let foreign = [("origin", sibling.as_str()), ("sec-fetch-site", "same-site")];
+    assert_eq!(owner.send("POST", &begin, &foreign, body.as_bytes()).status, 403);
+    assert_eq!(owner.send("POST", &begin, &same, b"{\"form\":\"x\"}").status, 403);
+    assert_eq!(owner.send("POST", &begin, &same, b"nonsense").status, 400);
+    let add = owner.url("", "/passkey/add");
+    let ticket = said["ticket"].as_str().expect("ticket");
+    let forged = format!("{{\"form\":\"{word}\",\"ticket\":\"{ticket}\",\"answer\":{{\"id\":\"x\"}}}}");
+    assert_eq!(owner.send("POST", &add, &same, forged.as_bytes()).status, 403);
+    let mut stranger = server.browser();
+    assert!(stranger.open(&stranger.url("", "/sign-in")).text().contains("data-passkey=\"enter\""));
+    assert_eq!(stranger.send("POST", &begin, &same, body.as_bytes()).status, 403);
+}

@@ -130,6 +130,23 @@ pub struct Token {
     pub expires_unix_ms: u64,
 }
 
+/// A passkey: its public half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasskeyRow {
+    /// Id of the credential, in base64url.
+    pub id: String,
+    /// Whose.
+    pub user: UserId,
+    /// What it was made with.
+    pub note: String,
+    /// The public key and what belongs to it, as JSON.
+    pub key: String,
+    /// Made, in milliseconds since 1970.
+    pub created_unix_ms: u64,
+    /// Last used; 0: never.
+    pub used_unix_ms: u64,
+}
+
 /// What is remembered of people.
 pub trait Book: Send + Sync + 'static {
     /// Every user, by name.
@@ -177,6 +194,17 @@ pub trait Book: Send + Sync + 'static {
     fn tokens(&self) -> Result<Vec<Token>, BookError>;
     /// Removes a token: which it was.
     fn remove_token(&self, id: TokenId) -> Result<Option<Token>, BookError>;
+
+    /// Remembers a passkey; refused when the user has `most`.
+    fn add_passkey(&self, row: &PasskeyRow, most: u64) -> Result<(), BookError>;
+    /// A passkey, with its user.
+    fn passkey(&self, id: &str) -> Result<Option<(PasskeyRow, Account)>, BookError>;
+    /// Notes that a passkey was used, and its key as it is now.
+    fn passkey_used(&self, id: &str, key: &str, now_ms: u64) -> Result<(), BookError>;
+    /// Passkeys of a user.
+    fn passkeys(&self, user: UserId) -> Result<Vec<PasskeyRow>, BookError>;
+    /// Removes one of a user's passkeys. Whether there was one.
+    fn remove_passkey(&self, user: UserId, id: &str) -> Result<bool, BookError>;
 
     /// Writes a decision down; the oldest go when there are too many.
     fn note(&self, line: &AuditLine) -> Result<(), BookError>;

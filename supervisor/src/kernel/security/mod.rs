@@ -14,6 +14,7 @@
 //! | passwords; secrets that we hand out | `password.rs`, `secret.rs` |
 //! | how often somebody may try | `throttle.rs` |
 //! | a sign-in carried from one origin to another | `codes.rs` |
+//! | passkeys | `passkey.rs` |
 //! | tokens for one audience, signed | `jwt.rs` |
 //! | clock and randomness | `world.rs` |
 
@@ -23,6 +24,7 @@ mod codes;
 mod edge;
 pub mod identity;
 mod jwt;
+pub mod passkey;
 mod password;
 mod peer;
 mod principal;

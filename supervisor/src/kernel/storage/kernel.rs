@@ -26,6 +26,7 @@ const SCHEMA: Schema = Schema {
         ) STRICT, WITHOUT ROWID;
     ",
         super::people::SCHEMA,
+        super::people::PASSKEYS,
     ],
 };
 

@@ -11,7 +11,7 @@ use super::error::StorageError;
 use super::pool::Storage;
 use crate::kernel::security::Mark;
 use crate::kernel::security::book::{
-    Account, Apps, Book, BookError, Invite, Joining, Purpose, Scope, Session, Token,
+    Account, Apps, Book, BookError, Invite, Joining, PasskeyRow, Purpose, Scope, Session, Token,
 };
 
 /// The step of the schema that makes the tables.
@@ -74,6 +74,19 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX audit_at ON audit(at);
 ";
 
+/// The step that makes room for passkeys.
+pub(super) const PASSKEYS: &str = "
+    CREATE TABLE passkey(
+        id      TEXT PRIMARY KEY,
+        user    TEXT NOT NULL REFERENCES user(id) ON DELETE CASCADE,
+        note    TEXT NOT NULL,
+        key     TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        used    INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX passkey_user ON passkey(user);
+";
+
 /// Links that are good at once.
 const INVITES_MAX: u64 = 1_000;
 /// Lines of the audit log that are kept.
@@ -82,6 +95,7 @@ const AUDIT_LINES_MAX: i64 = 100_000;
 const ACCOUNT: &str = "user.id, user.name, user.role, user.apps, user.password, user.created";
 const SESSION: &str = "session.id, session.user, session.parent, session.app, session.created, session.seen, \
     session.expires, session.address, session.agent";
+const PASSKEY: &str = "passkey.id, passkey.user, passkey.note, passkey.key, passkey.created, passkey.used";
 const TOKEN: &str = "token.id, token.user, token.app, token.note, token.created, token.used, token.expires";
 
 impl Storage {
@@ -368,6 +382,57 @@ impl Book for Storage {
         })
     }
 
+    fn add_passkey(&self, row: &PasskeyRow, most: u64) -> Result<(), BookError> {
+        self.people(|db| {
+            let user = row.user.to_string();
+            let sql = "SELECT count(*) FROM passkey WHERE user = ?1";
+            let held: i64 = db.query_row(sql, [&user], |row| row.get(0))?;
+            if held.cast_unsigned() >= most {
+                return Err(Trouble::Book(BookError::Full("passkeys of this user")));
+            }
+            let (created, used) = (row.created_unix_ms.cast_signed(), row.used_unix_ms.cast_signed());
+            db.execute(
+                "INSERT INTO passkey(id, user, note, key, created, used) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                params![row.id, user, row.note, row.key, created, used],
+            )
+            .map_err(taken)?;
+            Ok(())
+        })
+    }
+
+    fn passkey(&self, id: &str) -> Result<Option<(PasskeyRow, Account)>, BookError> {
+        self.look(|db| {
+            let sql = format!(
+                "SELECT {PASSKEY}, {ACCOUNT} FROM passkey JOIN user ON user.id = passkey.user WHERE passkey.id = ?1"
+            );
+            let mut found = db.prepare_cached(&sql)?;
+            found.query_row([id], |row| Ok((passkey(row)?, account(row, 6)?))).optional()
+        })
+    }
+
+    fn passkey_used(&self, id: &str, key: &str, now_ms: u64) -> Result<(), BookError> {
+        self.people(|db| {
+            let now = now_ms.cast_signed();
+            db.execute("UPDATE passkey SET key = ?2, used = ?3 WHERE id = ?1", params![id, key, now])?;
+            Ok(())
+        })
+    }
+
+    fn passkeys(&self, user: UserId) -> Result<Vec<PasskeyRow>, BookError> {
+        self.look(|db| {
+            let sql = format!("SELECT {PASSKEY} FROM passkey WHERE user = ?1 ORDER BY created");
+            let mut found = db.prepare_cached(&sql)?;
+            found.query_map([user.to_string()], passkey)?.collect()
+        })
+    }
+
+    fn remove_passkey(&self, user: UserId, id: &str) -> Result<bool, BookError> {
+        self.people(|db| {
+            let sql = "DELETE FROM passkey WHERE user = ?1 AND id = ?2";
+            Ok(db.execute(sql, params![user.to_string(), id])? > 0)
+        })
+    }
+
     fn note(&self, line: &AuditLine) -> Result<(), BookError> {
         self.people(|db| {
             db.execute(
@@ -485,6 +550,17 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
     })
 }
 
+fn passkey(row: &Row<'_>) -> rusqlite::Result<PasskeyRow> {
+    Ok(PasskeyRow {
+        id: row.get(0)?,
+        user: parsed(1, &row.get::<_, String>(1)?)?,
+        note: row.get(2)?,
+        key: row.get(3)?,
+        created_unix_ms: row.get::<_, i64>(4)?.cast_unsigned(),
+        used_unix_ms: row.get::<_, i64>(5)?.cast_unsigned(),
+    })
+}
+
 fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
     let app: Option<String> = row.get(2)?;
     Ok(Token {
@@ -528,3 +604,7 @@ where
 #[cfg(test)]
 #[path = "people_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "passkey_tests.rs"]
+mod passkey_tests;

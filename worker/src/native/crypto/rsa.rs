@@ -13,6 +13,8 @@ use super::{Answer, Bytes, Random};
 
 /// Longest modulus that is worked with or made; making one of 4096 bits takes seconds.
 const BITS_MAX: usize = 4096;
+/// Shortest modulus of keys that come from elsewhere.
+const IMPORTED_BITS_MIN: u32 = 512;
 /// Longest modulus of keys that come from elsewhere.
 const IMPORTED_BITS_MAX: usize = 8192;
 
@@ -31,7 +33,11 @@ fn number(bytes: &Bytes) -> BoxedUint {
 
 fn public(key: &[Bytes]) -> Option<RsaPublicKey> {
     let [n, e, ..] = key else { return None };
-    RsaPublicKey::new_with_size_limits(number(n), number(e), 512..=IMPORTED_BITS_MAX).ok()
+    let modulus = number(n);
+    if modulus.bits_vartime() < IMPORTED_BITS_MIN {
+        return None;
+    }
+    RsaPublicKey::new_with_max_size(modulus, number(e), IMPORTED_BITS_MAX).ok()
 }
 
 fn private(key: &[Bytes]) -> Option<RsaPrivateKey> {

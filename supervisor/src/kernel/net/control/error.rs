@@ -42,7 +42,7 @@ impl From<IdentityError> for Refused {
     fn from(error: IdentityError) -> Self {
         use IdentityError as E;
         let (kind, hint) = match &error {
-            E::Wrong => (ErrorKind::PermissionDenied, ""),
+            E::Wrong | E::Passkey => (ErrorKind::PermissionDenied, ""),
             E::Wait(_) | E::Busy => (ErrorKind::Failed, "try again later"),
             E::Link => (ErrorKind::NotFound, ""),
             E::Name | E::Password(_) | E::Again => (ErrorKind::Invalid, ""),

@@ -34,6 +34,10 @@ impl People {
             "session-end" => self.end_session(known, form.field("id")).await,
             "token-new" => self.make_token(known, form.field("app"), form.field("note")).await,
             "token-remove" => self.remove_token(known, form.field("id")).await,
+            "passkey-remove" => {
+                let removed = self.identity.passkey_remove(&known.person, form.field("id")).await;
+                removed.map(|()| pages::redirect("/"))
+            }
             "password" => self.change_password(site, known, &form).await,
             _ => return Ok(site.refuse(StatusCode::NOT_FOUND, "there is nothing here", None)),
         };

@@ -7,7 +7,7 @@ use http_body::Body;
 use super::super::body::Whole;
 use super::cookie::{self, Jar};
 use super::pages::{self, escape, hidden};
-use super::{People, Site, Turned, form, next, query};
+use super::{People, Site, Turned, form, next, passkey, query};
 use crate::kernel::security::identity::Opened;
 use crate::kernel::security::{IdentityError, Secret};
 
@@ -40,7 +40,8 @@ impl People {
             escape(name),
             if name.is_empty() { " autofocus" } else { "" },
             if name.is_empty() { "" } else { " autofocus" },
-        );
+        ) + &passkey::place("enter", "Sign in with a passkey", &tie, next)
+            + pages::SCRIPT;
         let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN };
         let mut response = pages::page(status, "Sign in", &inside, &self.leads_to(site, next));
         tie.keep(site, &mut response);

@@ -6,9 +6,9 @@ use http::{Response, StatusCode};
 
 use super::super::body::Whole;
 use super::pages::{self, escape, hidden};
-use super::{People, Site, Tie, Turned};
+use super::{People, Site, Tie, Turned, passkey};
 use crate::kernel::fs::AppInfo;
-use crate::kernel::security::book::{Scope, Session, Token};
+use crate::kernel::security::book::{PasskeyRow, Scope, Session, Token};
 use crate::kernel::security::identity::Known;
 use crate::kernel::security::{Person, Visitor, decide};
 
@@ -37,6 +37,7 @@ impl People {
         let mine: Vec<_> = apps.into_iter().filter(|app| is_for(person, app)).collect();
         let sessions = self.identity.sessions(Some(person.id())).await.map_err(Turned::Broken)?;
         let tokens = self.identity.tokens(Some(person.id())).await.map_err(Turned::Broken)?;
+        let passkeys = self.identity.passkeys(person.id()).await.map_err(Turned::Broken)?;
         let word = tie.field();
         let inside = format!(
             "{}<p>You are signed in as <strong>{}</strong> ({}).</p>{}<h2>Apps</h2>{}<h2>Signed in at</h2>{}\
@@ -51,7 +52,10 @@ impl People {
             self.tokens_table(&tokens, &word),
             new_token_form(&mine, &word),
             password_form(person, &word),
-        );
+        ) + "<h2>Passkeys</h2>"
+            + &passkeys_table(&passkeys, &word)
+            + &passkey::place("add", "Add a passkey of this device", tie, "/")
+            + pages::SCRIPT;
         let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         Ok(pages::page(status, "Your cloud", &inside, ""))
     }
@@ -112,6 +116,18 @@ fn sessions_table(sessions: &[Session], known: &Known, word: &str) -> String {
     };
     let homes = sessions.iter().filter(|session| session.app.is_none());
     format!("<table>{}</table>", homes.map(row).collect::<String>())
+}
+
+fn passkeys_table(passkeys: &[PasskeyRow], word: &str) -> String {
+    let row = |passkey: &PasskeyRow| {
+        let remove = format!("{word}{}", hidden("id", &passkey.id));
+        let button = pages::button("/account/passkey-remove", &remove, "Remove");
+        format!("<tr><td>{}<td>{button}", escape(&passkey.note))
+    };
+    match passkeys.iter().map(row).collect::<String>().as_str() {
+        "" => "<p><small>None yet. A passkey signs you in without a password.</small></p>".to_owned(),
+        rows => format!("<table>{rows}</table>"),
+    }
 }
 
 fn new_token_form(apps: &[AppInfo], word: &str) -> String {

@@ -1,7 +1,7 @@
 //! The pages of the OS origin and the few paths that every app's origin has for signing in.
 //!
 //! `edge.rs` calls it, before anything of an app. What arrives here is a stranger's; what may be done is
-//! `security`'s to say. No answer tells whether a user exists, no secret is in a log, no page runs a script.
+//! `security`'s to say. No answer tells whether a user exists, no secret is in a log, no page needs a script.
 //!
 //! ```text
 //! app origin                        OS origin
@@ -16,6 +16,7 @@
 //! | sign in, links, sign out | `entry.rs` |
 //! | from origin to origin | `across.rs` |
 //! | the home page, and what one changes there | `home.rs`, `account.rs` |
+//! | passkeys, and the one script | `passkey.rs`, `passkey.js` |
 //! | cookies | `cookie.rs` |
 //! | who may send a form | `form.rs` |
 //! | how a page looks | `pages.rs` |
@@ -27,6 +28,7 @@ mod entry;
 mod form;
 mod home;
 mod pages;
+mod passkey;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -264,6 +266,10 @@ impl People {
             _ if path.starts_with("/account/") && method == Method::POST => {
                 self.account(site, &path["/account/".len()..], body).await
             }
+            _ if path.starts_with("/passkey/") && method == Method::POST => {
+                self.passkey(site, &path["/passkey/".len()..], body).await
+            }
+            "/passkey.js" if reads => Ok(passkey::script()),
             "/sign-in" if reads => self.sign_in_page(site, &next(query(uri, "next")), "", "").await,
             "/sign-in" if method == Method::POST => self.sign_in(site, body).await,
             "/sign-out" if reads => self.sign_out_page(site, None).await,

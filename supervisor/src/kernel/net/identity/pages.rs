@@ -30,6 +30,9 @@ const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const FRAME: HeaderName = HeaderName::from_static("x-frame-options");
 
+/// Loads the one script, on pages that have something for it to do.
+pub(super) const SCRIPT: &str = "<script type=\"module\" src=\"/passkey.js\"></script>";
+
 /// A page. `actions`: origins beside its own that its forms may lead to.
 pub(super) fn page(status: StatusCode, title: &str, inside: &str, actions: &str) -> Response<Whole> {
     static HASH: OnceLock<String> = OnceLock::new();
@@ -43,8 +46,9 @@ pub(super) fn page(status: StatusCode, title: &str, inside: &str, actions: &str)
     let mut response = Response::new(Whole::new(Bytes::from(html)));
     *response.status_mut() = status;
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'{}{actions}; frame-ancestors 'none'; \
+        "default-src 'none'; style-src 'sha256-{hash}'; {}form-action 'self'{}{actions}; frame-ancestors 'none'; \
          base-uri 'none'",
+        if inside.contains(SCRIPT) { "script-src 'self'; connect-src 'self'; " } else { "" },
         if actions.is_empty() { "" } else { " " }
     );
     let headers = response.headers_mut();

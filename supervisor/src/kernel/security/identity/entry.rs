@@ -171,7 +171,7 @@ impl Identity {
     }
 
     /// Opens a session at the OS origin.
-    async fn open(&self, account: &Account, client: &Client) -> Result<Opened, IdentityError> {
+    pub(super) async fn open(&self, account: &Account, client: &Client) -> Result<Opened, IdentityError> {
         let now = self.world.now_ms();
         let secret = Secret::new(&*self.world);
         let session = Session {

@@ -7,12 +7,14 @@
 //! |---|---|
 //! | a password or a link for a session | `entry.rs` |
 //! | a session by its cookie, across origins, ended | `sessions.rs` |
+//! | a passkey for a session | `passkeys.rs` |
 //! | users, links, admission | `people.rs` |
 //! | API tokens | `tokens.rs` |
 //! | the audit log | `audit.rs` |
 
 mod audit;
 mod entry;
+mod passkeys;
 mod people;
 mod sessions;
 mod tokens;
@@ -29,6 +31,7 @@ use super::World;
 use super::book::{Book, BookError};
 use super::codes::Codes;
 use super::jwt::Jwt;
+use super::passkey::Challenges;
 use super::password::PasswordError;
 use super::secret::Mark;
 use super::throttle::Throttle;
@@ -58,6 +61,9 @@ pub enum IdentityError {
     /// Name or password.
     #[error("name or password is not right")]
     Wrong,
+    /// A passkey.
+    #[error("this passkey is not good here")]
+    Passkey,
     /// Too many tries.
     #[error("too many tries: wait {0} seconds")]
     Wait(u64),
@@ -128,6 +134,7 @@ pub struct Identity {
     world: Arc<dyn World>,
     throttle: Mutex<Throttle>,
     codes: Mutex<Codes>,
+    challenges: Mutex<Challenges>,
     known: Mutex<Cache>,
     hashing: Semaphore,
     hashing_queue: Semaphore,
@@ -157,6 +164,7 @@ impl Identity {
             world,
             throttle: Mutex::default(),
             codes: Mutex::default(),
+            challenges: Mutex::default(),
             known: Mutex::default(),
             hashing: Semaphore::new(HASHING_MAX),
             hashing_queue: Semaphore::new(HASHING_MAX + HASHING_QUEUE_MAX),
