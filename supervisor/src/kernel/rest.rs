@@ -5,23 +5,21 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
 use crate::sys;
 
 /// How often the CPU time is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Less between two looks is quiet.
-const QUIET_MS: i64 = 20;
+const QUIET_MS: u64 = 20;
 /// What was done since the last time must be worth the walk over the free memory.
-const WORTH_MS: i64 = 100;
+const WORTH_MS: u64 = 100;
 
 /// Runs as long as the server.
 pub(super) async fn run() {
     let (mut before, mut at_last) = (0, 0);
     loop {
         tokio::time::sleep(LOOK).await;
-        let now = cpu_ms();
+        let now = sys::cpu_ms();
         if now - before < QUIET_MS && now - at_last >= WORTH_MS {
             // Not on this thread: a large heap takes some milliseconds. Starting and deploying run much code that
             // serving does not.
@@ -30,13 +28,8 @@ pub(super) async fn run() {
                 sys::forget_code();
             });
             let _ = rested.await;
-            at_last = cpu_ms();
+            at_last = sys::cpu_ms();
         }
         before = now;
     }
-}
-
-fn cpu_ms() -> i64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
