@@ -180,6 +180,10 @@ fn the_console_ends_a_session_and_removes_a_user() {
     server.deploy_files("other", &[("server.js", crate::HELLO)]);
     server.fazt(&["user", "apps", "anna", "other"]).ok();
     assert_eq!(anna.open(&anna.url("notes", "/who")).status(), 403, "admitted no more");
+    let own = anna.url("notes", "");
+    let same = [("origin", own.as_str()), ("sec-fetch-site", "same-origin")];
+    let token = anna.send("POST", &anna.url("notes", "/_fazt/token"), &same, b"");
+    assert_eq!(token.status, 403, "nor a token about her for that app: {}", token.text());
 
     assert_eq!(server.fazt(&["user", "remove", "anna"]).code, 2, "asks first");
     server.fazt(&["user", "remove", "anna", "--yes"]).ok();

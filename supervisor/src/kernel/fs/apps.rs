@@ -137,7 +137,12 @@ impl Fs {
             // From here on the app is gone, whatever happens to its files.
             write(&fs.apps).remove(app);
             fs.changed(app);
-            storage.close(app);
+            let closing = Arc::clone(&storage);
+            let close = move || {
+                closing.close(app);
+                Ok::<_, FsError>(())
+            };
+            fs.shared.storage.blocking(close).await?;
             if !keep_data {
                 let storage = Arc::clone(&storage);
                 fs.shared.storage.blocking(move || storage.delete_folder(app)).await?;

@@ -1,6 +1,8 @@
 //! One sign-in for all origins, without a cookie that they share: from an app's origin to the OS origin and
 //! back with a code. What the code is good for is in `security`.
 
+use std::sync::Arc;
+
 use fazt_ipc::ids::AppId;
 use http::{Response, StatusCode, Uri};
 
@@ -8,6 +10,7 @@ use super::super::body::Whole;
 use super::cookie::{self, Jar};
 use super::pages::{self, escape};
 use super::{People, RESERVED, Site, Turned, bearer, form, insecure, local, query, unauthorised};
+use crate::kernel::fs::Release;
 use crate::kernel::security::{Denied, Secret, Visitor, decide};
 
 /// Seconds that a browser may take to sign in.
@@ -35,6 +38,13 @@ impl People {
         response
     }
 
+    async fn release(&self, app: AppId) -> Option<Arc<Release>> {
+        match self.fs.release_cached(app) {
+            Some(release) => Some(release),
+            None => self.fs.release(app).await.ok(),
+        }
+    }
+
     /// `GET /authorize?app=NAME&state=S&to=PATH` at the OS origin.
     pub(super) async fn authorize(&self, site: &Site<'_>, uri: &Uri) -> Result<Response<Whole>, Turned> {
         let name = query(uri, "app");
@@ -46,11 +56,7 @@ impl People {
             let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
             return Ok(pages::redirect(&format!("/sign-in?{query}")));
         };
-        let release = match self.fs.release_cached(app) {
-            Some(release) => Ok(release),
-            None => self.fs.release(app).await,
-        };
-        let Ok(release) = release else {
+        let Some(release) = self.release(app).await else {
             return Ok(site.refuse(StatusCode::NOT_FOUND, "nothing is deployed there yet", None));
         };
         // Asked here too: whoever may not go in is told so where they can do something about it.
@@ -135,6 +141,14 @@ impl People {
         let Visitor::Known(person) = self.visitor(site, app).await? else {
             return Ok(unauthorised(site, "sign in first: a token is about somebody"));
         };
+        // A session outlives a membership; a token for the app must not be had without one.
+        let Some(release) = self.release(app).await else {
+            return Ok(site.refuse(StatusCode::NOT_FOUND, "nothing is deployed there yet", None));
+        };
+        if let Err(why) = decide(app, release.access, Visitor::Known(Arc::clone(&person))) {
+            self.identity.turned_away(&person, app, why, &site.who()).await;
+            return Ok(site.refuse(StatusCode::FORBIDDEN, &why.to_string(), None));
+        }
         let now = self.identity.world().now_ms();
         let (issuer, audience) = (site.os_origin(), site.origin());
         let (token, expires) = self.identity.jwt.mint(&person, app, &issuer, &audience, now);

@@ -157,9 +157,18 @@ impl Docs<'_> {
     /// Several changes, all or none.
     pub(super) fn batch(&self, writes: &[DocWrite]) -> Done<Vec<Option<String>>> {
         let mut written = Vec::with_capacity(writes.len());
+        let mut bytes = 0;
         for (at, write) in writes.iter().enumerate() {
             match self.write(write) {
-                Ok((document, _)) => written.push(document),
+                Ok((document, _)) => {
+                    // A small patch answers with the whole document: a batch of them must not be gigabytes.
+                    bytes += document.as_ref().map_or(0, String::len);
+                    if bytes > PAGE_BYTES_MAX {
+                        let what = "what the batch answers, the documents as they are now,";
+                        return Err(DataError::large(what, bytes, PAGE_BYTES_MAX).into());
+                    }
+                    written.push(document);
+                }
                 Err(Failed::Said(mut error)) => {
                     error.message =
                         format!("change {at} of the batch: {}; nothing was changed", error.message);

@@ -301,3 +301,21 @@ async fn a_page_of_large_documents_ends_earlier_and_goes_on() {
         stage.find(person(1), SpaceName::User, Find { cursor, ..Find::default() }).await.expect("finds");
     assert_eq!((rest.len(), cursor), (1, None));
 }
+
+#[tokio::test]
+async fn a_batch_of_small_patches_to_a_large_document_is_refused_whole() {
+    let stage = Stage::new(&plain());
+    let large = format!(r#"{{"id":"a","x":"{}"}}"#, "x".repeat(1_000_000));
+    stage.put(person(1), SpaceName::User, &large).await;
+    let patch = || DocWrite::Update { id: "a".into(), patch: r#"{"n":1}"#.into(), if_version: None };
+    let batch = |changes: usize| DocCall::Batch((0..changes).map(|_| patch()).collect());
+    let refused = stage.doc(person(1), SpaceName::User, batch(1000)).await.expect_err("gigabytes");
+    assert_eq!(refused.code, ErrorCode::TooLarge, "{refused:?}");
+    let Ok(Response::Doc(Some(kept))) =
+        stage.doc(person(1), SpaceName::User, DocCall::Get { id: "a".into() }).await
+    else {
+        panic!()
+    };
+    assert_eq!(json(&kept)["version"], 1, "nothing was changed");
+    assert!(stage.doc(person(1), SpaceName::User, batch(3)).await.is_ok());
+}
