@@ -3,7 +3,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The seed, `FAZT_SEED` or the clock's, and the numbers that follow from it. Print the seed: it replays a failure.
-#[must_use]
 pub fn seed() -> (u64, impl FnMut() -> u64) {
     let given = std::env::var("FAZT_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = given.unwrap_or_else(|| {
