@@ -14,7 +14,7 @@ use rquickjs::{Ctx, Error, Function, Object, Result, Value};
 use crate::engine::{Budget, Contexts, ModuleTable, modules};
 use crate::limits::JOBS_PER_TICK;
 use crate::link::Port;
-use crate::sys::{self, Heap};
+use crate::sys::Heap;
 
 pub(crate) use failure::{fatal, of_exception, of_value};
 
@@ -115,7 +115,7 @@ impl<'js> Dispatch<'js> {
             loop {
                 self.contexts.job_ended(&self.ctx);
                 self.contexts.job_begins();
-                match sys::run_job(&self.ctx) {
+                match crate::engine::sys::run_job(&self.ctx) {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(_) => {

@@ -18,7 +18,7 @@ use std::cell::{Cell, RefCell};
 
 use rquickjs::{Ctx, Function, Object, Persistent, Result, Value};
 
-use crate::sys::{self, PromiseEvent};
+use super::sys::{self, PromiseEvent};
 
 type Kept = Persistent<Value<'static>>;
 type Slot<T> = RefCell<Option<Persistent<T>>>;

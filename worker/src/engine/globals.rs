@@ -6,9 +6,9 @@ use std::rc::Rc;
 use rquickjs::object::Property;
 use rquickjs::{Ctx, Exception, Result, Value};
 
+use super::sys;
 use super::{Shared, modules};
 use crate::prelude::globals;
-use crate::sys;
 
 /// Puts every lazy global in place and takes away what apps do not get.
 pub(crate) fn install(ctx: &Ctx<'_>) -> Result<()> {

@@ -8,13 +8,14 @@ mod context;
 pub(crate) mod convert;
 pub(crate) mod globals;
 pub(crate) mod modules;
+pub(crate) mod sys;
 
 use std::rc::Rc;
 
 use rquickjs::{CatchResultExt, Context, Ctx, Function, Runtime, Value};
 
 use crate::link::{Port, Timers};
-use crate::sys::{self, Heap, HeapAllocator};
+use crate::sys::{Heap, HeapAllocator};
 pub use budget::Budget;
 pub(crate) use charge::Charge;
 pub(crate) use context::Contexts;
@@ -156,7 +157,7 @@ impl Engine {
     /// Runs a timer that is due, for test runners, which have no link. Gives the nanoseconds until the next one is
     /// (0: now); nothing if there is none.
     pub fn run_due_timer(&self) -> Option<u64> {
-        let now_ns = sys::monotonic_ns();
+        let now_ns = crate::sys::monotonic_ns();
         let Some(id) = self.shared.timers.take_due(now_ns) else {
             return self.shared.timers.next_ns().map(|due_ns| due_ns.saturating_sub(now_ns));
         };

@@ -10,7 +10,7 @@ use fazt_ipc::wire::kernel::{MODULE_ENDINGS, ModuleKind};
 use rquickjs::promise::PromiseState;
 use rquickjs::{ArrayBuffer, Ctx, Error, Exception, Object, Promise, Result, String as JsString, Value};
 
-use crate::sys::{self, ModuleHandle};
+use super::sys::{self, ModuleHandle};
 use crate::{native, prelude};
 
 /// Base name under which the worker itself imports.

@@ -18,7 +18,7 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
 
 fn start(ctx: Ctx<'_>) -> Result<()> {
     let contexts = Shared::of(&ctx)?.contexts;
-    sys::watch_promises(&ctx, &contexts);
+    crate::engine::sys::watch_promises(&ctx, &contexts);
     contexts.start(&ctx)
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
         "endCall" => end_call(stream: u32);
         "rows" => rows();
     }
-    natives.set("fulfilled", sys::fulfilled_function(ctx)?)
+    natives.set("fulfilled", crate::engine::sys::fulfilled_function(ctx)?)
 }
 
 /// Calls `f` with the fields of `name\nvalue\nname\nvalue…`; values hold characters up to U+00FF, one a byte.
