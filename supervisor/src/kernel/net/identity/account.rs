@@ -1,11 +1,10 @@
 //! What one changes on the home page: always by a form of ours, always of one's own.
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
-use http_body::Body;
 
 use super::super::body::Whole;
 use super::cookie::Jar;
+use super::form::Sent;
 use super::pages::{self, escape};
 use super::{People, Site, Turned, form, home};
 use crate::kernel::security::IdentityError;
@@ -14,22 +13,15 @@ use crate::kernel::security::identity::Known;
 
 impl People {
     /// `POST /account/WHAT`
-    pub(super) async fn account<B>(
+    pub(super) async fn account<B: Sent>(
         &self,
         site: &Site<'_>,
         what: &str,
         body: B,
-    ) -> Result<Response<Whole>, Turned>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Response<Whole>, Turned> {
         let tie = self.tie(site).await?;
         let Some(known) = &tie.known else { return Ok(pages::redirect("/sign-in")) };
-        let form = match form::take(site, Some(&tie.secret), body).await {
-            Ok(form) => form,
-            Err(error) => return Ok(site.refuse(StatusCode::FORBIDDEN, &error.to_string(), None)),
-        };
+        let form = form::take(site, Some(&tie.secret), body).await?;
         let done = match what {
             "session-end" => self.end_session(known, form.field("id")).await,
             "token-new" => self.make_token(known, form.field("app"), form.field("note")).await,

@@ -133,10 +133,8 @@ impl People {
     /// `POST /_fazt/token` at an app's origin: a signed token about who is signed in, which another service can
     /// check with the key set of the OS origin. For the app's own pages, and for programs with a token.
     pub(super) async fn mint(&self, site: &Site<'_>, app: AppId) -> Result<Response<Whole>, Turned> {
-        if bearer(site.headers).is_none()
-            && let Err(error) = form::own_page(site)
-        {
-            return Ok(site.refuse(StatusCode::FORBIDDEN, &error.to_string(), None));
+        if bearer(site.headers).is_none() {
+            form::own_page(site)?;
         }
         let Visitor::Known(person) = self.visitor(site, app).await? else {
             return Ok(unauthorised(site, "sign in first: a token is about somebody"));

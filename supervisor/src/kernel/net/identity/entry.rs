@@ -1,11 +1,10 @@
 //! Signing in and out at the OS origin, and links that work once.
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
-use http_body::Body;
 
 use super::super::body::Whole;
 use super::cookie::{self, Jar};
+use super::form::Sent;
 use super::pages::{self, escape, hidden};
 use super::{People, Site, Turned, form, next, passkey, query};
 use crate::kernel::security::identity::Opened;
@@ -49,16 +48,9 @@ impl People {
     }
 
     /// `POST /sign-in`
-    pub(super) async fn sign_in<B>(&self, site: &Site<'_>, body: B) -> Result<Response<Whole>, Turned>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub(super) async fn sign_in<B: Sent>(&self, site: &Site<'_>, body: B) -> Result<Response<Whole>, Turned> {
         let tie = self.tie(site).await?;
-        let form = match form::take(site, Some(&tie.secret), body).await {
-            Ok(form) => form,
-            Err(error) => return Ok(site.refuse(StatusCode::FORBIDDEN, &error.to_string(), None)),
-        };
+        let form = form::take(site, Some(&tie.secret), body).await?;
         let (name, next) = (form.field("name"), next(form.field("next").to_owned()));
         match self.identity.sign_in(name, form.field("password"), &site.who()).await {
             Ok(opened) => {
@@ -132,21 +124,14 @@ impl People {
     }
 
     /// `POST /join/LINK`
-    pub(super) async fn join<B>(
+    pub(super) async fn join<B: Sent>(
         &self,
         site: &Site<'_>,
         link: &Secret,
         body: B,
-    ) -> Result<Response<Whole>, Turned>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Response<Whole>, Turned> {
         let tie = self.tie(site).await?;
-        let form = match form::take(site, Some(&tie.secret), body).await {
-            Ok(form) => form,
-            Err(error) => return Ok(site.refuse(StatusCode::FORBIDDEN, &error.to_string(), None)),
-        };
+        let form = form::take(site, Some(&tie.secret), body).await?;
         let (name, password) = (form.field("name"), form.field("password"));
         if password != form.field("again") {
             return self.join_page(site, link, name, "the two passwords are not the same").await;
@@ -186,23 +171,16 @@ impl People {
 
     /// `POST /sign-out`, at the OS origin or an app's: this browser is signed out everywhere. An app's own page
     /// may ask for it with `fetch` and without the form's word: it is the same origin.
-    pub(super) async fn sign_out<B>(
+    pub(super) async fn sign_out<B: Sent>(
         &self,
         site: &Site<'_>,
         app: Option<fazt_ipc::ids::AppId>,
         body: B,
-    ) -> Result<Response<Whole>, Turned>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Response<Whole>, Turned> {
         let secret = site.cookie(Jar::Session).map_err(|cookie::Twice| Turned::Twice)?;
-        let allowed = match app {
-            Some(_) => form::own_page(site),
-            None => form::take(site, secret.as_ref(), body).await.map(|_| ()),
-        };
-        if let Err(error) = allowed {
-            return Ok(site.refuse(StatusCode::FORBIDDEN, &error.to_string(), None));
+        match app {
+            Some(_) => form::own_page(site)?,
+            None => drop(form::take(site, secret.as_ref(), body).await?),
         }
         if let Some(known) = self.known(site, app).await? {
             self.identity.sign_out(&known, &site.who()).await.map_err(Turned::Broken)?;

@@ -1,6 +1,8 @@
 //! Forms that change something: small, of one type, from our own page and no other. Everything in them is
 //! hostile.
 
+use std::error::Error;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, ORIGIN};
 use http_body::Body;
@@ -17,9 +19,14 @@ const FIELDS_MAX: usize = 32;
 pub(super) const WORD: &str = "form";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// A body that a client sends.
+pub(crate) trait Sent: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> {}
+
+impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>> Sent for B {}
+
 /// Why a form is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FormError {
+pub(crate) enum FormError {
     /// Another site sent it, or nobody knows who.
     #[error("this form did not come from a page of this server")]
     Foreign,
@@ -59,11 +66,11 @@ impl Form {
 }
 
 /// Takes a form in that our own page sent, made for the browser that holds `tied`.
-pub(super) async fn take<B>(site: &Site<'_>, tied: Option<&Secret>, body: B) -> Result<Form, FormError>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+pub(super) async fn take<B: Sent>(
+    site: &Site<'_>,
+    tied: Option<&Secret>,
+    body: B,
+) -> Result<Form, FormError> {
     own_page(site)?;
     let media_type = site.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();

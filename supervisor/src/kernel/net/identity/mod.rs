@@ -33,11 +33,9 @@ mod passkey;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use fazt_ipc::ids::{AppId, RequestId};
 use http::header::{ACCEPT, ALLOW, AUTHORIZATION, HeaderName, HeaderValue, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
-use http_body::Body;
 
 use super::body::Whole;
 use super::page::{self, Page};
@@ -45,6 +43,7 @@ use crate::kernel::fs::Fs;
 use crate::kernel::security::identity::{AGENT_BYTES_MAX, Client, Known, TOKEN_PREFIX};
 use crate::kernel::security::{Denied, Identity, IdentityError, Person, Secret, Visitor};
 use cookie::Jar;
+use form::{FormError, Sent};
 
 /// Paths of every app's origin that are Fazt's.
 pub(crate) const RESERVED: &str = "/_fazt/";
@@ -140,8 +139,16 @@ pub(crate) enum Turned {
     Token,
     /// A token over plain HTTP.
     Plain,
+    /// A form that is not taken.
+    Form(FormError),
     /// The book cannot be read.
     Broken(IdentityError),
+}
+
+impl From<FormError> for Turned {
+    fn from(error: FormError) -> Self {
+        Self::Form(error)
+    }
 }
 
 impl People {
@@ -187,6 +194,7 @@ impl People {
             ),
             Turned::Token => unauthorised(site, "this token is not good for this app"),
             Turned::Plain => unauthorised(site, "tokens are taken over https only"),
+            Turned::Form(error) => site.refuse(StatusCode::FORBIDDEN, &error.to_string(), None),
             Turned::Broken(error) => {
                 tracing::error!(%error, request = %site.id, "a session cannot be looked up");
                 site.refuse(StatusCode::SERVICE_UNAVAILABLE, "sessions cannot be read at the moment", Some(5))
@@ -215,17 +223,13 @@ impl People {
     }
 
     /// Answers a request to one of Fazt's own paths at an app's origin.
-    pub(crate) async fn at_app<B>(
+    pub(crate) async fn at_app<B: Sent>(
         &self,
         site: &Site<'_>,
         (app, name): (AppId, &str),
         (method, uri): (&Method, &Uri),
         body: B,
-    ) -> Response<Whole>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Response<Whole> {
         let path = uri.path().strip_prefix(RESERVED).unwrap_or_default();
         let done = match (method, path) {
             (&Method::GET, "sign-in") => Ok(self.leave(site, name, &local(query(uri, "to")))),
@@ -240,16 +244,12 @@ impl People {
     }
 
     /// Answers a request to the OS origin.
-    pub(crate) async fn at_os<B>(
+    pub(crate) async fn at_os<B: Sent>(
         &self,
         site: &Site<'_>,
         (method, uri): (&Method, &Uri),
         body: B,
-    ) -> Response<Whole>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Response<Whole> {
         let reads = method == Method::GET || method == Method::HEAD;
         let path = uri.path();
         if path == page::SCHEMA_PATH && reads {

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use http_body::Body;
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 
 use super::super::body::Whole;
 use super::cookie::Jar;
+use super::form::Sent;
 use super::pages::{self, escape};
 use super::{People, Site, Tie, Turned, form, next};
 use crate::kernel::security::passkey::{ANSWER_BYTES_MAX, Origin};
@@ -42,28 +42,22 @@ pub(super) fn place(way: &str, button: &str, tie: &Tie, next: &str) -> String {
 
 impl People {
     /// `POST /passkey/WHAT`
-    pub(super) async fn passkey<B>(
+    pub(super) async fn passkey<B: Sent>(
         &self,
         site: &Site<'_>,
         what: &str,
         body: B,
-    ) -> Result<Response<Whole>, Turned>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Response<Whole>, Turned> {
         let tie = self.tie(site).await?;
         let refuse = |status, message: &str| Ok(site.refuse(status, message, None));
-        if let Err(error) = form::own_page(site) {
-            return refuse(StatusCode::FORBIDDEN, &error.to_string());
-        }
+        form::own_page(site)?;
         let body =
             Limited::new(body, 2 * ANSWER_BYTES_MAX).collect().await.map(http_body_util::Collected::to_bytes);
         let Some(mut said) = body.ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) else {
             return refuse(StatusCode::BAD_REQUEST, "this is not what our script sends");
         };
         if !tie.secret.said(form::WORD, said["form"].as_str().unwrap_or_default()) {
-            return refuse(StatusCode::FORBIDDEN, &form::FormError::Old.to_string());
+            return Err(form::FormError::Old.into());
         }
         let ticket = said["ticket"].as_str().and_then(Secret::read);
         let answer = said["answer"].take();
