@@ -1,7 +1,7 @@
 //! Power cuts: the server dies at random moments of a deploy, and starts clean with the old or the new version
 //! whole. `FAZT_CRASH_ROUNDS` sets how often, `FAZT_SEED` replays.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -36,13 +36,7 @@ fn a_deploy_interrupted_at_any_moment_is_whole_or_absent() {
     let mut committed = 0;
     for version in 1..=rounds {
         write(version);
-        let mut deploy = Command::new(fazt_path())
-            .args(["app", "deploy", folder.arg(), "--name", "app", "--yes", "--data"])
-            .arg(server.data())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("deploy");
+        let mut deploy = start_deploy(&server, &folder);
         thread::sleep(Duration::from_micros(random() % 250_000));
         server.kill_hard();
         let acknowledged = deploy.wait().expect("deploy ends").success();
@@ -60,6 +54,17 @@ fn a_deploy_interrupted_at_any_moment_is_whole_or_absent() {
         }
         committed = now;
     }
+}
+
+/// A deploy of `app` by the command line, under way.
+fn start_deploy(server: &Server, folder: &Folder) -> Child {
+    Command::new(fazt_path())
+        .args(["app", "deploy", folder.arg(), "--name", "app", "--yes", "--data"])
+        .arg(server.data())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("deploy")
 }
 
 /// The command line dies, the server does not: the neighbour never notices.
@@ -86,13 +91,7 @@ fn a_deploy_whose_client_is_killed_at_any_moment_is_whole_or_absent() {
         let mut before = 0;
         for version in 1..=rounds {
             write(version);
-            let mut deploy = Command::new(fazt_path())
-                .args(["app", "deploy", folder.arg(), "--name", "app", "--yes", "--data"])
-                .arg(server.data())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("deploy");
+            let mut deploy = start_deploy(&server, &folder);
             thread::sleep(Duration::from_micros(random() % 150_000));
             let _ = deploy.kill();
             let acknowledged = deploy.wait().expect("deploy ends").success();
