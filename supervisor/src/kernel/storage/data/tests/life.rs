@@ -35,8 +35,11 @@ async fn connections_are_bounded_and_nobody_gets_another_s() {
         }
     }
     stage.later(120_000);
-    stage.data.close_idle(std::time::Duration::from_secs(120));
-    assert_eq!(stage.data.connections(), 0);
+    // A read is answered before its turn ends, and what a thread still has in hand is left alone.
+    while stage.data.connections() > 0 {
+        stage.data.close_idle(std::time::Duration::from_secs(120));
+        tokio::task::yield_now().await;
+    }
     let leave = Actor::of_worker(apps[3], person(5));
     let got = stage.data.call(leave, Request::Kv(SpaceName::User, KvCall::Get { key: "who".into() })).await;
     assert!(matches!(got, Ok(Response::Value(Some(_)))), "{got:?}");
