@@ -9,6 +9,7 @@ use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
 use crate::sys;
 
 use super::child::above;
+use super::limits::{SEAL_WAIT, SWEEP};
 
 /// Puts a program into memory that nobody can change any more, not even the launcher.
 pub(super) fn sealed(name: &str, bytes: &[u8], executable: bool) -> io::Result<OwnedFd> {
@@ -24,10 +25,22 @@ pub(super) fn sealed(name: &str, bytes: &[u8], executable: bool) -> io::Result<O
         rest = &rest[rustix::io::write(&memory, rest)?..];
     }
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-    rustix::fs::fcntl_add_seals(&memory, seals)?;
+    seal(&memory, seals)?;
     // A program that is open for writing cannot be run: opened again for reading, the first descriptor goes.
     let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
     above(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Seals against writing. The kernel refuses with `EBUSY` while somebody holds a page of the file, and gives up
+/// waiting after a tenth of a second: the reclaim of a busy machine can take longer over one.
+fn seal(memory: &OwnedFd, seals: SealFlags) -> io::Result<()> {
+    let start = std::time::Instant::now();
+    loop {
+        match rustix::fs::fcntl_add_seals(memory, seals) {
+            Err(rustix::io::Errno::BUSY) if start.elapsed() < SEAL_WAIT => std::thread::sleep(SWEEP),
+            other => return Ok(other?),
+        }
+    }
 }
 
 /// The program that is running, whatever has become of its path since.

@@ -25,6 +25,8 @@ pub(super) const BACK_OFF: [Duration; 2] = [Duration::from_millis(100), Duration
 pub(super) const HEALTHY: Duration = Duration::from_secs(60);
 /// Between two tries to remove a leaf that is not empty yet.
 pub(super) const SWEEP: Duration = Duration::from_millis(5);
+/// How long sealing a program may be refused because a page of it is in use.
+pub(super) const SEAL_WAIT: Duration = Duration::from_secs(5);
 /// Answers that wait for a supervisor which does not read; then no further order is read.
 pub(super) const ANSWERS_MAX: usize = 256;
 
