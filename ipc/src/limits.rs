@@ -68,6 +68,17 @@ pub const STORAGE_MIB_DEFAULT: u32 = 256;
 /// Most storage that a manifest may ask for.
 pub const STORAGE_MIB_MAX: u32 = 64 * 1024;
 
+/// Longest name of a variable of an app.
+pub const ENV_NAME_BYTES_MAX: usize = 63;
+/// Variables that an app may be given.
+pub const ENV_VARIABLES_MAX: usize = 128;
+/// Value of one variable: a service account's key with its certificate fits.
+pub const ENV_VALUE_BYTES_MAX: usize = 16 * 1024;
+/// Names and values that were set for one app, together.
+pub const ENV_BYTES_MAX: usize = 32 * 1024;
+/// Names and defaults in one manifest, together.
+pub const ENV_DEFAULTS_BYTES_MAX: usize = 12 * 1024;
+
 /// Live timers in one worker.
 pub const TIMERS_MAX: usize = 10_000;
 /// Bytes of one launcher message, in either direction.
@@ -75,6 +86,9 @@ pub const LAUNCH_BYTES: usize = 64;
 
 const _: () = assert!(CREDIT_BYTES as usize >= 2 * FRAME_BODY_BYTES_MAX);
 const _: () = assert!(HEADER_BYTES_MAX + URL_BYTES_MAX + METHOD_BYTES_MAX + 4096 < FRAME_BODY_BYTES_MAX);
+// One frame configures a worker. Beside the variables it holds names and their lengths.
+const _: () = assert!(ENV_BYTES_MAX + ENV_DEFAULTS_BYTES_MAX + 8 * 1024 < FRAME_BODY_BYTES_MAX);
+const _: () = assert!(ENV_NAME_BYTES_MAX + ENV_VALUE_BYTES_MAX <= ENV_BYTES_MAX);
 const _: () = assert!(ERROR_BYTES_MAX + 1024 < FRAME_BODY_BYTES_MAX);
 const _: () = assert!(LOG_LINE_BYTES_MAX + 1024 < FRAME_BODY_BYTES_MAX);
 const _: () = assert!(MEMORY_MIB_MIN <= MEMORY_MIB_DEFAULT && MEMORY_MIB_DEFAULT <= MEMORY_MIB_MAX);

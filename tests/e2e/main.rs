@@ -4,6 +4,7 @@
 //! |---|---|
 //! | deploy, list, versions, rollback, remove, rename | `deploy.rs` |
 //! | `fazt app dev` | `dev.rs` |
+//! | variables and secrets | `env.rs` |
 //! | files of an app over HTTP | `assets.rs` |
 //! | handlers, streams, errors | `runtime.rs` |
 //! | hibernation, waking, restarts, orphans | `lifecycle.rs` |
@@ -25,6 +26,7 @@ mod deploy;
 mod dev;
 mod doctor;
 mod edge;
+mod env;
 mod faults;
 mod hostile;
 mod identity;

@@ -1,6 +1,6 @@
 //! `fazt user`: people who may sign in, and their sessions.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _};
 
 use clap::Subcommand;
 use fazt_ipc::control::{
@@ -10,6 +10,7 @@ use fazt_ipc::control::{
 use crate::client::{Client, part};
 use crate::error::{Done, failed, invalid, problem};
 use crate::output::{Colour, Out, confirm};
+use crate::secret;
 use crate::table::Table;
 use crate::text;
 
@@ -230,30 +231,14 @@ async fn passwd(client: &Client, name: &str, stdin: bool, out: Out) -> Done {
     })
 }
 
-/// Asks on the terminal without showing what is typed.
+/// Asks for a password on the terminal.
 fn hidden(question: &str) -> Done<String> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let stdin = io::stdin();
-    if !stdin.is_terminal() || !io::stderr().is_terminal() {
-        return Err(invalid(
+    secret::ask(question)?.ok_or_else(|| {
+        invalid(
             "there is no terminal to ask for a password on",
             "pass it with --stdin, or print a link with --link",
-        ));
-    }
-    let trouble = |error: &dyn std::fmt::Display| failed(format!("cannot read the password: {error}"));
-    let shown = tcgetattr(&stdin).map_err(|error| trouble(&error))?;
-    let mut unseen = shown.clone();
-    unseen.local_modes.remove(LocalModes::ECHO);
-    let _ = write!(io::stderr(), "{question}");
-    let _ = io::stderr().flush();
-    tcsetattr(&stdin, OptionalActions::Flush, &unseen).map_err(|error| trouble(&error))?;
-    let mut line = String::new();
-    let read = stdin.lock().read_line(&mut line);
-    let restored = tcsetattr(&stdin, OptionalActions::Flush, &shown);
-    let _ = writeln!(io::stderr());
-    read.map_err(|error| trouble(&error))?;
-    restored.map_err(|error| trouble(&error))?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+        )
+    })
 }
 
 async fn sessions(client: &Client, name: &str, out: Out) -> Done {

@@ -1,5 +1,8 @@
 //! Apps, versions, deploys and files, as the command line shows them.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::State;
@@ -141,4 +144,56 @@ pub struct Listing {
     pub entry: FileInfo,
     /// What is in it, for a folder, sorted by path.
     pub children: Vec<FileInfo>,
+}
+
+/// `fazt app env`: the variables of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvList {
+    /// Name of the app.
+    pub app: String,
+    /// Those that its manifest declares, and those that were set, by name.
+    pub variables: Vec<EnvInfo>,
+    /// Things worth knowing that are not errors.
+    pub notes: Vec<String>,
+}
+
+/// A variable of an app. No answer holds a secret value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvInfo {
+    /// Its name in `env`.
+    pub name: String,
+    /// The owner gave it a value.
+    pub set: bool,
+    /// The value that was set, where that is no secret.
+    pub value: Option<String>,
+    /// Its value where none is set.
+    pub default: Option<String>,
+    /// The manifest names it.
+    pub declared: bool,
+    /// The app's server does not start without it.
+    pub required: bool,
+    /// Its value is never shown again.
+    pub secret: bool,
+    /// What the manifest says of it.
+    pub description: String,
+    /// When it was set, in milliseconds since 1970.
+    pub set_unix_ms: Option<u64>,
+}
+
+/// `fazt app env APP set`, `unset`: all of it happens, or nothing.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvChange {
+    /// New values by name.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// Names of which the values go.
+    #[serde(default)]
+    pub unset: Vec<String>,
+}
+
+impl fmt::Debug for EnvChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.set.keys().collect();
+        f.debug_struct("EnvChange").field("set", &names).field("unset", &self.unset).finish()
+    }
 }

@@ -15,6 +15,8 @@
 //! | `POST /api/apps/NAME/kill`, `hibernate`, `wake`, `restart` | | [`Changed`] |
 //! | `GET /api/apps/NAME/versions` | | `[`[`Version`]`]` |
 //! | `POST /api/apps/NAME/rollback` | [`Rollback`] | [`Version`] |
+//! | `GET /api/apps/NAME/env` | | [`EnvList`] |
+//! | `POST /api/apps/NAME/env` | [`EnvChange`] | [`EnvList`] |
 //! | `POST /api/apps/NAME/deploys` | [`DeployPlan`] | [`DeployTicket`]; makes the app if there is none |
 //! | `PUT /api/deploys/ID/files/SHA256` | bytes | `{}` |
 //! | `POST /api/deploys/ID/commit` | | [`Deployed`] |

@@ -2,6 +2,7 @@
 
 mod deploy;
 mod dev;
+mod env;
 mod manage;
 mod new;
 
@@ -77,6 +78,19 @@ pub(crate) enum Verb {
         /// The new name; one that an app has, this one or another, is refused with exit code 5
         name: String,
     },
+    /// Show, set and take away the variables that an app gets in `env`
+    ///
+    /// Values of secrets are never shown: of variables that app.json declares as secret, and of those that it does
+    /// not declare.
+    #[command(
+        after_help = "Examples:\n  fazt app env notes\n  fazt app env notes set API_KEY\n  fazt app env notes unset API_KEY"
+    )]
+    Env {
+        /// Name of the app
+        app: String,
+        #[command(subcommand)]
+        change: Option<env::Change>,
+    },
     /// Make the folder of a new app
     #[command(after_help = "Examples:\n  fazt app new notes\n  fazt app new notes --template ts")]
     New {
@@ -115,6 +129,7 @@ pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
         Verb::Rollback { app, version } => manage::rollback(client, &app, version, out).await,
         Verb::Remove { app, keep_data, yes } => manage::remove(client, &app, keep_data, yes, out).await,
         Verb::Rename { app, name } => manage::rename(client, &app, name, out).await,
+        Verb::Env { app, change } => env::run(client, &app, change, out).await,
         Verb::Dev { dir, name } => dev::dev(client, &dir, name.as_deref(), out).await,
         // Answered without a server.
         Verb::New { .. } => Ok(()),

@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 
 use super::deploy::{self, Deploy};
 use super::shared::unix_ms;
-use super::{Committed, Fs, FsError, Sha256, apps, lock, name, write};
+use super::{Committed, Fs, FsError, Sha256, apps, env, lock, name, write};
 use crate::kernel::storage::{AppRow, StorageError};
 
 impl Fs {
@@ -116,7 +116,7 @@ impl Fs {
         };
         let app = row.id;
         let id = VersionId::new(unix_ms(), rand::random());
-        let outcome = match deploy::commit(&self.shared, app, fresh, deploy, id).await {
+        let mut outcome = match deploy::commit(&self.shared, app, fresh, deploy, id).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 if fresh {
@@ -145,6 +145,11 @@ impl Fs {
         }
         if !outcome.unchanged || !routed {
             self.changed(app);
+        }
+        if outcome.env.iter().any(|variable| variable.required) {
+            // The version is live whether or not this can be told.
+            let rows = self.env_rows(app).await.unwrap_or_default();
+            outcome.warnings.extend(env::warnings(&row.name, &rows, &outcome.env));
         }
         Ok(Committed {
             app: self.info(row).await,

@@ -31,6 +31,20 @@ pub enum FsError {
     /// A file is meant and that is a folder.
     #[error("`{0}` is a folder")]
     Folder(String),
+    /// Not a name for a variable.
+    #[error("`{0}` cannot be the name of a variable")]
+    BadVariable(String),
+    /// A variable that is to be taken away has no value.
+    #[error("no variable `{name}` is set for `{app}`")]
+    NotSet {
+        /// The app.
+        app: String,
+        /// The variable.
+        name: String,
+    },
+    /// A sealed value does not open.
+    #[error("the value of the variable `{0}` cannot be opened: it was sealed under another key")]
+    Sealed(String),
     /// Not a name for an app.
     #[error("`{name}` cannot be the name of an app: {why}")]
     BadName {
@@ -106,8 +120,10 @@ impl FsError {
             | Self::NoVersion(_)
             | Self::UnknownVersion { .. }
             | Self::NoFile(_)
+            | Self::NotSet { .. }
             | Self::NoDeploy(_) => ErrorKind::NotFound,
             Self::BadName { .. }
+            | Self::BadVariable(_)
             | Self::BadPath { .. }
             | Self::Folder(_)
             | Self::Manifest(_)
@@ -118,7 +134,7 @@ impl FsError {
             }
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Storage(StorageError::Refused(_)) => ErrorKind::Conflict,
-            Self::Build(_) | Self::Storage(_) | Self::Io { .. } => ErrorKind::Failed,
+            Self::Build(_) | Self::Storage(_) | Self::Io { .. } | Self::Sealed(_) => ErrorKind::Failed,
         }
     }
 
@@ -130,6 +146,11 @@ impl FsError {
                 "`fazt app versions NAME` shows what is kept"
             }
             Self::BadName { .. } => "use 1 to 63 lowercase letters, digits and hyphens, as in a host name",
+            Self::BadVariable(_) => {
+                "use 1 to 63 letters a to z, digits and underscores, beginning with a letter"
+            }
+            Self::NotSet { .. } => "`fazt app env APP` lists them",
+            Self::Sealed(_) => "put DATA/keys/seal back as it was, or set the variable again",
             Self::NameTaken(_) => "choose another name, or remove or rename the app that has it",
             Self::SameName(_) => "nothing was changed; give another name",
             Self::NoFile(_) => "`fazt fs ls APP:PATH` shows what is there",

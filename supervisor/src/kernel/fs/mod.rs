@@ -10,6 +10,7 @@
 //! | the steps of a deploy | `deploy/` |
 //! | which file answers a URL | `asset.rs` |
 //! | what a worker is sent | `code.rs` |
+//! | variables of an app | `env.rs` |
 
 mod apps;
 pub mod asset;
@@ -18,6 +19,7 @@ mod cache;
 pub mod code;
 mod deploy;
 mod deploys;
+pub mod env;
 mod error;
 pub mod manifest;
 mod media;
@@ -43,7 +45,7 @@ pub use builder::{BuildError, Builder, Compiled, Diagnostic, Source, StripResult
 pub use code::{Code, CodeModule};
 pub use error::FsError;
 pub use manifest::Manifest;
-pub use release::Release;
+pub use release::{Edition, Release};
 
 use crate::kernel::security::book::Book;
 use crate::kernel::storage::{AppRow, Storage, VersionRow};

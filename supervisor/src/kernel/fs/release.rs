@@ -9,6 +9,7 @@ use fazt_ipc::syscall::{DirEntry, EntryKind, FileStat};
 
 use super::asset::{self, AssetMatch, Encoding, File, Index};
 use super::code::{self, Code};
+use super::env::Env;
 use super::error::FsError;
 use super::manifest::Manifest;
 use super::shared::Shared;
@@ -29,9 +30,26 @@ pub struct Release {
     pub manifest: Arc<Manifest>,
     /// Who may reach it, the default of the server filled in.
     pub access: Access,
+    /// What was set for its workers.
+    pub env: Env,
     pub(super) row: VersionRow,
     pub(super) index: Index,
     shared: Arc<Shared>,
+}
+
+/// What a worker was given: a version, and variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edition {
+    version: VersionId,
+    env: u64,
+}
+
+impl Edition {
+    /// A version without variables.
+    #[cfg(test)]
+    pub(crate) const fn plain(version: VersionId) -> Self {
+        Self { version, env: 0 }
+    }
 }
 
 impl Release {
@@ -63,7 +81,9 @@ impl Release {
                     .any(|file| file.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
             },
         )?;
+        let rows = shared.storage.kernel(move |kernel| kernel.env(app)).await?;
         Ok(Self {
+            env: Env::new(rows, &manifest.env),
             app,
             name,
             version: row.id,
@@ -87,6 +107,20 @@ impl Release {
     #[must_use]
     pub fn data(&self) -> &Data {
         self.shared.storage.data()
+    }
+
+    /// What its workers are given.
+    #[must_use]
+    pub fn edition(&self) -> Edition {
+        Edition { version: self.version, env: self.env.revision() }
+    }
+
+    /// Names and values of its variables, for a worker and nobody else.
+    ///
+    /// # Errors
+    /// When a value was sealed under another key.
+    pub fn variables(&self) -> Result<Vec<(String, String)>, FsError> {
+        self.env.open(self.shared.storage.sealer(), self.app, &self.manifest.env)
     }
 
     /// Whether there is code to run.

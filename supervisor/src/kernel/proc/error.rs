@@ -58,6 +58,9 @@ pub enum DispatchError {
     /// The worker ended before it answered.
     #[error("the app's worker ended before it answered")]
     Died,
+    /// A variable that the app requires is not set.
+    #[error("the app is not set up yet: its owner has to set a variable")]
+    NotSetUp,
     /// The request's head is larger than a worker is sent.
     #[error("the request's headers are too large")]
     RequestTooLarge,
@@ -76,6 +79,7 @@ impl DispatchError {
             | Self::Quarantined
             | Self::NoWorker
             | Self::OutOfMemory
+            | Self::NotSetUp
             | Self::Stopping
             | Self::WakeTimeout => 503,
             Self::LoadFailed | Self::NoHandler | Self::Exception => 500,

@@ -255,11 +255,11 @@ impl Proc {
         let Some(slot) = known else {
             return self.make_slot(principal, person.cloned(), Spec::of(release));
         };
-        if slot.version() != release.version {
+        if slot.edition() != release.edition() {
             // The caller's release may be the older one: a request that was on its way when the app changed.
             let active = self.fs.get().and_then(|fs| fs.release_cached(release.app));
             let active = active.as_ref().unwrap_or(release);
-            if slot.version() != active.version {
+            if slot.edition() != active.edition() {
                 slot.renew(Spec::of(active));
             }
         }
@@ -301,8 +301,29 @@ impl Proc {
         if self.shared.stopping.load(Ordering::Relaxed) {
             return Err(DispatchError::Stopping);
         }
+        self.is_set_up(release, Some(id))?;
         let slot = self.slot(release, authority.principal(), authority.person());
         self.serve(&slot, id, origin, request).await
+    }
+
+    /// An app without a variable that it requires is not started; its log says which.
+    fn is_set_up(&self, release: &Release, id: Option<RequestId>) -> Result<(), DispatchError> {
+        let missing = release.env.missing();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "not started: {} required and not set; set with fazt app env {} set {}",
+            if missing.len() == 1 {
+                format!("{} is", missing[0])
+            } else {
+                format!("{} are", missing.join(", "))
+            },
+            release.name,
+            missing[0],
+        );
+        self.shared.logs.add(release.app, LogLevel::Error, "", id, String::new(), text);
+        Err(DispatchError::NotSetUp)
     }
 
     async fn serve(
@@ -457,6 +478,7 @@ impl Proc {
         release: &Arc<Release>,
         principal: Principal,
     ) -> Result<u64, DispatchError> {
+        self.is_set_up(release, None)?;
         self.shared.pardon(release.app);
         let slot = self.slot(release, principal, None);
         self.come_up(&slot, Event::Wake).await
@@ -467,6 +489,7 @@ impl Proc {
     /// # Errors
     /// When the new ones do not come up.
     pub async fn restart(self: &Arc<Self>, release: &Arc<Release>) -> Result<u64, DispatchError> {
+        self.is_set_up(release, None)?;
         self.shared.pardon(release.app);
         let mut slots = self.shared.slots_of(release.app);
         if slots.is_empty() {

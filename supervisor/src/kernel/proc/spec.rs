@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fazt_ipc::ids::{AppId, VersionId};
+use fazt_ipc::ids::AppId;
 use fazt_ipc::limits::{FRAME_BODY_BYTES_MAX, MEMORY_MIB_BESIDE_HEAP};
 use fazt_ipc::wire::kernel::{Configure, Module, Start, User};
 use fazt_ipc::wire::{KernelKind, WireError};
 
 use super::link::{Budget, Wire};
-use crate::kernel::fs::{Code, FsError, Release};
+use crate::kernel::fs::{Code, Edition, FsError, Release};
 use crate::kernel::security::Person;
 use crate::kernel::syscall::{Calls, Desk};
 
@@ -19,8 +19,8 @@ pub(crate) struct Spec {
     pub(crate) app: AppId,
     /// Its name.
     pub(crate) name: String,
-    /// This version.
-    pub(crate) version: VersionId,
+    /// This version, with these variables.
+    pub(crate) edition: Edition,
     version_text: String,
     compatibility_date: String,
     heap_bytes: u64,
@@ -44,7 +44,7 @@ impl Spec {
         Arc::new(Self {
             app: release.app,
             name: release.name.clone(),
-            version: release.version,
+            edition: release.edition(),
             version_text: release.manifest.version.clone(),
             compatibility_date: release.manifest.compatibility_date.clone(),
             heap_bytes: u64::from(limits.memory_mib) << 20,
@@ -67,7 +67,7 @@ impl Spec {
         Arc::new(Self {
             app,
             name: "app".into(),
-            version: VersionId::new(1, 1),
+            edition: Edition::plain(fazt_ipc::ids::VersionId::new(1, 1)),
             version_text: String::new(),
             compatibility_date: "2026-11-20".into(),
             heap_bytes: u64::from(limits::MEMORY_MIB_DEFAULT) << 20,
@@ -91,6 +91,15 @@ impl Spec {
         }
     }
 
+    /// Names and values of its variables: opened for a worker that is there, held no longer.
+    pub(crate) fn variables(&self) -> Result<Vec<(String, String)>, FsError> {
+        match &self.source {
+            Source::Release(release) => release.variables(),
+            #[cfg(test)]
+            Source::Fixed(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Cap of the leaf of one of its workers.
     pub(crate) const fn leaf_bytes(&self) -> u64 {
         self.heap_bytes + ((MEMORY_MIB_BESIDE_HEAP as u64) << 20)
@@ -106,6 +115,7 @@ impl Spec {
         &self,
         person: Option<&Person>,
         code: &Code,
+        env: Vec<(String, String)>,
         wire: &mut Wire,
     ) -> Result<(), WireError> {
         let configure = Configure {
@@ -119,7 +129,7 @@ impl Spec {
                 name: person.name().to_owned(),
                 role: person.role().name().to_owned(),
             }),
-            env: Vec::new(),
+            env,
             compatibility_date: self.compatibility_date.clone(),
         };
         wire.send(KernelKind::Configure, 0, false, &configure)?;

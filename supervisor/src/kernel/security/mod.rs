@@ -16,6 +16,7 @@
 //! | a sign-in carried from one origin to another | `codes.rs` |
 //! | passkeys | `passkey.rs` |
 //! | tokens for one audience, signed | `jwt.rs` |
+//! | values that lie in a database sealed | `seal.rs` |
 //! | clock and randomness | `world.rs` |
 
 mod actor;
@@ -28,6 +29,7 @@ pub mod passkey;
 mod password;
 mod peer;
 mod principal;
+mod seal;
 mod secret;
 mod throttle;
 mod world;
@@ -38,6 +40,7 @@ pub use identity::{Identity, IdentityError};
 pub use jwt::{Claims, Jwt};
 pub use peer::{Admin, Peer, PeerRefused, Server, admit};
 pub use principal::Principal;
+pub use seal::Sealer;
 pub use secret::{Mark, Secret, same};
 #[cfg(test)]
 pub(crate) use world::Fixed;

@@ -27,6 +27,7 @@ const SCHEMA: Schema = Schema {
     ",
         super::people::SCHEMA,
         super::people::PASSKEYS,
+        super::env::SCHEMA,
     ],
 };
 
@@ -112,7 +113,8 @@ impl KernelDb {
         transaction.commit().map_err(fail)
     }
 
-    /// Takes an app out; with `kept_unix_ms` it is remembered among those whose data is kept.
+    /// Takes an app out, and its variables; with `kept_unix_ms` both are kept, and it is
+    /// remembered among those whose data is kept.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -123,6 +125,8 @@ impl KernelDb {
         if let Some(removed) = kept_unix_ms {
             let sql = "INSERT INTO kept(id, name, created, removed) SELECT id, name, created, ?2 FROM app WHERE id = ?1";
             transaction.execute(sql, params![id, removed.cast_signed()]).map_err(fail)?;
+        } else {
+            transaction.execute("DELETE FROM env WHERE app = ?1", [&id]).map_err(fail)?;
         }
         transaction.execute("DELETE FROM app WHERE id = ?1", [&id]).map_err(fail)?;
         transaction.commit().map_err(fail)

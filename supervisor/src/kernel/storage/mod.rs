@@ -8,6 +8,7 @@
 //! | `db.rs` | opening, hardening, migration, errors of any SQLite file |
 //! | `kernel.rs` | `kernel.db` |
 //! | `keys.rs` | secrets of the server, beside the databases |
+//! | `env.rs` | `kernel.db`: variables of apps, sealed |
 //! | `people.rs` | `kernel.db`: users, sessions, links, tokens, the audit log |
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
 //! | `data/` | what apps store in it, confined to whoever asks |
@@ -17,6 +18,7 @@
 mod cartridge;
 pub mod data;
 mod db;
+mod env;
 mod error;
 mod folder;
 mod kernel;
@@ -30,6 +32,7 @@ pub use cartridge::{
     Built, Cartridge, Change, FileRow, NewBuilt, NewContent, NewFile, NewVersion, VersionRow,
 };
 pub(crate) use db::private_folder;
+pub use env::{EnvRow, env_place};
 pub use error::StorageError;
 pub use kernel::{AppRow, KernelDb};
 pub(crate) use keys::secret;

@@ -15,6 +15,7 @@ use super::error::StorageError;
 use super::kernel::{AppRow, KernelDb};
 use super::keys::secret;
 use super::limits::{BLOCKING_LONG_MAX, BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
+use crate::kernel::security::Sealer;
 
 /// All databases of one data folder.
 pub struct Storage {
@@ -22,6 +23,7 @@ pub struct Storage {
     kernel: Mutex<KernelDb>,
     open: Mutex<Open>,
     data: Data,
+    sealer: Sealer,
     quick: Arc<Semaphore>,
     long: Arc<Semaphore>,
 }
@@ -53,6 +55,7 @@ impl Storage {
         });
         Ok(Arc::new(Self {
             data: Data::new(apps.clone(), secret(data, "cursor")?, clock),
+            sealer: Sealer::new(&secret(data, "seal")?),
             apps,
             kernel: Mutex::new(KernelDb::open(data)?),
             open: Mutex::default(),
@@ -65,6 +68,12 @@ impl Storage {
     #[must_use]
     pub fn data(&self) -> &Data {
         &self.data
+    }
+
+    /// Seals what lies in `kernel.db` and must not be read there.
+    #[must_use]
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
     }
 
     /// Folder of an app.

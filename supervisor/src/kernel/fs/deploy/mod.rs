@@ -23,7 +23,7 @@ use fazt_ipc::ids::{AppId, VersionId};
 use super::asset::{Encoding, Sha256};
 use super::code::is_asset;
 use super::error::FsError;
-use super::manifest::Manifest;
+use super::manifest::{EnvVar, Manifest};
 use super::shared::{Shared, unix_ms};
 use super::{media, path};
 use crate::kernel::storage::{Change, NewContent, NewFile, NewVersion, VersionRow};
@@ -149,6 +149,8 @@ pub(super) struct Outcome {
     pub(super) row: VersionRow,
     pub(super) unchanged: bool,
     pub(super) warnings: Vec<String>,
+    /// What the manifest declares.
+    pub(super) env: Vec<EnvVar>,
 }
 
 /// Checks, builds and writes a version into an app's cartridge; `fresh`: it is made for it.
@@ -181,7 +183,7 @@ pub(super) async fn commit(
     if !fresh {
         let active = shared.storage.read(app, |cartridge| cartridge.active()).await?;
         if let Some(row) = active.filter(|row| row.tree == tree) {
-            return Ok(Outcome { row, unchanged: true, warnings: Vec::new() });
+            return Ok(Outcome { row, unchanged: true, warnings: Vec::new(), env: manifest.env });
         }
     }
     let built = build::build(&reader, &manifest).await?;
@@ -225,7 +227,7 @@ pub(super) async fn commit(
             Ok::<_, FsError>(row)
         })
         .await?;
-    Ok(Outcome { row, unchanged: false, warnings: built.warnings })
+    Ok(Outcome { row, unchanged: false, warnings: built.warnings, env: manifest.env })
 }
 
 pub(super) fn access_text(access: Access) -> String {

@@ -32,7 +32,7 @@ pub(super) fn host(text: &str) -> bool {
         && !name.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-pub(super) fn identifier(text: &str) -> bool {
+pub(in super::super) fn identifier(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

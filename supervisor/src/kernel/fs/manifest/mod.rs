@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 pub use fazt_ipc::control::Access;
 use fazt_ipc::limits;
 
+pub(super) use form::identifier;
 pub use read::json_schema;
 pub(super) use read::relative;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fazt_ipc::limits::MANIFEST_BYTES_MAX;
+use fazt_ipc::limits::{ENV_DEFAULTS_BYTES_MAX, MANIFEST_BYTES_MAX};
 
 use super::json::{self, Node, Value};
 use super::shape::{self, MANIFEST, Shape};
@@ -164,6 +164,13 @@ impl Manifest {
             if self.env[..number].iter().any(|other| other.name == env.name) {
                 return Err(json::error(text, at("env"), format!("two variables are named `{}`", env.name)));
             }
+        }
+        let defaults =
+            self.env.iter().map(|env| env.name.len() + env.default.as_ref().map_or(0, String::len));
+        if defaults.sum::<usize>() > ENV_DEFAULTS_BYTES_MAX {
+            let message =
+                format!("names and defaults of `env` are over {ENV_DEFAULTS_BYTES_MAX} bytes together");
+            return Err(json::error(text, at("env"), message));
         }
         for (name, collection) in &self.collections {
             for field in collection.indexes.iter().flatten() {

@@ -70,6 +70,7 @@ impl From<DispatchError> for Refused {
             DispatchError::Quarantined => {
                 "`fazt proc logs APP` has the reason; `fazt proc wake APP` lifts the quarantine when you trust the app again"
             }
+            DispatchError::NotSetUp => "`fazt app env APP` shows which are required",
             DispatchError::NoWorker => "`fazt proc doctor` says which part of the sandbox is missing",
             DispatchError::Overloaded | DispatchError::WakeTimeout => {
                 "try again when the server is less busy"

@@ -7,6 +7,7 @@
 //! | a route | here |
 //! | what apps and deploys do | `apps.rs`, `deploys.rs` |
 //! | files of an app | `files.rs` |
+//! | variables of an app | `env.rs` |
 //! | state, processes, metrics | `server.rs` |
 //! | users, sessions, tokens, the audit log | `people.rs` |
 //! | logs and traces as they come | `follow.rs` |
@@ -14,6 +15,7 @@
 
 mod apps;
 mod deploys;
+mod env;
 mod error;
 mod files;
 mod follow;
@@ -133,6 +135,7 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/api/deploys/{id}", delete(deploys::abort))
         .route("/api/apps/{name}/files", get(files::list))
         .route("/api/apps/{name}/file", get(files::read))
+        .route("/api/apps/{name}/env", get(env::list).post(env::change))
         .route("/api/apps/{name}/logs", get(follow::logs))
         .route("/api/apps/{name}/trace", get(follow::trace))
         .route("/api/users", get(people::list).post(people::add))

@@ -34,6 +34,7 @@ impl Slot {
 
     async fn try_give(self: &Arc<Self>, spec: &Arc<Spec>, epoch: u64) -> Result<(), String> {
         let code = spec.code().await.map_err(|error| error.to_string())?;
+        let env = spec.variables().map_err(|error| error.to_string())?;
         let place = pressure::room_for(&self.shared, self).await;
         let warm = self.shared.pool.take().await.map_err(|error| error.to_string())?;
         let generation = warm.generation;
@@ -54,7 +55,7 @@ impl Slot {
                 self.shared.room.settle();
                 return Ok(());
             }
-            if let Err(error) = link.send(|wire| spec.load(self.person.as_deref(), &code, wire)) {
+            if let Err(error) = link.send(|wire| spec.load(self.person.as_deref(), &code, env, wire)) {
                 drop(inner);
                 self.shared.launcher.kill(generation);
                 return Err(error.to_string());

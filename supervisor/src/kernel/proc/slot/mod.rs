@@ -34,6 +34,7 @@ use super::link::Link;
 use super::spec::Spec;
 use super::trace::Trace;
 use super::{DispatchError, Shared, bounds};
+use crate::kernel::fs::Edition;
 use crate::kernel::security::{Person, Principal};
 
 /// One app for one principal.
@@ -131,9 +132,9 @@ impl Slot {
         self.tell(Event::Stop);
     }
 
-    /// The version that its workers run.
-    pub(crate) fn version(&self) -> fazt_ipc::ids::VersionId {
-        self.inner().spec.version
+    /// The version that its workers run, and the variables that they have.
+    pub(crate) fn edition(&self) -> Edition {
+        self.inner().spec.edition
     }
 
     /// Name of the app.
@@ -141,10 +142,10 @@ impl Slot {
         self.inner().spec.name.clone()
     }
 
-    /// The app has another version or name. Requests from now on go to new workers.
+    /// The app has another version, other variables or another name. Requests from now on go to new workers.
     pub(crate) fn renew(&self, spec: Arc<Spec>) {
         let mut inner = self.inner();
-        if inner.spec.version == spec.version {
+        if inner.spec.edition == spec.edition {
             inner.spec = spec;
             return;
         }

@@ -1,0 +1,23 @@
+//! Variables of an app. Values come in and do not go out, but for those that are no secrets.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use fazt_ipc::control::{EnvChange, EnvList};
+
+use super::{Refused, Shared};
+
+/// `GET /api/apps/NAME/env`
+pub(super) async fn list(State(control): Shared, Path(name): Path<String>) -> Result<Json<EnvList>, Refused> {
+    Ok(Json(control.fs.env(&name).await?))
+}
+
+/// `POST /api/apps/NAME/env`
+pub(super) async fn change(
+    State(control): Shared,
+    Path(name): Path<String>,
+    change: Result<Json<EnvChange>, JsonRejection>,
+) -> Result<Json<EnvList>, Refused> {
+    let Json(change) = change?;
+    Ok(Json(control.fs.change_env(&name, change).await?))
+}
