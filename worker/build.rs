@@ -46,7 +46,9 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
 
     let mut sources = Vec::new();
-    for (folder, scheme) in [("", "fazt"), ("node", "node"), ("cloudflare", "cloudflare")] {
+    for (folder, scheme) in
+        [("", "fazt"), ("bindings", "fazt"), ("node", "node"), ("cloudflare", "cloudflare")]
+    {
         collect(&root.join(folder), &format!("{scheme}:"), &mut sources);
     }
     sources.sort();

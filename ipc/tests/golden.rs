@@ -7,7 +7,7 @@ use fazt_ipc::codec::{decode, encode};
 use fazt_ipc::ids::{AppId, Generation, RequestId};
 use fazt_ipc::launch::{Answer, Limits, Order, Profile, Refusal};
 use fazt_ipc::syscall::{Call, CallError, ErrorCode, FileStat, Reply};
-use fazt_ipc::wire::kernel::{Configure, Module, ModuleKind, Request, Start, User};
+use fazt_ipc::wire::kernel::{BindingKind, Configure, Module, ModuleKind, Request, Start, User};
 use fazt_ipc::wire::worker::{Bytecode, Loaded, Log, LogLevel, Ready, Response};
 use fazt_ipc::wire::{Failure, FailureKind, KernelKind, Phase, WorkerKind};
 
@@ -42,6 +42,7 @@ fn encodings() -> String {
             cpu_ms: 1000,
             user: Some(User { id: "u1".into(), name: "Ada".into(), role: "member".into() }),
             env: vec![("KEY".into(), "value".into())],
+            bindings: vec![("DB".into(), BindingKind::D1)],
             compatibility_date: "2026-11-20".into(),
         }),
     );

@@ -2,6 +2,7 @@
 
 mod kernel;
 
+use fazt_ipc::syscall::{Call, KvKind};
 use fazt_ipc::wire::kernel::ModuleKind;
 use fazt_ipc::wire::{FailureKind, KernelKind, WorkerKind};
 use kernel::{Kernel, Limits};
@@ -506,4 +507,33 @@ fn a_context_follows_its_request_through_every_wait() {
         let text = String::from_utf8_lossy(&bodies[stream]).into_owned();
         assert_eq!(text, format!("  b 38 /r{n}"));
     }
+}
+
+#[test]
+fn a_binding_is_in_env_and_asks_under_its_own_name() {
+    let mut kernel = Kernel::app(
+        "export default { async fetch(request, env) {
+           const tried = [];
+           for (const attempt of [() => env.KV.get(''), () => env.KV.get('.'), () => env.KV.get('x'.repeat(513)),
+             () => env.KV.get('k', 'blob'), () => env.KV.put('k', 5), () => env.KV.put('k', 'v', { expirationTtl: 59 }),
+             () => env.KV.put('k', 'v', { metadata: 'm'.repeat(1023) }), () => env.KV.list({ limit: 1001 })]) {
+             try { await attempt(); } catch (error) { tried.push(`${error.name}: ${error.message.slice(0, 40)}`); }
+           }
+           try { await env.KV.put('k', new Uint8Array([1]), { metadata: { $a: 1 } }); } catch (error) { tried.push(error.name); }
+           return Response.json([Object.keys(env), { ...env }.KV === env.KV, tried]);
+         } };",
+    );
+    let answer = kernel.get("/");
+    let Some(Call::KvSet { space, key, value, kind, options }) = answer.calls.first() else {
+        panic!("{:?}", answer.calls)
+    };
+    assert_eq!(
+        (space.as_str(), key.as_str(), value.as_slice(), *kind),
+        ("app", "KV/k", &[1][..], KvKind::Bytes)
+    );
+    assert_eq!(options.metadata.as_deref(), Some(r#"{"$$a":1}"#));
+    assert_eq!(
+        answer.text(),
+        r#"[["API_KEY","KV"],true,["TypeError: Key name cannot be empty.","TypeError: \".\" is not allowed as a key name.","Error: KV GET failed: 414 UTF-8 encoded length ","TypeError: Unknown response type. Possible types ar","TypeError: KV put() accepts only strings, ArrayBuff","Error: KV PUT failed: 400 Invalid expiration_tt","Error: KV PUT failed: 413 Metadata length of 10","Error: KV GET failed: 400 Invalid key_count_lim","PermissionDenied"]]"#
+    );
 }

@@ -274,6 +274,8 @@ pub struct KvHead {
 pub struct KvOptions {
     /// Seconds until it is gone.
     pub ttl_s: Option<u64>,
+    /// When it is gone, in seconds since 1970; counts before `ttl_s`. What Workers KV has.
+    pub expires_s: Option<u64>,
     /// The version that it must have; 0: it must not exist.
     pub if_version: Option<u64>,
     /// JSON to keep beside it.

@@ -53,8 +53,21 @@ pub struct Configure {
     pub user: Option<User>,
     /// Variables and secrets for `env`, as text.
     pub env: Vec<(String, String)>,
+    /// Names in `env` under which storage is there in a shape of Cloudflare's.
+    pub bindings: Vec<(String, BindingKind)>,
     /// `compatibilityDate` of the manifest, `YYYY-MM-DD`.
     pub compatibility_date: String,
+}
+
+/// Which shape of Cloudflare's a binding has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum BindingKind {
+    /// Workers KV.
+    Kv,
+    /// R2.
+    R2,
+    /// D1.
+    D1,
 }
 
 /// The person a worker serves, as apps see them.

@@ -1,6 +1,6 @@
 //! From a warm engine to a running app.
 
-use fazt_ipc::wire::kernel::Configure;
+use fazt_ipc::wire::kernel::{BindingKind, Configure};
 use fazt_ipc::wire::worker::Loaded;
 use rquickjs::{Function, Object, Promise, Result, Value};
 
@@ -37,7 +37,17 @@ impl<'js> Dispatch<'js> {
                 user.into_value()
             }
         };
-        self.main.get::<_, Function<'js>>("configure")?.call((env, app, user))
+        let bindings = rquickjs::Array::new(self.ctx.clone())?;
+        for (at, (name, kind)) in configure.bindings.iter().enumerate() {
+            let kind = match kind {
+                BindingKind::Kv => "kv",
+                BindingKind::R2 => "r2",
+                BindingKind::D1 => "d1",
+            };
+            bindings.set(2 * at, name.as_str())?;
+            bindings.set(2 * at + 1, kind)?;
+        }
+        self.main.get::<_, Function<'js>>("configure")?.call((env, app, user, bindings))
     }
 
     /// Evaluates the main module: a promise of its top level.

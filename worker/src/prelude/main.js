@@ -183,10 +183,26 @@ export function removeEventListener(type, listener, options) {
 
 // --------------------------------------------------------------------------------------------- start
 
-export function configure(newEnv, newApp, newUser) {
+export function configure(newEnv, newApp, newUser, bindings) {
   env = newEnv;
+  for (let i = 0; i < bindings.length; i += 2) bind(bindings[i], bindings[i + 1]);
   app = newApp;
   user = newUser;
+}
+
+// A binding is made when it is first asked for; its module is not loaded before.
+function bind(name, kind) {
+  const keep = (value) => Object.defineProperty(env, name, { value, enumerable: true, configurable: true, writable: true });
+  Object.defineProperty(env, name, {
+    get() {
+      const value = host.load(`fazt:${kind}`).make(name);
+      keep(value);
+      return value;
+    },
+    set: keep,
+    enumerable: true,
+    configurable: true,
+  });
 }
 
 export function environment() {

@@ -12,14 +12,14 @@ for (const [number, noun, verb] of link.rows()) {
   if (noun.startsWith("storage.")) numbers[`${noun.slice(8)}.${verb}`] = number;
 }
 
-async function ask(name, args) {
+export async function ask(name, args) {
   const [stream, reply] = await call(numbers[name], args);
   link.endCall(stream);
   return reply;
 }
 
 // The reply, and the bytes that follow it.
-async function read(name, args, asText = true) {
+export async function read(name, args, asText = true) {
   const [stream, reply] = await call(numbers[name], args);
   try {
     return [reply, await collect(stream, asText)];
@@ -38,7 +38,7 @@ function isPlain(value) {
   return proto === null || proto === Object.prototype || getPrototypeOf(proto) === null;
 }
 
-function encode(value, depth = 0) {
+export function encode(value, depth = 0) {
   if (depth > DEPTH_MAX) throw new TypeError("The value is nested too deep, or holds itself");
   switch (typeof value) {
     case "string": return JSON.stringify(value.toWellFormed());
@@ -66,7 +66,7 @@ function encode(value, depth = 0) {
   return `{${parts.join(",")}}`;
 }
 
-function decode(json) {
+export function decode(json) {
   return JSON.parse(json, revive);
 }
 

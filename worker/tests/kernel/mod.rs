@@ -12,7 +12,7 @@ use fazt_ipc::frame::{Header, split};
 use fazt_ipc::ids::{AppId, RequestId};
 use fazt_ipc::limits::FRAME_BODY_BYTES_MAX;
 use fazt_ipc::syscall::{Call, CallError, ErrorCode, Reply};
-use fazt_ipc::wire::kernel::{Configure, Module, ModuleKind, Request, Start, User};
+use fazt_ipc::wire::kernel::{BindingKind, Configure, Module, ModuleKind, Request, Start, User};
 use fazt_ipc::wire::worker::{Bytecode, Loaded, Log, Ready, Response};
 use fazt_ipc::wire::{Failure, KernelKind, WorkerKind};
 use fazt_worker::link::LinkError;
@@ -150,6 +150,7 @@ impl Kernel {
             cpu_ms: limits.cpu_ms,
             user: Some(User { id: "u1".into(), name: "Ada".into(), role: "owner".into() }),
             env: vec![("API_KEY".into(), "s3cret".into())],
+            bindings: vec![("KV".into(), BindingKind::Kv)],
             compatibility_date: "2026-11-20".into(),
         };
         self.send(KernelKind::Configure, 0, false, &configure);

@@ -139,6 +139,7 @@ async fn one_worker(
         cpu_ms: CPU_MS_MAX,
         user: None,
         env: Vec::new(),
+        bindings: Vec::new(),
         compatibility_date: String::new(),
     };
     let sent = wire.send(KernelKind::Configure, 0, false, &configure).and_then(|()| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fazt_ipc::ids::AppId;
 use fazt_ipc::limits::{FRAME_BODY_BYTES_MAX, MEMORY_MIB_BESIDE_HEAP};
-use fazt_ipc::wire::kernel::{Configure, Module, Start, User};
+use fazt_ipc::wire::kernel::{BindingKind, Configure, Module, Start, User};
 use fazt_ipc::wire::{KernelKind, WireError};
 
 use super::link::{Budget, Wire};
@@ -23,6 +23,7 @@ pub(crate) struct Spec {
     pub(crate) edition: Edition,
     version_text: String,
     compatibility_date: String,
+    bindings: Vec<(String, BindingKind)>,
     heap_bytes: u64,
     cpu_ms: u32,
     wall: Duration,
@@ -47,6 +48,7 @@ impl Spec {
             edition: release.edition(),
             version_text: release.manifest.version.clone(),
             compatibility_date: release.manifest.compatibility_date.clone(),
+            bindings: release.manifest.bindings(),
             heap_bytes: u64::from(limits.memory_mib) << 20,
             cpu_ms: limits.cpu_ms,
             wall: Duration::from_secs(u64::from(limits.wall_s)),
@@ -70,6 +72,7 @@ impl Spec {
             edition: Edition::plain(fazt_ipc::ids::VersionId::new(1, 1)),
             version_text: String::new(),
             compatibility_date: "2026-11-20".into(),
+            bindings: Vec::new(),
             heap_bytes: u64::from(limits::MEMORY_MIB_DEFAULT) << 20,
             cpu_ms: limits::CPU_MS_DEFAULT,
             wall,
@@ -130,6 +133,7 @@ impl Spec {
                 role: person.role().name().to_owned(),
             }),
             env,
+            bindings: self.bindings.clone(),
             compatibility_date: self.compatibility_date.clone(),
         };
         wire.send(KernelKind::Configure, 0, false, &configure)?;

@@ -4,7 +4,8 @@
 use bytes::Bytes;
 use fazt_ipc::ids::{SpaceId, UserId};
 use fazt_ipc::syscall::{
-    Call, CallError, DocChange, DocVerb, ErrorCode, KvHead, KvKind, MemberReply, Reply, SpaceReply, SpaceRole,
+    Call, CallError, DocChange, DocVerb, ErrorCode, KvHead, KvKind, KvOptions, MemberReply, Reply,
+    SpaceReply, SpaceRole,
 };
 use futures_util::future::BoxFuture;
 
@@ -155,8 +156,9 @@ fn request(call: Call) -> Result<Request, CallError> {
                 KvKind::Text => data::KvKind::Text,
                 KvKind::Bytes => data::KvKind::Bytes,
             };
-            let (ttl_s, if_version) = (options.ttl_s, options.if_version);
-            let set = KvCall::Set { key, value, kind, meta: options.metadata, ttl_s, if_version };
+            let KvOptions { ttl_s, expires_s, if_version, metadata: meta } = options;
+            let expires_unix_ms = expires_s.map(|s| s.saturating_mul(1000));
+            let set = KvCall::Set { key, value, kind, meta, ttl_s, expires_unix_ms, if_version };
             Request::Kv(place(&space)?, set)
         }
         Call::KvDelete { space, key, if_version } => {

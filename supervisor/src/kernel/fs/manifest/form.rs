@@ -38,6 +38,12 @@ pub(in super::super) fn identifier(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+pub(super) fn binding(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 pub(super) fn label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && !text.starts_with('-')
@@ -96,7 +102,7 @@ mod tests {
     #[test]
     fn forms_take_what_they_name_and_nothing_else() {
         type Row = (fn(&str) -> bool, &'static [&'static str], &'static [&'static str]);
-        let table: [Row; 5] = [
+        let table: [Row; 6] = [
             (
                 date,
                 &["2026-11-20", "2024-02-29"],
@@ -120,6 +126,7 @@ mod tests {
                 ],
             ),
             (identifier, &["a", "API_KEY", "x1"], &["", "1a", "_a", "a-b", "é"]),
+            (binding, &["KV", "_db", "my_BUCKET2"], &["", "1a", "a/b", "a-b", "é", "a\0"]),
             (
                 timezone,
                 &["UTC", "Europe/Berlin", "America/Argentina/Ushuaia"],

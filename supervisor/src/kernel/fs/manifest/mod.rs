@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 pub use fazt_ipc::control::Access;
 use fazt_ipc::limits;
+use fazt_ipc::wire::kernel::BindingKind;
 
 pub(super) use form::identifier;
 pub use read::json_schema;
@@ -57,6 +58,8 @@ pub struct Manifest {
     pub cron: Vec<Cron>,
     /// Variables that the owner sets.
     pub env: Vec<EnvVar>,
+    /// Names in `env` for storage in a shape of Cloudflare's; none: the usual names, see [`Manifest::bindings`].
+    pub bindings: Option<BTreeMap<String, BindingKind>>,
     /// Limits of its workers and data.
     pub limits: Limits,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fazt_ipc::limits::{ENV_DEFAULTS_BYTES_MAX, MANIFEST_BYTES_MAX};
+use fazt_ipc::wire::kernel::BindingKind;
 
 use super::json::{self, Node, Value};
 use super::shape::{self, MANIFEST, Shape};
@@ -34,6 +35,7 @@ impl Default for Manifest {
             permissions: Permissions::default(),
             cron: Vec::new(),
             env: Vec::new(),
+            bindings: None,
             limits: Limits::default(),
         }
     }
@@ -139,6 +141,13 @@ impl Manifest {
                 description: env.text("description").unwrap_or_default(),
                 default: env.text("default"),
             }),
+            bindings: root.get("bindings").map(|bindings| {
+                bindings.entries(|_, kind| match kind.own_text().as_str() {
+                    "kv" => BindingKind::Kv,
+                    "r2" => BindingKind::R2,
+                    _ => BindingKind::D1,
+                })
+            }),
             limits: Limits {
                 memory_mib: limits.number("memoryMiB").unwrap_or(default.memory_mib),
                 cpu_ms: limits.number("cpuMs").unwrap_or(default.cpu_ms),
@@ -172,6 +181,26 @@ impl Manifest {
                 format!("names and defaults of `env` are over {ENV_DEFAULTS_BYTES_MAX} bytes together");
             return Err(json::error(text, at("env"), message));
         }
+        for (name, kind) in self.bindings.iter().flatten() {
+            let wrong = |message: String| Err(json::error(text, at("bindings"), message));
+            if self.env.iter().any(|env| env.name == *name) {
+                return wrong(format!(
+                    "`{name}` is a variable of `env` and a binding: both are named in `env`"
+                ));
+            }
+            if !self.permissions.spaces {
+                let grant = "add `\"permissions\": { \"spaces\": true }`";
+                return wrong(format!(
+                    "`bindings.{name}` keeps its data in the app's space, which needs a permission: {grant}"
+                ));
+            }
+            if *kind == BindingKind::D1 && !self.permissions.sql {
+                let grant = "add `\"sql\": true` to `permissions`";
+                return wrong(format!(
+                    "`bindings.{name}` is an SQL database, which needs a permission: {grant}"
+                ));
+            }
+        }
         for (name, collection) in &self.collections {
             for field in collection.indexes.iter().flatten() {
                 if !collection.schema.contains_key(field) {
@@ -183,6 +212,27 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// What of storage is in `env`. An app that does not say has the usual names for what it may use, where
+    /// no variable has them.
+    #[must_use]
+    pub fn bindings(&self) -> Vec<(String, BindingKind)> {
+        if let Some(bindings) = &self.bindings {
+            return bindings.iter().map(|(name, kind)| (name.clone(), *kind)).collect();
+        }
+        let Permissions { spaces, sql, .. } = self.permissions;
+        let usual = [
+            ("BUCKET", BindingKind::R2, spaces),
+            ("DB", BindingKind::D1, spaces && sql),
+            ("KV", BindingKind::Kv, spaces),
+        ];
+        let free = |name: &str| self.env.iter().all(|env| env.name != name);
+        usual
+            .into_iter()
+            .filter(|(name, _, granted)| *granted && free(name))
+            .map(|(name, kind, _)| (name.to_owned(), kind))
+            .collect()
     }
 
     /// What storage is told of it.

@@ -6,6 +6,9 @@ use serde_json::{Map, Value as Json, json};
 use super::ManifestError;
 use super::json::{Node, Value, error};
 
+/// Bindings of one app.
+const BINDINGS_MAX: usize = 32;
+
 /// What a value may be.
 pub(super) enum Shape {
     Bool,
@@ -70,6 +73,11 @@ static IDENTIFIER: Pattern = Pattern {
     what: "a letter, then letters, digits and underscores, 63 at most",
     check: super::form::identifier,
 };
+static BINDING_NAME: Pattern = Pattern {
+    regex: "^[A-Za-z_][A-Za-z0-9_]{0,63}$",
+    what: "a letter or underscore, then letters, digits and underscores, 64 at most",
+    check: super::form::binding,
+};
 static LABEL: Pattern = Pattern {
     regex: "^[a-z0-9][a-z0-9-]{0,62}$",
     what: "1 to 63 lowercase letters, digits and hyphens",
@@ -97,6 +105,7 @@ static INDEX_FIELD: Shape = form(63, &IDENTIFIER);
 static INDEX: Shape = Shape::List { of: &INDEX_FIELD, items_max: 8 };
 static HOST_TEXT: Shape = form(253, &HOST);
 static FIELD_TYPE: Shape = Shape::OneOf(&["string", "integer", "number", "boolean", "json"]);
+static BINDING: Shape = Shape::OneOf(&["kv", "r2", "d1"]);
 static APP_ACCESS: Shape = Shape::OneOf(&["read", "write"]);
 
 static COLLECTION_FIELDS: &[Field] = &[
@@ -205,6 +214,11 @@ pub(super) static MANIFEST: &[Field] = &[
         Shape::List { of: &CRON, items_max: 32 },
     ),
     optional("env", "Variables and secrets that the owner sets.", Shape::List { of: &ENV, items_max: 100 }),
+    optional(
+        "bindings",
+        "Names in `env` for storage in the shapes of Workers KV, R2 and D1. Default: KV and BUCKET with the permission `spaces`, DB with `sql` as well.",
+        Shape::Map { key: &BINDING_NAME, of: &BINDING, items_max: BINDINGS_MAX },
+    ),
     optional("limits", "Limits of the app's workers and data.", Shape::Object(LIMITS)),
 ];
 

@@ -60,6 +60,23 @@ fn what_is_wrong_is_told_with_its_line_and_what_would_be_right() {
             "{\"collections\": {\"a\": {\"indexes\": [[\"b\"]]}}}",
             "an index of `collections.a` names `b`, which is not in its schema",
         ),
+        ("{\"bindings\": {\"KV\": \"kv\"}}", "1:14: `bindings.KV` keeps its data in the app's space"),
+        (
+            "{\"permissions\": {\"spaces\": true}, \"bindings\": {\"DB\": \"d1\"}}",
+            "`bindings.DB` is an SQL database, which needs a permission",
+        ),
+        (
+            "{\"permissions\": {\"spaces\": true}, \"bindings\": {\"a/b\": \"kv\"}}",
+            "a key of `bindings` must be a letter or underscore",
+        ),
+        (
+            "{\"permissions\": {\"spaces\": true}, \"bindings\": {\"A\": \"s3\"}}",
+            "`bindings.A` must be \"kv\" or \"r2\" or \"d1\", not `s3`",
+        ),
+        (
+            "{\"permissions\": {\"spaces\": true}, \"env\": [{\"name\": \"A\"}], \"bindings\": {\"A\": \"kv\"}}",
+            "`A` is a variable of `env` and a binding",
+        ),
     ] {
         let error = Manifest::parse(text.as_bytes()).expect_err(text).to_string();
         assert!(error.contains(expect), "{text}\n  said   {error}\n  wanted {expect}");
@@ -118,4 +135,27 @@ fn the_schema_knows_every_key() {
     }
     assert_eq!(schema["properties"]["limits"]["properties"]["memoryMiB"]["maximum"], 256);
     assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn bindings_are_those_named_or_the_usual_ones_that_are_granted() {
+    use fazt_ipc::wire::kernel::BindingKind::{D1, Kv, R2};
+    for (text, expect) in [
+        ("{}", &[][..]),
+        ("{\"permissions\": {\"sql\": true}}", &[]),
+        ("{\"permissions\": {\"spaces\": true}}", &[("BUCKET", R2), ("KV", Kv)]),
+        (
+            "{\"permissions\": {\"spaces\": true, \"sql\": true}, \"env\": [{\"name\": \"KV\"}]}",
+            &[("BUCKET", R2), ("DB", D1)],
+        ),
+        (
+            "{\"permissions\": {\"spaces\": true, \"sql\": true}, \"bindings\": {\"ALL\": \"d1\", \"_a\": \"kv\"}}",
+            &[("ALL", D1), ("_a", Kv)],
+        ),
+        ("{\"permissions\": {\"spaces\": true}, \"bindings\": {}}", &[]),
+    ] {
+        let found = Manifest::parse(text.as_bytes()).expect(text).bindings();
+        let found: Vec<_> = found.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
+        assert_eq!(found, expect, "{text}");
+    }
 }

@@ -271,6 +271,7 @@ pub(crate) fn fuzz_once<R>(rng: &mut R, traffic: impl Fn(&mut R, u32) -> Vec<u8>
         cpu_ms: 0,
         user: None,
         env: Vec::new(),
+        bindings: Vec::new(),
         compatibility_date: String::new(),
     };
     let mut frame = |kind: u8, body: &[u8]| {

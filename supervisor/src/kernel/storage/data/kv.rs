@@ -9,7 +9,7 @@ use super::cursor::Seal;
 use super::docs::{Failed, expect, page_items};
 use super::error::{DataError, Result};
 use super::json;
-use super::limits::{KEY_BYTES_MAX, META_BYTES_MAX, TTL_S_MAX, VALUE_BYTES_MAX};
+use super::limits::{BINDING_BYTES_MAX, KEY_BYTES_MAX, META_BYTES_MAX, TTL_S_MAX, VALUE_BYTES_MAX};
 use super::request::{Entry, KeyInfo, KvKind};
 
 /// Where and when a call on keys happens.
@@ -26,6 +26,7 @@ pub(super) struct Set<'a> {
     pub(super) kind: KvKind,
     pub(super) meta: Option<&'a str>,
     pub(super) ttl_s: Option<u64>,
+    pub(super) expires_unix_ms: Option<u64>,
     pub(super) if_version: Option<u64>,
 }
 
@@ -75,7 +76,8 @@ impl Keys<'_> {
         let (version, there) = self.version(set.key)?;
         expect(set.if_version, version, set.key)?;
         let next = version.map_or(1, |version| version + 1);
-        let expires = set.ttl_s.map(|ttl_s| (self.now_ms + ttl_s * 1000).cast_signed());
+        let after_ttl = set.ttl_s.map(|ttl_s| self.now_ms + ttl_s * 1000);
+        let expires = set.expires_unix_ms.or(after_ttl).map(u64::cast_signed);
         let sql = if there {
             "UPDATE v_kv SET version = ?3, expires = ?4, kind = ?5, meta = ?6, value = ?7 WHERE _space = ?1 AND key = ?2"
         } else {
@@ -111,7 +113,7 @@ impl Keys<'_> {
         cursor: Option<&str>,
         seal: &Seal,
     ) -> Done<(Vec<KeyInfo>, Option<String>)> {
-        if prefix.len() > KEY_BYTES_MAX {
+        if own_part(prefix).len() > KEY_BYTES_MAX {
             return Err(DataError::large("`prefix`", prefix.len(), KEY_BYTES_MAX).into());
         }
         let limit = page_items(limit)? as usize;
@@ -148,7 +150,7 @@ impl Keys<'_> {
 }
 
 /// Refuses a value before anything runs.
-pub(super) fn check_set(set: &Set<'_>) -> Result<()> {
+pub(super) fn check_set(set: &Set<'_>, now_ms: u64) -> Result<()> {
     check_key(set.key)?;
     if set.value.len() > VALUE_BYTES_MAX {
         return Err(DataError::large("the value", set.value.len(), VALUE_BYTES_MAX));
@@ -165,6 +167,13 @@ pub(super) fn check_set(set: &Set<'_>) -> Result<()> {
         }
         json::check(meta).map_err(|wrong| DataError::argument(format!("the metadata is {wrong}")))?;
     }
+    if let Some(expires) = set.expires_unix_ms
+        && !(now_ms + 1..=now_ms + TTL_S_MAX * 1000).contains(&expires)
+    {
+        return Err(DataError::argument(format!(
+            "a key expires within {TTL_S_MAX} seconds from now, not at {expires} ms since 1970"
+        )));
+    }
     match set.ttl_s {
         None | Some(1..=TTL_S_MAX) => Ok(()),
         Some(ttl_s) => {
@@ -173,8 +182,16 @@ pub(super) fn check_set(set: &Set<'_>) -> Result<()> {
     }
 }
 
+/// A key without the name of a binding: with it, it may be longer by as much.
+fn own_part(key: &str) -> &str {
+    match key.split_once('/') {
+        Some((binding, rest)) if binding.len() <= BINDING_BYTES_MAX => rest,
+        _ => key,
+    }
+}
+
 fn check_key(key: &str) -> Result<()> {
-    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+    if key.is_empty() || own_part(key).len() > KEY_BYTES_MAX {
         return Err(DataError::argument(format!("a key has 1 to {KEY_BYTES_MAX} bytes, not {}", key.len())));
     }
     Ok(())

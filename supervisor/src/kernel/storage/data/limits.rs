@@ -10,6 +10,9 @@ pub const DEPTH_MAX: usize = 32;
 pub const ITEMS_MAX: usize = 10_000;
 /// Longest key of `kv` and longest id of a document.
 pub const KEY_BYTES_MAX: usize = 512;
+/// Longest name of a binding. What it keeps is under keys that begin with it and a slash, beyond
+/// [`KEY_BYTES_MAX`].
+pub const BINDING_BYTES_MAX: usize = 64;
 /// Most bytes of the metadata of a key.
 pub const META_BYTES_MAX: usize = 1024;
 /// Shortest time to live that is more than a rounding error, and the longest: ten years.

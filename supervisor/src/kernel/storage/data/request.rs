@@ -44,6 +44,8 @@ pub enum KvCall {
         meta: Option<String>,
         /// Seconds until it is gone.
         ttl_s: Option<u64>,
+        /// When it is gone, in milliseconds since 1970; counts before `ttl_s`.
+        expires_unix_ms: Option<u64>,
         /// Refuse unless the key has this version; 0: unless it does not exist.
         if_version: Option<u64>,
     },

@@ -166,10 +166,11 @@ impl Shelf {
         call: &KvCall,
     ) -> std::result::Result<Response, Failed> {
         let set = match call {
-            KvCall::Set { key, value, kind, meta, ttl_s, if_version } => {
+            KvCall::Set { key, value, kind, meta, ttl_s, expires_unix_ms, if_version } => {
                 let (meta, kind) = (meta.as_deref(), *kind);
-                let set = Set { key, value, kind, meta, ttl_s: *ttl_s, if_version: *if_version };
-                kv::check_set(&set)?;
+                let (ttl_s, expires_unix_ms, if_version) = (*ttl_s, *expires_unix_ms, *if_version);
+                let set = Set { key, value, kind, meta, ttl_s, expires_unix_ms, if_version };
+                kv::check_set(&set, caller.now_ms)?;
                 Some(set)
             }
             _ => None,

@@ -190,6 +190,7 @@ async fn keys_live_expire_and_list() {
         kind: KvKind::Json,
         meta: Some("{\"m\":1}".into()),
         ttl_s,
+        expires_unix_ms: None,
         if_version,
     };
     assert_eq!(stage.ask(who, Request::Kv(space, full(Some(60), Some(0)))).await, Ok(Response::Version(1)));
@@ -249,6 +250,7 @@ async fn keys_that_are_wrong_are_refused() {
         kind,
         meta: meta.map(str::to_owned),
         ttl_s,
+        expires_unix_ms: None,
         if_version: None,
     };
     let long = "x".repeat(513);

@@ -65,9 +65,19 @@ async fn writers_at_once_are_all_counted() {
                             entry.version,
                         )
                     });
-                    let KvCall::Set { key, kind, meta, ttl_s, .. } = set("count", "") else { panic!() };
+                    let KvCall::Set { key, kind, meta, ttl_s, expires_unix_ms, .. } = set("count", "") else {
+                        panic!()
+                    };
                     let value = (count + 1).to_string().into_bytes();
-                    let call = KvCall::Set { key, value, kind, meta, ttl_s, if_version: Some(version) };
+                    let call = KvCall::Set {
+                        key,
+                        value,
+                        kind,
+                        meta,
+                        ttl_s,
+                        expires_unix_ms,
+                        if_version: Some(version),
+                    };
                     match stage.ask(who, Request::Kv(SpaceName::App, call)).await {
                         Ok(_) => break,
                         Err(error) if error.code == ErrorCode::Conflict => conflicts += 1,

@@ -113,6 +113,7 @@ fn set(key: &str, value: &str) -> KvCall {
         kind: KvKind::Text,
         meta: None,
         ttl_s: None,
+        expires_unix_ms: None,
         if_version: None,
     }
 }

@@ -562,7 +562,15 @@ impl Run {
             _ => {
                 let ttl_s = if self.rng.random_bool(0.5) { Some(self.rng.random_range(1..5)) } else { None };
                 let value = self.rng.random_range(0..100).to_string().into_bytes();
-                KvCall::Set { key: key.clone(), value, kind: KvKind::Json, meta: None, ttl_s, if_version }
+                KvCall::Set {
+                    key: key.clone(),
+                    value,
+                    kind: KvKind::Json,
+                    meta: None,
+                    ttl_s,
+                    expires_unix_ms: None,
+                    if_version,
+                }
             }
         };
         let writes = matches!(call, KvCall::Set { .. } | KvCall::Delete { .. });
