@@ -137,17 +137,14 @@ impl Fs {
             // From here on the app is gone, whatever happens to its files.
             write(&fs.apps).remove(app);
             fs.changed(app);
-            let closing = Arc::clone(&storage);
-            let close = move || {
-                closing.close(app);
-                Ok::<_, FsError>(())
+            let gone = move || {
+                if !keep_data {
+                    return storage.remove(app);
+                }
+                storage.close(app);
+                Ok(())
             };
-            fs.shared.storage.blocking(close).await?;
-            if !keep_data {
-                let storage = Arc::clone(&storage);
-                fs.shared.storage.blocking(move || storage.delete_folder(app)).await?;
-            }
-            Ok(())
+            Ok(fs.shared.storage.blocking(gone).await?)
         })
         .await
     }

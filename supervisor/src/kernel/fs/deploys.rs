@@ -163,11 +163,7 @@ impl Fs {
     /// Takes back the folder of an app that did not come to be.
     async fn undo(&self, app: AppId) {
         let storage = Arc::clone(&self.shared.storage);
-        let gone = move || {
-            storage.close(app);
-            storage.delete_folder(app)
-        };
-        if let Err(error) = self.shared.storage.blocking(gone).await {
+        if let Err(error) = self.shared.storage.blocking(move || storage.remove(app)).await {
             tracing::warn!(%app, %error, "the folder of a deploy that failed stays until the next start");
         }
     }

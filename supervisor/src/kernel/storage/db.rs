@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
+use super::data;
 use super::error::StorageError;
 use super::limits;
 
@@ -136,6 +137,7 @@ impl StorageError {
         }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(path),
+            _ if data::starved(error) => Self::Starved(path),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt { path, detail },
             _ => Self::Failed { path, detail },
         }

@@ -14,6 +14,9 @@ pub enum StorageError {
         /// What SQLite says.
         detail: String,
     },
+    /// The memory of all databases together is used up.
+    #[error("no memory left for {0}")]
+    Starved(String),
     /// Made by a newer Fazt.
     #[error("{path} has schema {found}; this program knows {known}")]
     Newer {
@@ -53,6 +56,7 @@ impl StorageError {
             Self::Refused(_) => {
                 "nothing was changed: keep the old type, use \"json\", or put the documents right first"
             }
+            Self::Starved(_) => "try again when less is asked of the server's databases",
             Self::Taken(_) | Self::Failed { .. } => "",
         }
     }

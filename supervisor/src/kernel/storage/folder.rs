@@ -58,7 +58,7 @@ impl Storage {
     ///
     /// # Errors
     /// When something of it stays.
-    pub fn delete_folder(&self, app: AppId) -> Result<(), StorageError> {
+    pub(super) fn delete_folder(&self, app: AppId) -> Result<(), StorageError> {
         let path = self.folder(app);
         // The mark goes last with the folder itself: an interrupted deletion is taken up at the next start.
         if let Ok(entries) = fs::read_dir(&path) {

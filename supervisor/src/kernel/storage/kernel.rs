@@ -55,6 +55,21 @@ impl KernelDb {
         Ok(Self { path, connection })
     }
 
+    /// Looks through the whole file.
+    ///
+    /// # Errors
+    /// When it finds damage.
+    pub fn check(&self) -> Result<(), StorageError> {
+        let found: String = self
+            .connection
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(self.fail())?;
+        if found == "ok" {
+            return Ok(());
+        }
+        Err(StorageError::Corrupt { path: self.path.display().to_string(), detail: found })
+    }
+
     fn fail(&self) -> impl Fn(rusqlite::Error) -> StorageError {
         |error| match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::ConstraintViolation) => StorageError::Taken("an app of this name"),

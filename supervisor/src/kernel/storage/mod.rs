@@ -29,7 +29,7 @@ mod pool;
 mod value;
 
 pub use cartridge::{
-    Built, Cartridge, Change, FileRow, NewBuilt, NewContent, NewFile, NewVersion, VersionRow,
+    Built, Cartridge, Change, FileRow, NewBuilt, NewContent, NewFile, NewVersion, Usage, VersionRow,
 };
 pub(crate) use db::private_folder;
 pub use env::{EnvRow, env_place};

@@ -160,6 +160,10 @@ impl Storage {
         app: AppId,
         work: impl FnOnce(&mut Cartridge) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
+        if self.data.is_removed(app) {
+            let path = self.file(app).display().to_string();
+            return Err(StorageError::Failed { path, detail: "the app was removed".into() });
+        }
         let slot = self.slot(app);
         let mut cartridge = lock(&slot);
         let open = match &mut *cartridge {
@@ -201,6 +205,17 @@ impl Storage {
         self.data.close(app);
         let reader = lock(&self.open).readers.remove(&app);
         drop(reader);
+    }
+
+    /// Closes an app's files for good and deletes them: whoever still asks finds nothing to open. On a blocking
+    /// thread.
+    ///
+    /// # Errors
+    /// When something of them stays.
+    pub fn remove(&self, app: AppId) -> Result<(), StorageError> {
+        self.data.remove(app);
+        self.close(app);
+        self.delete_folder(app)
     }
 
     /// Closes the cartridges that nobody used for a while, on this thread, which must be a blocking one.

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use fazt_ipc::syscall::{Call, CallError, ErrorCode};
+use fazt_ipc::syscall::{Call, CallError};
 
 use super::{Link, Owner};
 use crate::kernel::syscall::{Answer, Source};
 
-/// Starts answering. `allowed`: the worker keeps to its rate.
-pub(super) fn start(link: &Arc<Link>, owner: &dyn Owner, stream: u32, call: Call, allowed: bool) {
-    if !allowed {
-        let error = CallError::new(ErrorCode::RateLimited, "too many calls in too short a time; slow down");
+/// Starts answering. `allowed`: whether the worker keeps to its rate.
+pub(super) fn start(
+    link: &Arc<Link>,
+    owner: &dyn Owner,
+    stream: u32,
+    call: Call,
+    allowed: Result<(), CallError>,
+) {
+    if let Err(error) = allowed {
         let _ = link.send(|wire| {
             wire.reply(stream, Err(error), false);
             Ok(())

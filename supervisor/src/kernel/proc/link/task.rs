@@ -260,8 +260,7 @@ impl Task {
                 Effect::BadResponse(request, why) => self.owner.fault(Some(request), why.into()),
                 Effect::Log(request, line) => self.owner.log(request, line),
                 Effect::Call(stream, call) => {
-                    // Storage has a bound of its own for each app.
-                    let allowed = call.row().noun.starts_with("storage.") || self.rate.take(self.heard);
+                    let allowed = self.rate.take(&call, self.heard);
                     answers::start(&self.link, &*self.owner, stream, call, allowed);
                 }
             }

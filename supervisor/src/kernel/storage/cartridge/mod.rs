@@ -4,18 +4,21 @@
 //! made active and an old one pruned in one transaction, or not at all.
 
 mod commit;
+mod look;
 mod read;
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::data::schema::TABLES;
+use super::data::schema::{TABLES, TALLY};
 use super::db::{self, Mode, Schema};
 use super::error::StorageError;
 use super::value::Sha256;
 
 pub use commit::{Change, NewBuilt, NewContent, NewFile, NewVersion};
+pub use look::Usage;
+pub(super) use look::files_bytes;
 pub use read::{Built, FileRow, VersionRow};
 
 pub(super) const SCHEMA: Schema = Schema {
@@ -77,6 +80,7 @@ pub(super) const SCHEMA: Schema = Schema {
         ) STRICT;
     ",
         TABLES,
+        TALLY,
     ],
 };
 

@@ -10,8 +10,8 @@ use super::error::{DataError, Result};
 use super::json::{self, shown};
 use super::key::{self, tag};
 use super::limits::{
-    FIELD_BYTES_MAX, FIELD_PARTS_MAX, IN_VALUES_MAX, ORDER_FIELDS_MAX, PREFIX_BYTES_MAX, WHERE_BYTES_MAX,
-    WHERE_DEPTH_MAX, WHERE_VALUES_MAX,
+    FIELD_BYTES_MAX, FIELD_PARTS_MAX, IN_VALUES_MAX, ORDER_FIELDS_MAX, PREFIX_BYTES_MAX, STATEMENT,
+    WHERE_BYTES_MAX, WHERE_DEPTH_MAX, WHERE_VALUES_MAX,
 };
 use super::schema::Table;
 
@@ -54,12 +54,46 @@ pub(super) struct Compiler<'a> {
     table: &'a Table,
     pub(super) values: Values,
     compared: usize,
+    /// Fields that a query compares with one value, that it orders by, and that it compares otherwise.
+    equal: Vec<String>,
+    ordered: Vec<String>,
+    others: Vec<String>,
 }
 
 impl<'a> Compiler<'a> {
     /// For a collection; the space's number is the first value.
     pub(super) fn new(table: &'a Table, space: i64) -> Self {
-        Self { table, values: Values(vec![Value::Integer(space)]), compared: 0 }
+        Self {
+            table,
+            values: Values(vec![Value::Integer(space)]),
+            compared: 0,
+            equal: Vec::new(),
+            ordered: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+
+    /// What to tell an app whose query took too long: the index that would serve it.
+    pub(super) fn slow(&self) -> String {
+        let kept = ["id", "version", "created", "updated"];
+        let mut fields: Vec<&str> = Vec::new();
+        for field in self.equal.iter().chain(&self.ordered).chain(&self.others) {
+            let own = !kept.contains(&field.as_str()) || self.table.fields.contains_key(field);
+            if own && !field.contains('.') && !fields.contains(&field.as_str()) && fields.len() < 4 {
+                fields.push(field);
+            }
+        }
+        let late = format!("the query took longer than {} ms", STATEMENT.as_millis());
+        let known = fields.iter().all(|field| self.table.shadow(field).is_some());
+        if fields.is_empty() || known && fields.len() == 1 {
+            return format!("{late}: narrow it down, by `where` or a lower `limit`");
+        }
+        let list: Vec<_> = fields.iter().map(|field| format!("\"{}\"", shown(field))).collect();
+        format!(
+            "{late}: declare an index for it in app.json, \"collections\": {{ \"{}\": {{ \"indexes\": [[{}]] }} }}",
+            shown(&self.table.name),
+            list.join(", ")
+        )
     }
 
     /// A `where` as a condition; none: every document.
@@ -161,6 +195,11 @@ impl<'a> Compiler<'a> {
         }
         json::check(operand)
             .map_err(|wrong| DataError::query(format!("`{}`: {operator}: {wrong}", shown(name))))?;
+        match operator {
+            "$eq" => self.equal.push(name.to_owned()),
+            "$contains" | "$ne" | "$nin" => {}
+            _ => self.others.push(name.to_owned()),
+        }
         match operator {
             "$in" | "$nin" => self.among(name, field, operator, operand),
             "$exists" => {
@@ -324,6 +363,7 @@ impl<'a> Compiler<'a> {
             let field = self.field(name)?;
             let id = field == Field::Id;
             fields.push((field, *descending));
+            self.ordered.push(name.clone());
             if id {
                 return Ok(fields);
             }

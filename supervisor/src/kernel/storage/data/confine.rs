@@ -10,31 +10,32 @@
 //! bits it cannot choose. What a person may read and write is asked of the table of members in every
 //! statement, so that a change there holds at once. A connection is never given to another principal.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
-use rusqlite::types::Value;
-use rusqlite::{CachedStatement, Connection, params_from_iter};
+use rusqlite::{CachedStatement, Connection, Statement};
 
 use super::super::db::{self, Mode};
 use super::docs::Failed;
 use super::limits::{
-    HEAP_BYTES_MAX, PAGE_CACHE_KIB, PROGRESS_OPS, ROW_BYTES_MAX, STATEMENT, STATEMENTS_KEPT,
+    BUSY, HEAP_BYTES_MAX, PAGE_CACHE_KIB, PLANS_KEPT, PROGRESS_OPS, ROW_BYTES_MAX, STATEMENT,
+    STATEMENT_KEPT_BYTES, STATEMENTS_KEPT,
 };
 use super::schema::{self, Table};
+use super::watch::Watch;
 use crate::kernel::security::Principal;
 use crate::kernel::storage::StorageError;
 
 /// Functions that a statement may call. Everything else is refused, above all what runs long without looking
 /// at the clock, writes files, or tells about the connection.
 const FUNCTIONS: &[&str] = &["count", "fz_key", "fz_contains"];
-/// How long a statement waits for a deploy's transaction.
-const BUSY: Duration = Duration::from_millis(2_000);
 
 /// What the authorizer lets pass besides confined statements.
 const CONFINED: u8 = 0;
@@ -68,15 +69,28 @@ impl Reach {
     }
 }
 
+/// What an app's data may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quota {
+    /// Pages of the whole file.
+    pub(super) pages_max: u32,
+    /// Keys and documents together.
+    pub(super) rows_max: u64,
+}
+
+/// What a write says that finds the quota of rows used up.
+pub(super) const TOO_MANY_ROWS: &str = "too many rows";
+
 /// A connection for one principal.
 pub(super) struct Confined {
     connection: Connection,
     reach: Reach,
     secret: String,
     mode: Arc<AtomicU8>,
-    /// Milliseconds after `started` at which the running statement is cut off.
-    deadline: Arc<AtomicU64>,
-    started: Instant,
+    watch: Watch,
+    /// Whether a statement sorts, by its text.
+    plans: RefCell<HashMap<String, bool>>,
+    rows_max: u64,
     /// [`schema_version`] of the tables that statements are made for.
     version: i64,
     /// Tables that have their views.
@@ -84,32 +98,33 @@ pub(super) struct Confined {
 }
 
 impl Confined {
-    /// Opens one. `pages_max` is the quota, `version` the [`schema_version`] that the caller knows.
+    /// Opens one. `version` is the [`schema_version`] that the caller knows.
     pub(super) fn open(
         path: &Path,
         schema: &db::Schema,
         principal: Principal,
         spaces: bool,
-        pages_max: u32,
+        quota: Quota,
         version: i64,
     ) -> Result<Self, StorageError> {
         let mut connection = db::open(path, schema, Mode::Existing)?;
         let secret = format!("s{:032x}", rand::random::<u128>());
         let mode = Arc::new(AtomicU8::new(EVERYTHING));
-        let deadline = Arc::new(AtomicU64::new(u64::MAX));
-        let started = Instant::now();
-        harden(&connection, pages_max)
+        let watch = Watch::endless();
+        harden(&connection, quota.pages_max)
             .and_then(|()| {
+                schema::functions(&connection, &watch)?;
                 let wall = authorizer(secret.clone(), Arc::clone(&mode));
                 connection.authorizer(Some(wall))?;
-                let deadline = Arc::clone(&deadline);
-                let late = move || elapsed_ms(started) >= deadline.load(Ordering::Relaxed);
-                connection.progress_handler(PROGRESS_OPS, Some(late))
+                let time = watch.clone();
+                connection.progress_handler(PROGRESS_OPS, Some(move || time.late()))
             })
             .map_err(|error| StorageError::sqlite(path, &error))?;
         mode.store(CONFINED, Ordering::Relaxed);
         let reach = Reach::of(principal, spaces);
-        Ok(Self { connection, reach, secret, mode, deadline, started, version, known: Vec::new() })
+        let plans = RefCell::default();
+        let rows_max = quota.rows_max;
+        Ok(Self { connection, reach, secret, mode, watch, plans, rows_max, version, known: Vec::new() })
     }
 
     /// Makes the views and triggers of a collection, once.
@@ -144,7 +159,7 @@ impl Confined {
     }
 
     fn walls(&self, base: &str, outer: &str, columns: &[String]) -> String {
-        let (secret, n) = (&self.secret, self.known.len());
+        let (secret, n, rows_max) = (&self.secret, self.known.len(), self.rows_max);
         let Reach { readable, writable } = &self.reach;
         let (list, key) = (columns.join(", "), &columns[1]);
         let fresh: Vec<_> = columns.iter().map(|column| format!("NEW.{column}")).collect();
@@ -166,6 +181,14 @@ impl Confined {
             END;
             CREATE TEMP TRIGGER {secret}_{n}_gi BEFORE INSERT ON main.{base}
             WHEN NEW._space NOT IN ({writable}) BEGIN SELECT RAISE(ABORT, 'not a writer'); END;
+            CREATE TEMP TRIGGER {secret}_{n}_gr BEFORE INSERT ON main.{base}
+            WHEN (SELECT rows FROM main.tally) >= {rows_max} BEGIN SELECT RAISE(ABORT, '{TOO_MANY_ROWS}'); END;
+            CREATE TEMP TRIGGER {secret}_{n}_ti AFTER INSERT ON main.{base} BEGIN
+                UPDATE tally SET rows = rows + 1;
+            END;
+            CREATE TEMP TRIGGER {secret}_{n}_td AFTER DELETE ON main.{base} BEGIN
+                UPDATE tally SET rows = rows - 1;
+            END;
             CREATE TEMP TRIGGER {secret}_{n}_gu BEFORE UPDATE ON main.{base}
             WHEN {moved} OR OLD._space NOT IN ({writable}) BEGIN SELECT RAISE(ABORT, 'not a writer'); END;
             CREATE TEMP TRIGGER {secret}_{n}_gd BEFORE DELETE ON main.{base}
@@ -173,26 +196,67 @@ impl Confined {
         )
     }
 
-    /// Prepares one statement. Every statement passes here.
-    pub(super) fn prepare(&self, sql: &str) -> rusqlite::Result<CachedStatement<'_>> {
+    /// Prepares one statement. Every statement passes here. Short ones are kept: the kernel's own are never
+    /// among those, because their text holds the secret or they are not kept at all.
+    pub(super) fn prepare(&self, sql: &str) -> rusqlite::Result<Prepared<'_>> {
         if sql.contains('\0') {
             return Err(rusqlite::Error::InvalidQuery);
         }
-        let statement = self.connection.prepare_cached(sql)?;
+        let statement = if sql.len() <= STATEMENT_KEPT_BYTES {
+            Prepared::Kept(self.connection.prepare_cached(sql)?)
+        } else {
+            Prepared::Once(self.connection.prepare(sql)?)
+        };
         // Explaining is no action that the authorizer hears of, and it names what is beneath.
         if statement.is_explain() != 0 {
-            statement.discard();
+            if let Prepared::Kept(statement) = statement {
+                statement.discard();
+            }
             return Err(rusqlite::Error::InvalidQuery);
         }
-        self.deadline.store(elapsed_ms(self.started) + millis(STATEMENT), Ordering::Relaxed);
+        self.watch.set(Some(STATEMENT));
         Ok(statement)
     }
 
     /// SQLite's plan of a statement, for the operator: names what is beneath, so never for an app.
-    pub(super) fn plan(&self, sql: &str, values: Vec<Value>) -> rusqlite::Result<Vec<String>> {
+    pub(super) fn plan(&self, sql: &str) -> rusqlite::Result<Vec<String>> {
         let mut statement = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-        let rows = statement.query_map(params_from_iter(values), |row| row.get(3))?;
-        rows.collect()
+        // Its plan does not depend on the values, which stay unbound.
+        let mut rows = statement.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next()? {
+            steps.push(row.get(3)?);
+        }
+        Ok(steps)
+    }
+
+    /// Whether a statement holds its rows in memory to bring them into an order, rather than take them from an
+    /// index in the order that they have there.
+    pub(super) fn sorts(&self, sql: &str) -> rusqlite::Result<bool> {
+        if let Some(sorts) = self.plans.borrow().get(sql) {
+            return Ok(*sorts);
+        }
+        let sorts = self.plan(sql)?.iter().any(|step| step.contains("TEMP B-TREE"));
+        let mut plans = self.plans.borrow_mut();
+        if plans.len() >= PLANS_KEPT {
+            plans.clear();
+        }
+        if sql.len() <= STATEMENT_KEPT_BYTES {
+            plans.insert(sql.to_owned(), sorts);
+        }
+        Ok(sorts)
+    }
+
+    /// Gives back what memory it can without being closed.
+    pub(super) fn shrink(&self) {
+        self.connection.flush_prepared_statement_cache();
+        // What stays is what is in use.
+        let _ = self.connection.release_memory();
+    }
+
+    /// Closes it as after a crash: nothing is moved from the WAL into the file.
+    pub(super) fn abandon(self) {
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
     /// Runs `work` in a transaction: all of it or nothing.
@@ -209,6 +273,11 @@ impl Confined {
         done
     }
 
+    /// Whether a transaction is open that could not be ended: of no more use.
+    pub(super) fn is_stuck(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
     /// A deploy may have added columns since the tables were looked at, which must be written too. Inside the
     /// transaction nobody can add any more.
     fn up_to_date(&self) -> Result<(), Failed> {
@@ -218,10 +287,13 @@ impl Confined {
         if found? == self.version { Ok(()) } else { Err(Failed::Stale) }
     }
 
-    fn verb(&self, sql: &str) -> rusqlite::Result<()> {
-        self.deadline.store(u64::MAX, Ordering::Relaxed);
+    /// The name of the transaction says nothing to SQLite. It keeps the statement apart from every text that
+    /// may be asked for from outside: one that was prepared before is not shown to the authorizer again.
+    fn verb(&self, verb: &str) -> rusqlite::Result<()> {
+        self.watch.set(None);
         self.mode.store(TRANSACTIONS, Ordering::Relaxed);
-        let done = self.connection.prepare_cached(sql).and_then(|mut statement| statement.raw_execute());
+        let sql = format!("{verb} TRANSACTION {}", self.secret);
+        let done = self.connection.prepare_cached(&sql).and_then(|mut statement| statement.raw_execute());
         self.mode.store(CONFINED, Ordering::Relaxed);
         done.map(|_| ())
     }
@@ -240,17 +312,37 @@ impl Confined {
 /// Pages that the largest value takes, with those of its indexes.
 const PAGES_OF_A_WRITE: u32 = (ROW_BYTES_MAX / 4096) as u32 + 64;
 
-fn elapsed_ms(since: Instant) -> u64 {
-    millis(since.elapsed())
+/// A statement that is kept for the next time, or not.
+pub(super) enum Prepared<'c> {
+    /// Kept.
+    Kept(CachedStatement<'c>),
+    /// Not kept: its text is long, and so is what SQLite makes of it.
+    Once(Statement<'c>),
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+impl<'c> Deref for Prepared<'c> {
+    type Target = Statement<'c>;
+
+    fn deref(&self) -> &Statement<'c> {
+        match self {
+            Self::Kept(statement) => statement,
+            Self::Once(statement) => statement,
+        }
+    }
 }
 
-/// Counts the changes of a file's tables.
+impl<'c> DerefMut for Prepared<'c> {
+    fn deref_mut(&mut self) -> &mut Statement<'c> {
+        match self {
+            Self::Kept(statement) => statement,
+            Self::Once(statement) => statement,
+        }
+    }
+}
+
+/// Counts the changes of a file's tables. Not kept among the prepared: see [`Confined::prepare`].
 pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.prepare_cached("PRAGMA main.schema_version")?.query_row([], |row| row.get(0))
+    connection.prepare("PRAGMA main.schema_version")?.query_row([], |row| row.get(0))
 }
 
 /// What [`db::open`] does not do for the kernel's own connections.
@@ -288,7 +380,7 @@ fn harden(connection: &Connection, pages_max: u32) -> rusqlite::Result<()> {
     ] {
         connection.set_limit(limit, value)?;
     }
-    schema::functions(connection)
+    Ok(())
 }
 
 /// Default: deny.
@@ -301,8 +393,9 @@ fn authorizer(
         let hidden = |name: &str| name.starts_with(&secret);
         let public = |name: &str| name.starts_with("v_");
         let base =
-            |name: &str| name == "kv" || name == "space" || name == "member" || name.starts_with("doc_");
+            |name: &str| matches!(name, "kv" | "space" | "member" | "tally") || name.starts_with("doc_");
         let inside = asked.accessor.is_some_and(hidden);
+        let updates = matches!(asked.action, AuthAction::Update { .. });
         let (temp, main) = (asked.database_name == Some("temp"), asked.database_name == Some("main"));
         let allow = match asked.action {
             _ if mode == EVERYTHING => true,
@@ -317,6 +410,7 @@ fn authorizer(
             | AuthAction::Update { table_name, .. } => {
                 (asked.accessor.is_none() && temp && public(table_name))
                     || (inside && main && (table_name == "kv" || table_name.starts_with("doc_")))
+                    || (inside && main && table_name == "tally" && updates)
             }
             _ => false,
         };

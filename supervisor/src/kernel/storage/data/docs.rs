@@ -257,12 +257,25 @@ impl Docs<'_> {
             sql.push_str(&format!(" AND {}", compiler.filter(filter)?));
         }
         let mut statement = self.connection.prepare(&sql)?;
-        let count: i64 = statement.query_row(params_from_iter(compiler.values.0), |row| row.get(0))?;
-        Ok(count.cast_unsigned())
+        let count = statement.query_row(params_from_iter(compiler.values.0), |row| row.get::<_, i64>(0));
+        Ok(count.map_err(|error| self.late(error, filter, &[]))?.cast_unsigned())
+    }
+
+    /// An interrupted query, in words that help its author; every other failure as it is.
+    fn late(&self, error: rusqlite::Error, filter: Option<&str>, order: &[(String, bool)]) -> Failed {
+        if error.sqlite_error_code() != Some(rusqlite::ErrorCode::OperationInterrupted) {
+            return Failed::Sqlite(error);
+        }
+        let mut compiler = Compiler::new(self.table, self.space);
+        let compiled = filter.map_or(Ok(String::new()), |filter| compiler.filter(filter));
+        match compiled.and_then(|_| compiler.order(order)) {
+            Ok(_) => DataError::query(compiler.slow()).into(),
+            Err(error) => error.into(),
+        }
     }
 
     /// The statement of a page: its text and values, what it orders by, how many documents.
-    pub(super) fn compile(&self, find: &Find, seal: &Seal) -> Result<Page> {
+    pub(super) fn compile(&self, find: &Find, seal: &Seal) -> Done<Page> {
         let limit = page_items(find.limit)?;
         let mut compiler = Compiler::new(self.table, self.space);
         let mut sql = String::from(" WHERE _space = ?1");
@@ -274,52 +287,56 @@ impl Docs<'_> {
             let place = seal.open(cursor, order.len())?;
             sql.push_str(&format!(" AND {}", compiler.behind(&order, place)));
         }
-        let directions: Vec<_> = order
-            .iter()
-            .map(|(field, descending)| format!("{}{}", field.sql(), if *descending { " DESC" } else { "" }))
-            .collect();
-        let extra: String = order
-            .iter()
-            .filter(|(field, _)| *field != Field::Id)
-            .map(|(field, _)| format!(", {}", field.sql()))
-            .collect();
+        let mut extra = String::new();
+        for (field, _) in order.iter().filter(|(field, _)| *field != Field::Id) {
+            extra.push_str(", ");
+            extra.push_str(field.sql());
+        }
+        sql.push_str(" ORDER BY ");
+        for (at, (field, descending)) in order.iter().enumerate() {
+            sql.push_str(if at > 0 { ", " } else { "" });
+            sql.push_str(field.sql());
+            sql.push_str(if *descending { " DESC" } else { "" });
+        }
         // One more than asked for says whether there is another page.
         let more = compiler.values.bind(i64::from(limit) + 1);
-        let sql = format!(
-            "SELECT id, version, body{extra} FROM {}{sql} ORDER BY {} LIMIT {more}",
-            self.view(),
-            directions.join(", ")
-        );
-        Ok(Page { sql, values: compiler.values.0, order, limit: limit as usize })
+        sql.push_str(" LIMIT ");
+        sql.push_str(&more);
+        let columns = |columns: &str| format!("SELECT id{columns}{extra} FROM {}{sql}", self.view());
+        let whole = columns(", version, body");
+        let sorts = self.connection.sorts(&whole)?;
+        // Whatever is held to be sorted is keys: the bodies of a page are read afterwards, one by one.
+        let sql = if sorts { columns("") } else { whole };
+        Ok(Page { sql, sorts, values: compiler.values.0, order, limit: limit as usize })
     }
 
     pub(super) fn find(&self, find: &Find, seal: &Seal) -> Done<(Vec<String>, Option<String>)> {
-        let page = self.compile(find, seal)?;
+        let mut page = self.compile(find, seal)?;
+        let values = std::mem::take(&mut page.values);
         let mut statement = self.connection.prepare(&page.sql)?;
-        let mut rows = statement.query(params_from_iter(page.values))?;
+        let mut rows = statement.query(params_from_iter(values))?;
         let (mut items, mut bytes) = (Vec::new(), 0);
         let mut last: Option<Vec<Value>> = None;
-        while let Some(row) = rows.next()? {
+        while let Some(row) =
+            rows.next().map_err(|error| self.late(error, find.filter.as_deref(), &find.order))?
+        {
             if items.len() >= page.limit || bytes >= PAGE_BYTES_MAX {
                 return Ok((items, last.map(|place| seal.close(&place))));
             }
             let id = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-            let version = row.get::<_, i64>(1)?.cast_unsigned();
-            let body = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
-            let document = whole(id, version, body);
+            let document = if page.sorts {
+                // Nobody else is on the file now but a deploy, which deletes nothing.
+                let Some((version, body)) = self.stored(id)? else { continue };
+                whole(id, version, &body)
+            } else {
+                let version = row.get::<_, i64>(1)?.cast_unsigned();
+                whole(id, version, row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)
+            };
             bytes += document.len();
             items.push(document);
-            let mut extra = 3;
-            let place = page.order.iter().map(|(field, _)| {
-                if *field == Field::Id {
-                    return Ok(Value::Text(id.to_owned()));
-                }
-                extra += 1;
-                row.get(extra - 1)
-            });
             // Only the last of the page is needed, and which that is shows with the next row.
             if items.len() == page.limit || bytes >= PAGE_BYTES_MAX {
-                last = Some(place.collect::<rusqlite::Result<_>>()?);
+                last = Some(page.place(id, row)?);
             }
         }
         Ok((items, None))
@@ -330,8 +347,25 @@ impl Docs<'_> {
 pub(super) struct Page {
     pub(super) sql: String,
     pub(super) values: Vec<Value>,
+    /// The statement gives no bodies.
+    sorts: bool,
     order: Vec<(Field, bool)>,
     limit: usize,
+}
+
+impl Page {
+    /// Where a row stands in the order.
+    fn place(&self, id: &str, row: &rusqlite::Row<'_>) -> rusqlite::Result<Vec<Value>> {
+        let mut column = if self.sorts { 1 } else { 3 };
+        let values = self.order.iter().map(|(field, _)| {
+            if *field == Field::Id {
+                return Ok(Value::Text(id.to_owned()));
+            }
+            column += 1;
+            row.get(column - 1)
+        });
+        values.collect()
+    }
 }
 
 /// Refuses a batch before anything runs.

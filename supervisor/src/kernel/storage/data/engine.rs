@@ -9,7 +9,7 @@
 //! queued while the disk was busy is the next batch. An answer that may have seen an unsynced write waits with
 //! it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,14 +19,23 @@ use fazt_ipc::ids::AppId;
 use fazt_ipc::syscall::ErrorCode;
 use tokio::sync::oneshot;
 
+use super::disk::Disk;
 use super::error::{DataError, Result};
-use super::limits::{CONNECTIONS_MAX, OPS_PER_S, QUEUE_MAX, THREADS, TURN, TURN_CALLS_MAX};
+use super::lanes::{Debt, Lanes};
+use super::limits::{
+    BUSY_PATIENCE, CONNECTIONS_MAX, OPS_PER_S, QUEUE_MAX, RECOVER_MS, STARVED_PAUSE, STARVED_TRIES, THREADS,
+    TURN, TURN_CALLS_MAX,
+};
+use super::look::Reached;
 use super::request::{Find, Request, Response, SpaceName};
-use super::shelf::{self, Caller, Shelf};
+use super::shelf::{self, Again, Caller, Shelf};
 use crate::kernel::security::{Actor, Principal};
+use crate::kernel::storage::StorageError;
 
 /// How often expired keys of an app are removed.
 const EXPIRE_MS: u64 = 60_000;
+/// What a call of an app is told that goes.
+const REMOVED: &str = "the app was removed";
 
 /// Tells the time: milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -40,7 +49,10 @@ struct Inner {
     apps: PathBuf,
     cursor_key: [u8; 32],
     clock: Clock,
+    disk: Disk,
     slots: Mutex<HashMap<AppId, Arc<Slot>>>,
+    /// Apps that were removed. Ids are not used again.
+    removed: Mutex<HashSet<AppId>>,
     ready: Mutex<Ready>,
     wake: Condvar,
     tick: AtomicU64,
@@ -48,7 +60,7 @@ struct Inner {
 
 #[derive(Default)]
 struct Ready {
-    slots: VecDeque<Arc<Slot>>,
+    lanes: Lanes<Arc<Slot>>,
     threads: usize,
     idle: usize,
     stop: bool,
@@ -63,6 +75,12 @@ struct Slot {
     stale: AtomicBool,
     /// The app goes: nothing is opened any more.
     closed: AtomicBool,
+    /// The disk failed, and what it has is not known: nothing is written before that is made good.
+    unsound: AtomicBool,
+    /// When that was last tried.
+    tried: AtomicU64,
+    /// Another app needs the memory that this one holds.
+    shrink: AtomicBool,
     /// Connections of the shelf, for those that do not hold it.
     open: AtomicUsize,
     used: AtomicU64,
@@ -75,34 +93,67 @@ struct Waiting {
     scheduled: bool,
     second: Instant,
     calls_this_second: u32,
+    debt: Debt,
 }
 
 /// A call that waits.
 struct Job {
     principal: Principal,
     ask: Ask,
+    /// Until then it waits for a deploy that has the file.
+    until: Instant,
+    /// How often there was no memory for it.
+    starved: u32,
     reply: oneshot::Sender<Result<Reply>>,
+}
+
+/// What a call came to.
+struct Ran {
+    result: Result<Reply>,
+    wrote: bool,
+    again: Again,
+}
+
+impl Ran {
+    fn refused(error: DataError) -> Self {
+        Self { result: Err(error), wrote: false, again: Again::No }
+    }
 }
 
 enum Ask {
     Call(Request),
     Explain(SpaceName, String, Find),
+    Reach,
+}
+
+impl Ask {
+    fn writes(&self) -> bool {
+        matches!(self, Self::Call(request) if request.writes())
+    }
 }
 
 enum Reply {
     Response(Response),
     Explained(String, Vec<String>),
+    Reached(Vec<Reached>),
 }
 
 impl Data {
     /// For the apps in this folder. Nothing is opened and no thread started before the first call.
     #[must_use]
     pub fn new(apps: PathBuf, cursor_key: [u8; 32], clock: Clock) -> Self {
+        Self::on(Disk::real(), apps, cursor_key, clock)
+    }
+
+    /// On a disk of one's own.
+    pub(super) fn on(disk: Disk, apps: PathBuf, cursor_key: [u8; 32], clock: Clock) -> Self {
         let inner = Inner {
             apps,
             cursor_key,
             clock,
+            disk,
             slots: Mutex::default(),
+            removed: Mutex::default(),
             ready: Mutex::default(),
             wake: Condvar::new(),
             tick: AtomicU64::new(1),
@@ -118,7 +169,7 @@ impl Data {
     pub async fn call(&self, actor: Actor, request: Request) -> Result<Response> {
         match self.ask(actor, Ask::Call(request)).await? {
             Reply::Response(response) => Ok(response),
-            Reply::Explained(..) => Err(DataError::unavailable("storage answered something else")),
+            _ => Err(DataError::unavailable("storage answered something else")),
         }
     }
 
@@ -136,14 +187,26 @@ impl Data {
     ) -> Result<(String, Vec<String>)> {
         match self.ask(actor, Ask::Explain(space, collection.to_owned(), find)).await? {
             Reply::Explained(sql, plan) => Ok((sql, plan)),
-            Reply::Response(_) => Err(DataError::unavailable("storage answered something else")),
+            _ => Err(DataError::unavailable("storage answered something else")),
+        }
+    }
+
+    /// The spaces that everything is confined to which a principal asks.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn reached(&self, actor: Actor) -> Result<Vec<Reached>> {
+        match self.ask(actor, Ask::Reach).await? {
+            Reply::Reached(spaces) => Ok(spaces),
+            _ => Err(DataError::unavailable("storage answered something else")),
         }
     }
 
     async fn ask(&self, actor: Actor, ask: Ask) -> Result<Reply> {
         let (reply, answer) = oneshot::channel();
-        let job = Job { principal: actor.principal(), ask, reply };
-        self.inner.submit(actor.app(), job)?;
+        let now = Instant::now();
+        let job = Job { principal: actor.principal(), ask, until: now + BUSY_PATIENCE, starved: 0, reply };
+        self.inner.submit(actor.app(), job, now)?;
         answer.await.unwrap_or_else(|_| Err(DataError::unavailable("storage is shutting down")))
     }
 
@@ -154,14 +217,32 @@ impl Data {
         }
     }
 
-    /// Closes an app's data; waits for the turn that uses it. On a blocking thread.
+    /// Closes an app's data; waits for the turn that uses it. The next call opens it again. On a blocking
+    /// thread.
     pub fn close(&self, app: AppId) {
-        let slot = lock(&self.inner.slots).remove(&app);
+        let slot = lock(&self.inner.slots).get(&app).cloned();
         if let Some(slot) = slot {
             let mut shelf = lock(&slot.shelf);
-            slot.closed.store(true, Ordering::Release);
             shelf.take();
+            slot.count(&shelf);
         }
+    }
+
+    /// Closes an app's data for good, because its files are about to be deleted. On a blocking thread.
+    pub fn remove(&self, app: AppId) {
+        // Before the slot goes, so that no call makes another one.
+        lock(&self.inner.removed).insert(app);
+        let slot = lock(&self.inner.slots).remove(&app);
+        if let Some(slot) = slot {
+            slot.closed.store(true, Ordering::Release);
+            lock(&slot.shelf).take();
+        }
+    }
+
+    /// Whether an app was removed since the server started.
+    #[must_use]
+    pub fn is_removed(&self, app: AppId) -> bool {
+        lock(&self.inner.removed).contains(&app)
     }
 
     /// Closes what nobody used for a while. On a blocking thread.
@@ -170,7 +251,9 @@ impl Data {
         let now = (self.inner.clock)();
         let slots: Vec<_> = lock(&self.inner.slots).values().cloned().collect();
         for slot in slots {
+            // One that is unsound is not closed as if it were not, nor forgotten.
             if now.saturating_sub(slot.used.load(Ordering::Relaxed)) >= idle_ms
+                && !slot.unsound.load(Ordering::Acquire)
                 && let Ok(mut shelf) = slot.shelf.try_lock()
             {
                 shelf.take();
@@ -200,14 +283,21 @@ impl Drop for Data {
 }
 
 impl Inner {
-    fn slot(&self, app: AppId) -> Arc<Slot> {
+    fn slot(&self, app: AppId, now: Instant) -> Result<Arc<Slot>> {
         let mut slots = lock(&self.slots);
+        if let Some(slot) = slots.get(&app) {
+            return Ok(Arc::clone(slot));
+        }
+        if lock(&self.removed).contains(&app) {
+            return Err(DataError::unavailable(REMOVED));
+        }
         let slot = slots.entry(app).or_insert_with(|| {
             let waiting = Waiting {
                 calls: VecDeque::new(),
                 scheduled: false,
-                second: Instant::now(),
+                second: now,
                 calls_this_second: 0,
+                debt: Debt::none(now),
             };
             Arc::new(Slot {
                 app,
@@ -215,18 +305,20 @@ impl Inner {
                 shelf: Mutex::new(None),
                 stale: AtomicBool::new(false),
                 closed: AtomicBool::new(false),
+                unsound: AtomicBool::new(false),
+                tried: AtomicU64::new(0),
+                shrink: AtomicBool::new(false),
                 open: AtomicUsize::new(0),
                 used: AtomicU64::new(0),
                 expired: AtomicU64::new(0),
             })
         });
-        Arc::clone(slot)
+        Ok(Arc::clone(slot))
     }
 
-    fn submit(self: &Arc<Self>, app: AppId, job: Job) -> Result<()> {
-        let slot = self.slot(app);
+    fn submit(self: &Arc<Self>, app: AppId, job: Job, now: Instant) -> Result<()> {
+        let slot = self.slot(app, now)?;
         let mut waiting = lock(&slot.waiting);
-        let now = Instant::now();
         if now.saturating_duration_since(waiting.second) >= Duration::from_secs(1) {
             waiting.second = now;
             waiting.calls_this_second = 0;
@@ -241,14 +333,15 @@ impl Inner {
             return Ok(());
         }
         waiting.scheduled = true;
+        let heavy = waiting.debt.is_heavy(now);
         drop(waiting);
-        self.enqueue(slot)
+        self.enqueue(slot, heavy)
     }
 
-    fn enqueue(self: &Arc<Self>, slot: Arc<Slot>) -> Result<()> {
+    fn enqueue(self: &Arc<Self>, slot: Arc<Slot>, heavy: bool) -> Result<()> {
         let mut ready = lock(&self.ready);
-        ready.slots.push_back(slot);
-        if ready.idle >= ready.slots.len() || ready.threads >= THREADS {
+        ready.lanes.push(slot, heavy);
+        if ready.idle >= ready.lanes.len() || ready.threads >= THREADS {
             self.wake.notify_one();
             return Ok(());
         }
@@ -258,7 +351,7 @@ impl Inner {
             Ok(_) => ready.threads += 1,
             Err(error) if ready.threads == 0 => {
                 tracing::error!(%error, "no thread for storage");
-                if let Some(slot) = ready.slots.pop_back() {
+                if let Some(slot) = ready.lanes.take_back(heavy) {
                     let mut waiting = lock(&slot.waiting);
                     waiting.scheduled = false;
                     waiting.calls.clear();
@@ -272,14 +365,14 @@ impl Inner {
     }
 
     fn work(&self) {
+        let mut ready = lock(&self.ready);
         loop {
-            let mut ready = lock(&self.ready);
-            let slot = loop {
+            let (slot, heavy) = loop {
                 if ready.stop {
                     return;
                 }
-                if let Some(slot) = ready.slots.pop_front() {
-                    break slot;
+                if let Some(next) = ready.lanes.pop() {
+                    break next;
                 }
                 ready.idle += 1;
                 ready = self.wake.wait(ready).unwrap_or_else(PoisonError::into_inner);
@@ -288,61 +381,108 @@ impl Inner {
             drop(ready);
             // A panic is one call's: its caller is told by the channel that goes away.
             let turn = std::panic::AssertUnwindSafe(|| self.turn(&slot));
-            if std::panic::catch_unwind(turn).is_err() {
+            let used = std::panic::catch_unwind(turn).unwrap_or_else(|_| {
                 tracing::error!(app = %slot.app, "a call on data panicked");
                 lock(&slot.shelf).take();
-            }
+                Duration::ZERO
+            });
             let mut waiting = lock(&slot.waiting);
-            if waiting.calls.is_empty() {
-                waiting.scheduled = false;
-            } else {
-                drop(waiting);
-                let mut ready = lock(&self.ready);
-                ready.slots.push_back(slot);
-                if ready.idle > 0 {
-                    self.wake.notify_one();
-                }
+            let now = Instant::now();
+            waiting.debt.add(used, now);
+            waiting.scheduled = !waiting.calls.is_empty();
+            let more = waiting.scheduled.then(|| waiting.debt.is_heavy(now));
+            drop(waiting);
+            ready = lock(&self.ready);
+            ready.lanes.done(heavy);
+            if let Some(heavy) = more {
+                ready.lanes.push(slot, heavy);
+            }
+            // One of them is this thread's.
+            if ready.idle > 0 && ready.lanes.len() > 1 {
+                self.wake.notify_one();
             }
         }
     }
 
-    /// Answers some calls of an app.
-    fn turn(&self, slot: &Slot) {
+    /// Answers some calls of an app. Gives the time that they took, without that of the disk.
+    fn turn(&self, slot: &Slot) -> Duration {
         let mut shelf = lock(&slot.shelf);
         if slot.stale.swap(false, Ordering::AcqRel) {
             shelf.take();
         }
         let now_ms = (self.clock)();
         slot.used.store(now_ms, Ordering::Relaxed);
+        let sound = self.is_sound(slot, &mut shelf, now_ms);
         let started = Instant::now();
         // Answers that wait for the disk, and whether it ever failed.
         let mut held = Vec::new();
         let mut synced = Ok(());
         for _ in 0..TURN_CALLS_MAX {
-            let Some(job) = lock(&slot.waiting).calls.pop_front() else { break };
+            let Some(mut job) = lock(&slot.waiting).calls.pop_front() else { break };
             if job.reply.is_closed() {
                 continue;
             }
-            let (mut result, mut wrote, stale) = self.run(slot, &mut shelf, &job);
-            slot.count(&shelf);
-            if stale {
-                synced = synced.and(shelf.as_mut().map_or(Ok(()), Shelf::sync));
-                shelf.take();
-                (result, wrote, _) = self.run(slot, &mut shelf, &job);
+            if !sound && job.ask.writes() {
+                let _ = job.reply.send(Err(DataError::unavailable(
+                    "the server's disk failed: nothing is written before it works again; reading goes on",
+                )));
+                continue;
             }
-            if wrote || !held.is_empty() {
-                held.push((job.reply, result));
+            let mut ran = self.run(slot, &mut shelf, &job);
+            slot.count(&shelf);
+            match ran.again {
+                Again::No => {}
+                Again::Stale => {
+                    synced = self.sync(&mut shelf);
+                    if synced.is_err() {
+                        lock(&slot.waiting).calls.push_front(job);
+                        break;
+                    }
+                    shelf.take();
+                    ran = self.run(slot, &mut shelf, &job);
+                }
+                Again::Busy if started < job.until => {
+                    // Behind those that only read.
+                    lock(&slot.waiting).calls.push_back(job);
+                    break;
+                }
+                Again::Busy => {}
+                Again::Starved => {
+                    self.relieve(slot, &mut shelf, job.principal);
+                    ran = self.run(slot, &mut shelf, &job);
+                    if ran.again == Again::Starved && job.starved < STARVED_TRIES {
+                        // Those that hold it are told, and do something just now.
+                        job.starved += 1;
+                        std::thread::sleep(STARVED_PAUSE);
+                        lock(&slot.waiting).calls.push_back(job);
+                        break;
+                    }
+                }
+            }
+            if slot.shrink.swap(false, Ordering::Relaxed)
+                && let Some(shelf) = shelf.as_mut()
+            {
+                shelf.shrink(None);
+            }
+            if ran.wrote || !held.is_empty() {
+                held.push((job.reply, ran.result));
             } else {
                 // Nobody may be waiting any more.
-                let _ = job.reply.send(result);
+                let _ = job.reply.send(ran.result);
             }
             if shelf.as_ref().is_some_and(|shelf| shelf.broken) || started.elapsed() >= TURN {
                 break;
             }
         }
-        synced = synced.and(shelf.as_mut().map_or(Ok(()), Shelf::sync));
+        let used = started.elapsed();
+        synced = synced.and_then(|()| self.sync(&mut shelf));
         if let Err(error) = &synced {
             tracing::error!(app = %slot.app, %error, "writes did not reach the disk");
+            slot.unsound.store(true, Ordering::Release);
+            slot.tried.store(0, Ordering::Relaxed);
+            if let Some(shelf) = shelf.take() {
+                shelf.abandon();
+            }
         }
         for (reply, result) in held {
             let result = match &synced {
@@ -362,24 +502,84 @@ impl Inner {
         if now_ms.saturating_sub(last) >= EXPIRE_MS {
             slot.expired.store(now_ms, Ordering::Relaxed);
             if last > 0
+                && sound
                 && let Some(shelf) = shelf.as_mut()
             {
                 shelf.expire(now_ms);
             }
         }
+        used
     }
 
-    fn run(&self, slot: &Slot, shelf: &mut Option<Shelf>, job: &Job) -> (Result<Reply>, bool, bool) {
+    fn sync(&self, shelf: &mut Option<Shelf>) -> std::io::Result<()> {
+        shelf.as_mut().map_or(Ok(()), |shelf| shelf.sync(&self.disk))
+    }
+
+    /// Whether it is known what the disk has; tries to make it so when it is not.
+    fn is_sound(&self, slot: &Slot, shelf: &mut Option<Shelf>, now_ms: u64) -> bool {
+        if !slot.unsound.load(Ordering::Acquire) {
+            return true;
+        }
+        if now_ms.saturating_sub(slot.tried.load(Ordering::Relaxed)) < RECOVER_MS {
+            return false;
+        }
+        slot.tried.store(now_ms, Ordering::Relaxed);
+        if let Some(shelf) = shelf.take() {
+            shelf.abandon();
+        }
+        match self.disk.recover(&self.file(slot.app)) {
+            Ok(()) => {
+                tracing::info!(app = %slot.app, "the disk works again; what it has was made good");
+                slot.unsound.store(false, Ordering::Release);
+                true
+            }
+            Err(error) => {
+                tracing::error!(app = %slot.app, %error, "the disk goes on failing; writes are refused");
+                false
+            }
+        }
+    }
+
+    fn file(&self, app: AppId) -> PathBuf {
+        self.apps.join(app.to_string()).join("app.fazt")
+    }
+
+    /// SQLite has no memory left for a call: closes what nobody uses just now, of this app all but the caller's.
+    fn relieve(&self, slot: &Slot, own: &mut Option<Shelf>, principal: Principal) {
+        let slots: Vec<_> = lock(&self.slots).values().cloned().collect();
+        for other in slots.iter().filter(|other| other.app != slot.app) {
+            match other.shelf.try_lock() {
+                Ok(mut shelf) => {
+                    if let Some(open) = shelf.as_mut() {
+                        open.shrink(None);
+                    }
+                    other.count(&shelf);
+                }
+                Err(_) => other.shrink.store(true, Ordering::Relaxed),
+            }
+        }
+        if let Some(own) = own {
+            own.shrink(Some(principal));
+        }
+        slot.count(own);
+    }
+
+    fn run(&self, slot: &Slot, shelf: &mut Option<Shelf>, job: &Job) -> Ran {
         let open = match shelf {
             Some(open) => open,
-            _ if slot.closed.load(Ordering::Acquire) => {
-                return (Err(DataError::unavailable("the app was removed")), false, false);
-            }
+            _ if slot.closed.load(Ordering::Acquire) => return Ran::refused(DataError::unavailable(REMOVED)),
             closed => {
                 self.make_room(slot, None, 2);
-                match Shelf::open(slot.app, &self.apps.join(slot.app.to_string()).join("app.fazt")) {
+                match Shelf::open(slot.app, &self.file(slot.app)) {
                     Ok(open) => closed.insert(open),
-                    Err(error) => return (Err(shelf::refused(&error)), false, false),
+                    Err(error) => {
+                        let again = if matches!(error, StorageError::Starved(_)) {
+                            Again::Starved
+                        } else {
+                            Again::No
+                        };
+                        return Ran { again, ..Ran::refused(shelf::refused(&error)) };
+                    }
                 }
             }
         };
@@ -395,11 +595,17 @@ impl Inner {
         match &job.ask {
             Ask::Call(request) => {
                 let outcome = open.run(&caller, request);
-                (outcome.result.map(Reply::Response), outcome.wrote, outcome.stale)
+                let result = outcome.result.map(Reply::Response);
+                Ran { result, wrote: outcome.wrote, again: outcome.again }
             }
             Ask::Explain(space, collection, find) => {
                 let explained = open.explain_find(&caller, *space, collection, find);
-                (explained.map(|(sql, plan)| Reply::Explained(sql, plan)), false, false)
+                let result = explained.map(|(sql, plan)| Reply::Explained(sql, plan));
+                Ran { result, wrote: false, again: Again::No }
+            }
+            Ask::Reach => {
+                let result = open.reached(job.principal).map(Reply::Reached);
+                Ran { result, wrote: false, again: Again::No }
             }
         }
     }

@@ -58,7 +58,9 @@ impl DataError {
             Some(Sqlite::DatabaseBusy | Sqlite::DatabaseLocked) => {
                 Self::unavailable("the app's data is being changed by a deploy; try again")
             }
-            Some(Sqlite::OutOfMemory) => Self::unavailable("storage has no memory left for this; try again"),
+            _ if starved(error) => {
+                Self::unavailable("storage has no memory left for this; try again, or ask for less at once")
+            }
             Some(Sqlite::TooBig) => Self::new(ErrorCode::TooLarge, "a value is too large to be stored"),
             Some(Sqlite::DatabaseCorrupt | Sqlite::NotADatabase) => {
                 tracing::error!(%error, "a cartridge is damaged");
@@ -72,10 +74,20 @@ impl DataError {
     }
 }
 
+/// Whether the memory of all databases together is used up.
+pub(in crate::kernel::storage) fn starved(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == Sqlite::OutOfMemory || error.extended_code == rusqlite::ffi::SQLITE_IOERR_NOMEM
+    })
+}
+
 /// Whether the connection that said so is of no more use.
 pub(super) fn fatal(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(Sqlite::DatabaseCorrupt | Sqlite::NotADatabase | Sqlite::SystemIoFailure | Sqlite::CannotOpen)
-    )
+    !starved(error)
+        && matches!(
+            error.sqlite_error_code(),
+            Some(
+                Sqlite::DatabaseCorrupt | Sqlite::NotADatabase | Sqlite::SystemIoFailure | Sqlite::CannotOpen
+            )
+        )
 }

@@ -197,7 +197,7 @@ fn check_key(key: &str) -> Result<()> {
     Ok(())
 }
 
-fn kind(number: u8) -> KvKind {
+pub(super) fn kind(number: u8) -> KvKind {
     match number {
         0 => KvKind::Json,
         1 => KvKind::Text,

@@ -72,16 +72,44 @@ pub const QUEUE_MAX: usize = 2_048;
 pub const TURN_CALLS_MAX: usize = 256;
 /// Time of one turn after which it is another app's turn.
 pub const TURN: Duration = Duration::from_millis(20);
+/// Threads that apps may have at once which use much of them; the rest is for the others.
+pub const HEAVY_THREADS: usize = 2;
+/// Time of threads that an app has used of late from which on it is one of those.
+pub const HEAVY: Duration = Duration::from_millis(100);
+/// What is remembered of it at most: it is forgotten at [`FORGIVEN`] of the time that passes.
+pub const DEBT_MAX: Duration = Duration::from_secs(2);
+/// One part in so many: an app that uses a quarter of a thread for long is not a heavy one.
+pub const FORGIVEN: u32 = 4;
+/// How long a statement waits for a deploy's transaction before it is another app's turn.
+pub const BUSY: Duration = Duration::from_millis(50);
+/// How long a call waits for one, turn after turn.
+pub const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a call is tried again for which SQLite has no memory left, because others hold it.
+pub const STARVED_TRIES: u32 = 20;
+/// And after how long: together longer than a statement takes.
+pub const STARVED_PAUSE: Duration = Duration::from_millis(20);
+/// How often it is tried to make good a file whose disk has failed.
+pub const RECOVER_MS: u64 = 1_000;
 /// Time of one statement.
 pub const STATEMENT: Duration = Duration::from_millis(250);
 /// Instructions of SQLite's machine between looks at the clock.
 pub const PROGRESS_OPS: i32 = 1_000;
 /// SQLite's memory in this process.
 pub const HEAP_BYTES_MAX: i64 = 64 * 1024 * 1024;
+/// Keys and documents for each MiB of an app's quota: of 128 bytes and less the rows are used up before the bytes.
+pub const ROWS_PER_MIB: u64 = 8_192;
 /// Calls a second of one app for long, and at once after a pause.
 pub const OPS_PER_S: u32 = 100_000;
 /// Prepared statements kept by one connection.
-pub const STATEMENTS_KEPT: usize = 48;
+pub const STATEMENTS_KEPT: usize = 32;
+/// Longest text of one that is kept. What SQLite makes of it is about eight times as large.
+pub const STATEMENT_KEPT_BYTES: usize = 1_024;
+/// Statements of which a connection remembers whether they sort.
+pub const PLANS_KEPT: usize = 128;
+/// Most that a statement holds to bring a page into an order that no index has: ordering keys and ids, no bodies.
+pub const SORT_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Most that any statement holds beside the page cache: the largest document, some times over, or a page to sort.
+pub const STATEMENT_HEAP_MAX: usize = 10 * 1024 * 1024;
 /// Expired keys removed in one turn.
 pub const EXPIRED_PER_TURN: u32 = 200;
 
@@ -89,6 +117,14 @@ pub const EXPIRED_PER_TURN: u32 = 200;
 pub(super) const ROW_BYTES_MAX: usize = VALUE_BYTES_MAX + 256 * 1024;
 
 const _: () = assert!(CONNECTIONS_MAX as i64 * PAGE_CACHE_KIB * 1024 <= HEAP_BYTES_MAX / 3);
+// With every other connection closed there is room for what the threads do.
+const _: () = assert!(((THREADS * STATEMENT_HEAP_MAX) as i64) < HEAP_BYTES_MAX);
+const _: () = assert!(
+    (PAGE_ITEMS_MAX as usize + 1) * (ORDER_FIELDS_MAX * (ORDER_KEY_BYTES + 24) + KEY_BYTES_MAX + 64)
+        <= SORT_BYTES_MAX
+);
+const _: () = assert!(STARVED_PAUSE.as_millis() * STARVED_TRIES as u128 > STATEMENT.as_millis());
+const _: () = assert!(SORT_BYTES_MAX * 2 <= STATEMENT_HEAP_MAX && HEAVY_THREADS < THREADS);
 const _: () = assert!(PAGE_BYTES_MAX > VALUE_BYTES_MAX && BATCH_BYTES_MAX >= VALUE_BYTES_MAX);
 const _: () = assert!(PREFIX_BYTES_MAX < ORDER_KEY_BYTES);
 const _: () = assert!(IN_VALUES_MAX <= WHERE_VALUES_MAX);

@@ -9,33 +9,41 @@
 //! |---|---|
 //! | what may be asked and answered | `request.rs` |
 //! | a bound | `limits.rs` |
-//! | queues, threads, group commit | `engine.rs` |
+//! | queues, threads, group commit | `engine.rs`, `lanes.rs` |
+//! | a disk that fails | `disk.rs` |
 //! | an app's open connections; which space a call is about | `shelf.rs` |
-//! | the connection that confines | `confine.rs` |
+//! | the connection that confines, the time that it has | `confine.rs`, `watch.rs` |
 //! | `where`, `order` and cursors as SQL | `compile.rs`, `cursor.rs` |
 //! | documents, keys, named spaces | `docs.rs`, `kv.rs`, `spaces.rs` |
 //! | JSON, and values as bytes that sort | `json.rs`, `key.rs` |
 //! | tables, and how a deploy changes them | `schema.rs` |
+//! | what operators see | `look.rs` |
 
 mod compile;
 mod confine;
 mod cursor;
+mod disk;
 mod docs;
 mod engine;
 mod error;
 mod json;
 mod key;
 mod kv;
+mod lanes;
 pub mod limits;
+pub(in crate::kernel::storage) mod look;
 mod request;
 pub(super) mod schema;
 mod shelf;
 mod spaces;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use engine::{Clock, Data};
 pub use error::DataError;
+pub(in crate::kernel::storage) use error::starved;
+pub use look::{CollectionUse, Owned, Reached};
 pub use request::{
     DocCall, DocWrite, Entry, Find, KeyInfo, KvCall, KvKind, Request, Response, Role, SpaceCall, SpaceInfo,
     SpaceName,

@@ -24,6 +24,17 @@ pub enum Request {
     Spaces(SpaceCall),
 }
 
+impl Request {
+    /// Whether it changes something.
+    pub(super) fn writes(&self) -> bool {
+        match self {
+            Self::Kv(_, call) => matches!(call, KvCall::Set { .. } | KvCall::Delete { .. }),
+            Self::Docs(_, _, call) => matches!(call, DocCall::Write(_) | DocCall::Batch(_)),
+            Self::Spaces(call) => !matches!(call, SpaceCall::List | SpaceCall::Members { .. }),
+        }
+    }
+}
+
 /// `fazt.storage.kv`
 #[derive(Debug, Clone, PartialEq)]
 pub enum KvCall {

@@ -5,12 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fazt_ipc::limits::STORAGE_MIB_DEFAULT;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::StorageError;
+use super::limits::ROWS_PER_MIB;
+use super::watch::Watch;
 use super::{json, key};
 
 /// Fields with an index in one collection, those of earlier versions among them.
@@ -55,6 +58,18 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
+    /// As the manifest spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Json => "json",
+        }
+    }
+
     /// In words.
     #[must_use]
     pub const fn what(self) -> &'static str {
@@ -147,6 +162,36 @@ pub(in crate::kernel::storage) const TABLES: &str = "
         ('member', 'member_space', '10000 20 1');
 ";
 
+/// How many rows of data a file holds. Counted once, at the first use, then kept by every write.
+pub(in crate::kernel::storage) const TALLY: &str = "
+    CREATE TABLE tally(
+        one  INTEGER PRIMARY KEY CHECK(one = 1),
+        rows INTEGER
+    ) STRICT;
+    INSERT INTO tally(one, rows) VALUES(1, NULL);
+";
+
+/// Counts the rows that are there, where nobody has yet.
+pub(super) fn count_rows(connection: &mut Connection) -> rusqlite::Result<()> {
+    let counted = "SELECT rows IS NOT NULL FROM tally";
+    if connection.query_row(counted, [], |row| row.get(0))? {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut rows: i64 = transaction.query_row("SELECT count(*) FROM kv", [], |row| row.get(0))?;
+    let tables: Vec<i64> = {
+        let mut statement = transaction.prepare("SELECT n FROM collection")?;
+        let tables = statement.query_map([], |row| row.get(0))?;
+        tables.collect::<rusqlite::Result<_>>()?
+    };
+    for n in tables {
+        let sql = format!("SELECT count(*) FROM doc_{n}");
+        rows += transaction.query_row(&sql, [], |row| row.get::<_, i64>(0))?;
+    }
+    transaction.execute("UPDATE tally SET rows = ?1", [rows])?;
+    transaction.commit()
+}
+
 /// A collection as it lies in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Table {
@@ -167,7 +212,7 @@ impl Table {
 
 /// Everything about an app's data that its active version decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Layout {
+pub(in crate::kernel::storage) struct Layout {
     pub(super) spaces: bool,
     pub(super) storage_mib: u32,
     /// Those of the active version.
@@ -175,7 +220,17 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
+    /// The quota, in MiB.
+    pub(in crate::kernel::storage) fn quota_mib(&self) -> u32 {
+        if self.storage_mib == 0 { STORAGE_MIB_DEFAULT } else { self.storage_mib }
+    }
+
+    /// Keys and documents that may be stored.
+    pub(in crate::kernel::storage) fn rows_max(&self) -> u64 {
+        u64::from(self.quota_mib()) * ROWS_PER_MIB
+    }
+
+    pub(in crate::kernel::storage) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let body: Option<String> = connection
             .query_row(
                 "SELECT body FROM data_schema WHERE version = (SELECT number FROM active)",
@@ -205,21 +260,28 @@ fn shadows(connection: &Connection, collection: i64) -> rusqlite::Result<Vec<(i6
     rows.collect()
 }
 
-/// Gives a connection the functions that look into documents. They cannot stand in a stored schema.
-pub(super) fn functions(connection: &Connection) -> rusqlite::Result<()> {
+/// Gives a connection the functions that look into documents, and at the clock. They cannot stand in a stored
+/// schema.
+pub(super) fn functions(connection: &Connection, watch: &Watch) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
     fn text(value: ValueRef<'_>) -> &str {
         value.as_str().unwrap_or_default()
     }
-    connection.create_scalar_function("fz_key", 2, flags, |call| {
+    let time = watch.clone();
+    connection.create_scalar_function("fz_key", 2, flags, move |call| {
+        let body = text(call.get_raw(0));
+        time.walk(body.len())?;
         let path: Vec<&str> = text(call.get_raw(1)).split('.').collect();
-        Ok(key::at(text(call.get_raw(0)), &path))
+        Ok(key::at(body, &path))
     })?;
-    connection.create_scalar_function("fz_contains", 3, flags, |call| {
+    let time = watch.clone();
+    connection.create_scalar_function("fz_contains", 3, flags, move |call| {
+        let body = text(call.get_raw(0));
+        time.walk(body.len())?;
         let path: Vec<&str> = text(call.get_raw(1)).split('.').collect();
         let wanted = call.get_raw(2).as_blob().unwrap_or_default();
-        Ok(key::contains(text(call.get_raw(0)), &path, wanted))
+        Ok(key::contains(body, &path, wanted))
     })
 }
 
@@ -232,7 +294,7 @@ pub(in crate::kernel::storage) fn migrate(
 ) -> Result<(), StorageError> {
     // Before this version becomes the active one.
     let before = Layout::load(transaction).map_err(fail)?;
-    functions(transaction).map_err(fail)?;
+    functions(transaction, &Watch::endless()).map_err(fail)?;
     for (name, collection) in &schema.collections {
         let n = table(transaction, name, fail)?;
         fits(transaction, n, name, collection, before.tables.get(name), fail)?;

@@ -6,21 +6,23 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use fazt_ipc::ids::{AppId, UserId};
-use fazt_ipc::limits::STORAGE_MIB_DEFAULT;
 use fazt_ipc::syscall::ErrorCode;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::super::cartridge;
 use super::super::db::{self, Mode};
-use super::confine::{self, Confined};
+use super::confine::{self, Confined, Quota};
 use super::cursor::Seal;
+use super::disk::{Disk, wal_of};
 use super::docs::{self, Docs, Failed};
 use super::error::{self, DataError, Result};
 use super::json::shown;
 use super::kv::{self, Keys, Set};
-use super::limits::EXPIRED_PER_TURN;
+use super::limits::{BUSY, EXPIRED_PER_TURN};
+use super::look::{self, Reached};
 use super::request::{DocCall, Find, KvCall, Request, Response, Role, SpaceName};
-use super::schema::{Layout, Table};
+use super::schema::{self, Layout, Table};
 use super::spaces;
 use crate::kernel::security::Principal;
 use crate::kernel::storage::StorageError;
@@ -36,8 +38,31 @@ pub(super) struct Outcome {
     pub(super) result: Result<Response>,
     /// Something may have been written that is not on the disk yet.
     pub(super) wrote: bool,
-    /// Nothing was done: a deploy changed the tables. To be run again on a shelf opened anew.
-    pub(super) stale: bool,
+    /// Whether it is to be run again. If so, nothing was done.
+    pub(super) again: Again,
+}
+
+/// Why a call is to be run again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It is not.
+    No,
+    /// A deploy changed the tables: on a shelf opened anew.
+    Stale,
+    /// A deploy has the file: later.
+    Busy,
+    /// There is no memory left: after some was given back.
+    Starved,
+}
+
+impl Again {
+    fn after(error: &rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Self::Busy,
+            _ if error::starved(error) => Self::Starved,
+            _ => Self::No,
+        }
+    }
 }
 
 struct Person {
@@ -52,7 +77,7 @@ pub(super) struct Shelf {
     admin: Connection,
     layout: Layout,
     version: i64,
-    pages_max: u32,
+    quota: Quota,
     people: HashMap<Principal, Person>,
     numbers: HashMap<UserId, i64>,
     wal: Option<File>,
@@ -64,12 +89,15 @@ pub(super) struct Shelf {
 impl Shelf {
     pub(super) fn open(app: AppId, path: &Path) -> std::result::Result<Self, StorageError> {
         let fail = |error: rusqlite::Error| StorageError::sqlite(path, &error);
-        let admin = db::open(path, &cartridge::SCHEMA, Mode::Existing)?;
+        let mut admin = db::open(path, &cartridge::SCHEMA, Mode::Existing)?;
+        admin.busy_timeout(BUSY).map_err(fail)?;
         admin.pragma_update(None, "synchronous", "NORMAL").map_err(fail)?;
         // Read first: a deploy in between shows as a difference.
         let version = confine::schema_version(&admin).map_err(fail)?;
         let layout = Layout::load(&admin).map_err(fail)?;
+        schema::count_rows(&mut admin).map_err(fail)?;
         let pages_max = pages_max(&admin, &layout).map_err(fail)?;
+        let quota = Quota { pages_max, rows_max: layout.rows_max() };
         admin.query_row(&format!("PRAGMA max_page_count={pages_max}"), [], |_| Ok(())).map_err(fail)?;
         Ok(Self {
             app,
@@ -77,7 +105,7 @@ impl Shelf {
             admin,
             layout,
             version,
-            pages_max,
+            quota,
             people: HashMap::new(),
             numbers: HashMap::new(),
             wal: None,
@@ -106,12 +134,31 @@ impl Shelf {
         self.people.contains_key(&principal)
     }
 
+    /// Gives back what memory it can; only this principal's connection stays open, if any.
+    pub(super) fn shrink(&mut self, stays: Option<Principal>) {
+        self.people.retain(|who, _| Some(*who) == stays);
+        self.people.values().for_each(|person| person.connection.shrink());
+        self.admin.flush_prepared_statement_cache();
+        // What stays is what is in use.
+        let _ = self.admin.release_memory();
+    }
+
+    /// Closes everything as after a crash: nothing is written any more.
+    pub(super) fn abandon(self) {
+        let _ = self.admin.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        self.people.into_values().for_each(|person| person.connection.abandon());
+    }
+
     /// Answers a call. Nothing that it wrote is on the disk before [`Self::sync`].
     pub(super) fn run(&mut self, as_whom: &Caller<'_>, request: &Request) -> Outcome {
         let answered = self.answer(as_whom, request);
-        let stale = matches!(answered, Err(Failed::Stale));
+        let again = match &answered {
+            Err(Failed::Stale) => Again::Stale,
+            Err(Failed::Sqlite(error)) => Again::after(error),
+            _ => Again::No,
+        };
         let result = answered.map_err(|failed| self.explain(as_whom.principal, failed));
-        Outcome { result, wrote: self.dirty, stale }
+        Outcome { result, wrote: self.dirty, again }
     }
 
     fn explain(&mut self, principal: Principal, failed: Failed) -> DataError {
@@ -120,12 +167,22 @@ impl Shelf {
             Failed::Sqlite(error) => error,
             Failed::Stale => return DataError::unavailable("the app is being deployed; try again"),
         };
-        self.broken |= error::fatal(&error);
+        let stuck = self.people.get(&principal).is_some_and(|person| person.connection.is_stuck());
+        self.broken |= error::fatal(&error) || stuck || !self.admin.is_autocommit();
+        if error.to_string().contains(confine::TOO_MANY_ROWS) {
+            let (mib, rows) = (self.layout.quota_mib(), self.quota.rows_max);
+            return DataError::new(
+                ErrorCode::QuotaExceeded,
+                format!(
+                    "the app holds {rows} keys and documents, as many as its storage of {mib} MiB allows: delete some, or ask the owner for more (limits.storageMiB in app.json)"
+                ),
+            );
+        }
         let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
         let at_quota =
-            || self.people.get(&principal).is_some_and(|p| p.connection.is_at_quota(self.pages_max));
+            || self.people.get(&principal).is_some_and(|p| p.connection.is_at_quota(self.quota.pages_max));
         if full && at_quota() {
-            let mib = quota_mib(&self.layout);
+            let mib = self.layout.quota_mib();
             return DataError::new(
                 ErrorCode::QuotaExceeded,
                 format!(
@@ -146,7 +203,7 @@ impl Shelf {
                 }
                 let user = signed_in(caller.principal)?;
                 spaces::check(call)?;
-                if !spaces::writes(call) {
+                if !request.writes() {
                     return spaces::call(&self.admin, user, call, caller.now_ms);
                 }
                 let behavior = rusqlite::TransactionBehavior::Immediate;
@@ -256,10 +313,16 @@ impl Shelf {
             connection.collection(&table)?;
             let docs = Docs { connection, table: &table, space, now_ms: caller.now_ms };
             let page = docs.compile(find, &seal)?;
-            let plan = connection.plan(&page.sql, page.values)?;
+            let plan = connection.plan(&page.sql)?;
             Ok((page.sql, plan))
         })();
         explained.map_err(|failed| self.explain(caller.principal, failed))
+    }
+
+    /// The spaces that a principal's connection is confined to: for the operator.
+    pub(super) fn reached(&mut self, principal: Principal) -> Result<Vec<Reached>> {
+        let reached = look::reached(&self.admin, principal, self.layout.spaces);
+        reached.map_err(|error| self.explain(principal, error.into()))
     }
 
     fn table(&self, collection: &str) -> Result<Table> {
@@ -321,12 +384,18 @@ impl Shelf {
                     &cartridge::SCHEMA,
                     principal,
                     self.layout.spaces,
-                    self.pages_max,
+                    self.quota,
                     self.version,
                 );
                 let connection = opened.map_err(|error| {
                     self.broken |= matches!(error, StorageError::Corrupt { .. });
-                    refused(&error)
+                    match error {
+                        StorageError::Starved(_) => Failed::Sqlite(rusqlite::Error::SqliteFailure(
+                            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM),
+                            None,
+                        )),
+                        error => refused(&error).into(),
+                    }
                 })?;
                 room.insert(Person { connection, used: 0 })
             }
@@ -353,42 +422,35 @@ impl Shelf {
         Seal::new(caller.cursor_key, &parts)
     }
 
-    /// Brings everything that was written to the disk.
-    pub(super) fn sync(&mut self) -> std::io::Result<()> {
+    /// Brings everything that was written to the disk. After a failure it is not known what the disk has, and
+    /// this is of no more use.
+    pub(super) fn sync(&mut self, disk: &Disk) -> std::io::Result<()> {
         if !self.dirty {
             return Ok(());
         }
-        let done = self.sync_wal();
-        match done {
-            Ok(()) => self.dirty = false,
-            // What the disk has is unknown now: the next call reads the file anew.
-            Err(_) => self.broken = true,
-        }
-        done
-    }
-
-    fn sync_wal(&mut self) -> std::io::Result<()> {
         if self.wal.is_none() {
-            let mut name = self.path.clone().into_os_string();
-            name.push("-wal");
-            let file = File::open(PathBuf::from(name))?;
+            let file = File::open(wal_of(&self.path))?;
             // The file's name must be on the disk too.
             if let Some(folder) = self.path.parent() {
                 File::open(folder)?.sync_all()?;
             }
             self.wal = Some(file);
         }
-        self.wal.as_ref().map_or(Ok(()), File::sync_data)
+        self.wal.as_ref().map_or(Ok(()), |wal| disk.sync(&self.path, wal))?;
+        self.dirty = false;
+        Ok(())
     }
 
     /// Removes some of the keys that expired.
     pub(super) fn expire(&mut self, now_ms: u64) {
         let sql = "DELETE FROM kv WHERE (_space, key) IN
             (SELECT _space, key FROM kv WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
-        let done = self
-            .admin
-            .prepare_cached(sql)
-            .and_then(|mut s| s.execute((now_ms.cast_signed(), EXPIRED_PER_TURN)));
+        let done = (|| {
+            let transaction = self.admin.transaction()?;
+            let gone = transaction.prepare_cached(sql)?.execute((now_ms.cast_signed(), EXPIRED_PER_TURN))?;
+            transaction.prepare_cached("UPDATE tally SET rows = rows - ?1")?.execute([gone as i64])?;
+            transaction.commit()
+        })();
         if let Err(error) = done {
             tracing::debug!(app = %self.app, %error, "expired keys stay for now");
         }
@@ -421,6 +483,7 @@ fn signed_in(principal: Principal) -> Result<UserId> {
 pub(super) fn refused(error: &StorageError) -> DataError {
     match error {
         StorageError::Full(_) => DataError::unavailable("there is no room on the server's disk"),
+        StorageError::Starved(_) => DataError::unavailable("storage has no memory left for this; try again"),
         StorageError::Corrupt { .. } | StorageError::Newer { .. } => {
             tracing::error!(%error, "an app's data cannot be opened");
             DataError::unavailable("the app's data file is damaged; the operator can restore it")
@@ -435,18 +498,8 @@ pub(super) fn refused(error: &StorageError) -> DataError {
 /// The quota as pages of the whole file, in which deployed files lie too and are not counted.
 fn pages_max(connection: &Connection, layout: &Layout) -> rusqlite::Result<u32> {
     let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-    let files: i64 = connection.query_row(
-        "SELECT coalesce((SELECT sum(size) FROM content), 0) + coalesce((SELECT sum(size) FROM encoding), 0)
-            + coalesce((SELECT sum(length(code) + length(map) + length(imports)) FROM built), 0)
-            + coalesce((SELECT sum(length(bytes)) FROM bytecode), 0)",
-        [],
-        |row| row.get(0),
-    )?;
+    let files = cartridge::files_bytes(connection)?;
     // A tenth for half-empty pages, and the kernel's own tables.
-    let bytes = files + files / 10 + i64::from(quota_mib(layout)) * 1024 * 1024 + 512 * 1024;
+    let bytes = files + files / 10 + i64::from(layout.quota_mib()) * 1024 * 1024 + 512 * 1024;
     Ok(u32::try_from(bytes / page.max(512)).unwrap_or(u32::MAX - 1))
-}
-
-fn quota_mib(layout: &Layout) -> u32 {
-    if layout.storage_mib == 0 { STORAGE_MIB_DEFAULT } else { layout.storage_mib }
 }

@@ -61,11 +61,6 @@ pub(super) fn make_private(connection: &mut Connection, user: UserId, now_ms: u6
     Ok(n)
 }
 
-/// Whether a call changes something.
-pub(super) fn writes(call: &SpaceCall) -> bool {
-    !matches!(call, SpaceCall::List | SpaceCall::Members { .. })
-}
-
 /// Refuses a call before anything runs.
 pub(super) fn check(call: &SpaceCall) -> Result<()> {
     match call {

@@ -3,7 +3,7 @@
 
 use rusqlite::types::ValueRef;
 
-use super::super::confine::{Confined, schema_version};
+use super::super::confine::{Confined, Quota, schema_version};
 use super::super::schema::Layout;
 use super::*;
 use crate::kernel::storage::{cartridge, db};
@@ -59,8 +59,9 @@ impl Prey {
     fn connection(&self, who: Principal, spaces: bool) -> Confined {
         let version = schema_version(&self.admin).expect("version");
         let layout = Layout::load(&self.admin).expect("layout");
+        let quota = Quota { pages_max: 100_000, rows_max: 100_000 };
         let mut connection =
-            Confined::open(&self.file, &cartridge::SCHEMA, who, spaces, 100_000, version).expect("opens");
+            Confined::open(&self.file, &cartridge::SCHEMA, who, spaces, quota, version).expect("opens");
         connection.keys().expect("keys");
         connection.collection(&layout.tables["notes"]).expect("collection");
         connection
@@ -199,6 +200,7 @@ const TABLES: &[(&str, &str)] = &[
     ("version", "id"),
     ("file", "path"),
     ("active", "number"),
+    ("tally", "rows"),
     ("sqlite_master", "sql"),
     ("sqlite_schema", "sql"),
     ("sqlite_temp_master", "sql"),
@@ -242,6 +244,9 @@ const SINGLE: &[&str] = &[
     "DELETE FROM v_1 WHERE _space = 5",
     "DELETE FROM v_kv WHERE _space IN (3, 4, 5)",
     "INSERT INTO v_1(_space, id, version, created, updated, body, k1, k2) VALUES(2, 'u', 1, 0, 0, '{}', x'00', x'00') ON CONFLICT DO UPDATE SET _space = 3",
+    "UPDATE tally SET rows = 0",
+    "UPDATE main.tally SET rows = 0 WHERE one = 1",
+    "DELETE FROM tally",
     // Statements that change what the connection is.
     "ATTACH 'other.db' AS o",
     "ATTACH ':memory:' AS o",
@@ -433,6 +438,28 @@ fn what_a_principal_may_do_works_on_such_a_connection() {
     ] {
         let cells = run(&connection, sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
         assert_eq!(cells.first().map(String::as_str), expect, "{sql}");
+    }
+}
+
+#[test]
+fn what_the_kernel_prepared_is_nobody_else_s() {
+    let prey = prey();
+    let connection = prey.connection(person(MALLORY), true);
+    let kernel = ["BEGIN IMMEDIATE", "COMMIT", "ROLLBACK", "PRAGMA main.schema_version"];
+    for _ in 0..2 {
+        let done: Result<(), _> = connection.transaction(|| {
+            for sql in kernel {
+                assert!(run(&connection, sql).is_err(), "{sql} inside a transaction");
+            }
+            run(&connection, "UPDATE v_1 SET version = 3 WHERE _space = 2").expect("writes");
+            Ok(())
+        });
+        assert!(done.is_ok());
+        let failed: Result<(), _> = connection.transaction(|| Err(DataError::query("no").into()));
+        assert!(failed.is_err());
+        for sql in kernel {
+            assert!(run(&connection, sql).is_err(), "{sql}");
+        }
     }
 }
 

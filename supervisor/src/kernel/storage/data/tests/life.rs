@@ -46,6 +46,25 @@ async fn connections_are_bounded_and_nobody_gets_another_s() {
 }
 
 #[tokio::test]
+async fn a_removed_app_s_data_is_not_opened_again() {
+    let stage = Stage::new(&plain());
+    stage.set(person(1), SpaceName::User, "k", "v").await.expect("sets");
+    stage.data.close(stage.app);
+    assert_eq!(stage.data.connections(), 0);
+    stage.set(person(1), SpaceName::User, "k", "w").await.expect("closing is not for good");
+    stage.data.remove(stage.app);
+    // Its files are still there, and nothing looks at them.
+    for _ in 0..2 {
+        let error = stage.get(person(1), SpaceName::User, "k").await.expect_err("removed");
+        assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+        assert!(error.message.contains("removed"), "{error}");
+        stage.set(person(1), SpaceName::User, "k", "x").await.expect_err("removed");
+        assert_eq!(stage.data.connections(), 0);
+    }
+    assert!(stage.data.is_removed(stage.app) && !stage.data.is_removed(AppId::new(2, 2)));
+}
+
+#[tokio::test]
 async fn writers_at_once_are_all_counted() {
     let stage = Arc::new(Stage::new(&plain()));
     let mut writers = tokio::task::JoinSet::new();
@@ -120,6 +139,44 @@ async fn a_quota_refuses_the_writer_and_reading_and_deleting_go_on() {
         );
     }
     stage.set(person(1), SpaceName::User, "again", &value).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn rows_have_a_quota_that_counts_what_comes_and_what_goes() {
+    let stage = Stage::new(&DataSchema { storage_mib: 1, ..plain() });
+    let who = person(1);
+    let batch = |from: u64, count: u64, gone: bool| {
+        let change = |n: u64| {
+            let id = format!("{n}");
+            if gone {
+                DocWrite::Delete { id, if_version: None }
+            } else {
+                DocWrite::Insert { body: format!(r#"{{"id":"{id}"}}"#) }
+            }
+        };
+        DocCall::Batch((from..from + count).map(change).collect())
+    };
+    let left = limits::ROWS_PER_MIB - 192;
+    for from in (0..left).step_by(1_000) {
+        stage.doc(who, SpaceName::User, batch(from, 1_000, false)).await.expect("there is room");
+    }
+    for n in 0..192 {
+        stage.set(who, SpaceName::User, &format!("k{n}"), "v").await.expect("there is room");
+    }
+    for _ in 0..2 {
+        let error = stage.set(who, SpaceName::User, "more", "v").await.expect_err("a quota");
+        assert_eq!(error.code, ErrorCode::QuotaExceeded, "{error}");
+        assert!(error.message.contains("8192 keys and documents"), "{error}");
+        let error = stage.doc(who, SpaceName::App, batch(90_000, 1, false)).await.expect_err("a quota");
+        assert_eq!(error.code, ErrorCode::QuotaExceeded, "{error}");
+        // What is opened anew has not forgotten.
+        stage.data.close(stage.app);
+    }
+    stage.set(who, SpaceName::User, "k0", "changed").await.expect("changing adds no row");
+    stage.doc(who, SpaceName::User, batch(0, 10, true)).await.expect("deletes");
+    stage.doc(who, SpaceName::User, batch(0, 10, false)).await.expect("there is room for ten");
+    let error = stage.doc(who, SpaceName::User, batch(90_000, 1, false)).await.expect_err("and no more");
+    assert_eq!(error.code, ErrorCode::QuotaExceeded, "{error}");
 }
 
 #[tokio::test]

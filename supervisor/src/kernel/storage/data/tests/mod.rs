@@ -2,6 +2,8 @@
 
 mod bounds;
 mod crash;
+mod disk;
+mod fair;
 mod hostile;
 mod life;
 mod oracle;

@@ -1,0 +1,84 @@
+//! The way of what was written to the disk, and what follows when the disk fails.
+//!
+//! A failed sync says that pages are lost which the kernel of the system may go on showing as if they were
+//! there, and the next sync says nothing of it any more. So a file whose sync failed is closed without another
+//! write, what is shown of it is thrown away, and it is opened as after a power cut: whatever the disk really
+//! has is moved from the WAL into the file, synced, before a write is taken again.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Advice, fadvise};
+
+use super::super::cartridge;
+use super::super::db::{self, Mode};
+use crate::kernel::storage::StorageError;
+
+/// Syncs the bytes of a file that belongs to the cartridge at a path.
+pub(super) type Sync = Arc<dyn Fn(&Path, &File) -> io::Result<()> + Send + std::marker::Sync>;
+
+/// The disk that cartridges are on.
+pub(super) struct Disk {
+    sync: Sync,
+}
+
+impl Disk {
+    pub(super) fn new(sync: Sync) -> Self {
+        Self { sync }
+    }
+
+    /// The one there is.
+    pub(super) fn real() -> Self {
+        Self::new(Arc::new(|_, file| file.sync_data()))
+    }
+
+    pub(super) fn sync(&self, cartridge: &Path, file: &File) -> io::Result<()> {
+        (self.sync)(cartridge, file)
+    }
+
+    /// Makes good a cartridge whose sync failed; nothing of data has it open.
+    ///
+    /// # Errors
+    /// When the disk goes on failing, or somebody reads the file just now.
+    pub(super) fn recover(&self, cartridge: &Path) -> Result<(), StorageError> {
+        let io = |error: io::Error| StorageError::io(cartridge, &error);
+        let sqlite = |error: rusqlite::Error| StorageError::sqlite(cartridge, &error);
+        let wal = wal_of(cartridge);
+        for path in [cartridge, &wal] {
+            match File::open(path) {
+                // What is clean is forgotten; what is not is on its way.
+                Ok(file) => fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| io(error.into()))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io(error)),
+            }
+        }
+        let connection = db::open(cartridge, &cartridge::SCHEMA, Mode::Existing)?;
+        let busy: bool =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(sqlite)?;
+        if busy {
+            let detail = "somebody reads it just now".into();
+            return Err(StorageError::Failed { path: cartridge.display().to_string(), detail });
+        }
+        drop(connection);
+        for path in [cartridge, &wal] {
+            match File::open(path) {
+                Ok(file) => self.sync(cartridge, &file).map_err(io)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io(error)),
+            }
+        }
+        match cartridge.parent() {
+            Some(folder) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(io),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The WAL of a cartridge.
+pub(super) fn wal_of(cartridge: &Path) -> PathBuf {
+    let mut name = cartridge.to_owned().into_os_string();
+    name.push("-wal");
+    PathBuf::from(name)
+}
