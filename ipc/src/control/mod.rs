@@ -25,6 +25,12 @@
 //! | `GET /api/apps/NAME/file?path=P` | | bytes |
 //! | `GET /api/apps/NAME/logs?since_ms=T&follow=BOOL` | | newline-separated [`LogLine`] |
 //! | `GET /api/apps/NAME/trace` | | newline-separated [`TraceLine`], as it happens |
+//! | `GET /api/storage` | | `[`[`StorageUse`]`]` |
+//! | `GET /api/storage/check?app=NAME` | | `[`[`Checked`]`]` |
+//! | `GET /api/apps/NAME/collections` | | `[`[`CollectionInfo`]`]` |
+//! | `POST /api/apps/NAME/query` | [`StorageQuery`] | [`StoragePage`] |
+//! | `POST /api/apps/NAME/explain` | [`StorageQuery`] | [`Explanation`] |
+//! | `GET /api/users/NAME/export` | | a tar archive |
 //! | `GET /api/users` | | `[`[`UserInfo`]`]` |
 //! | `POST /api/users` | [`NewUser`] | [`AddedUser`] |
 //! | `DELETE /api/users/NAME` | | `{}` |
@@ -43,12 +49,14 @@
 
 mod app;
 mod proc;
+mod storage;
 mod user;
 
 use serde::{Deserialize, Serialize};
 
 pub use app::*;
 pub use proc::*;
+pub use storage::*;
 pub use user::*;
 
 /// Kind of a failure: decides exit code and HTTP status.

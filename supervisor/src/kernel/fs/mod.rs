@@ -8,6 +8,7 @@
 //! | a field of `app.json` | `manifest/` |
 //! | what may be a path | `path.rs` |
 //! | the steps of a deploy | `deploy/` |
+//! | what operators ask about data | `data.rs` |
 //! | which file answers a URL | `asset.rs` |
 //! | what a worker is sent | `code.rs` |
 //! | variables of an app | `env.rs` |
@@ -17,6 +18,7 @@ pub mod asset;
 pub mod builder;
 mod cache;
 pub mod code;
+mod data;
 mod deploy;
 mod deploys;
 pub mod env;
@@ -43,6 +45,7 @@ use tokio::sync::{OwnedMutexGuard, broadcast};
 pub use asset::{AssetMatch, Encoding, Encodings, File, Sha256};
 pub use builder::{BuildError, Builder, Compiled, Diagnostic, Source, StripResult, Stripped};
 pub use code::{Code, CodeModule};
+pub use data::{CheckedFile, Used};
 pub use error::FsError;
 pub use manifest::Manifest;
 pub use release::{Edition, Release};

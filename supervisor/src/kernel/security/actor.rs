@@ -19,6 +19,13 @@ impl Actor {
         Self { app, principal }
     }
 
+    /// Of an operator who looks at an app's data as somebody sees it: admitted by whoever answers operators,
+    /// and written into the audit log.
+    #[must_use]
+    pub(crate) const fn of_operator(app: AppId, whom: Principal) -> Self {
+        Self { app, principal: whom }
+    }
+
     /// The app.
     #[must_use]
     pub const fn app(self) -> AppId {

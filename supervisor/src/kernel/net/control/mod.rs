@@ -11,17 +11,20 @@
 //! | state, processes, metrics | `server.rs` |
 //! | users, sessions, tokens, the audit log | `people.rs` |
 //! | logs and traces as they come | `follow.rs` |
+//! | what apps store, a person's archive | `storage.rs`, `export.rs` |
 //! | the socket and who may speak | `socket.rs` |
 
 mod apps;
 mod deploys;
 mod env;
 mod error;
+mod export;
 mod files;
 mod follow;
 mod people;
 mod server;
 mod socket;
+mod storage;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -138,6 +141,12 @@ pub(crate) fn router(control: Arc<Control>) -> Router {
         .route("/api/apps/{name}/env", get(env::list).post(env::change))
         .route("/api/apps/{name}/logs", get(follow::logs))
         .route("/api/apps/{name}/trace", get(follow::trace))
+        .route("/api/apps/{name}/collections", get(storage::collections))
+        .route("/api/apps/{name}/query", post(storage::query))
+        .route("/api/apps/{name}/explain", post(storage::explain))
+        .route("/api/storage", get(storage::usage))
+        .route("/api/storage/check", get(storage::check))
+        .route("/api/users/{name}/export", get(storage::export_user))
         .route("/api/users", get(people::list).post(people::add))
         .route("/api/users/{name}", delete(people::remove))
         .route("/api/users/{name}/password", post(people::password))

@@ -60,6 +60,11 @@ impl Identity {
         self.note(person.name(), "app.enter", &app.to_string(), false, Some(client), &why.to_string()).await;
     }
 
+    /// Writes down that an operator looked at what somebody stores.
+    pub async fn looked(&self, who: &str, action: &str, target: &str, detail: &str) {
+        self.note(who, action, target, true, None, detail).await;
+    }
+
     /// Decisions since then, and those to come.
     ///
     /// # Errors
