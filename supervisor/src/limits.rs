@@ -53,6 +53,14 @@ pub const CONTROL_LINGER: Duration = Duration::from_secs(2);
 pub const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// JSON body of one control request. A deploy plan of the most files, each with the longest path, fits.
 pub const CONTROL_JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Requests of the admin API at once, logs that are followed included.
+pub const API_REQUESTS_MAX: usize = 64;
+/// Requests a second of one token, contents of deploys left out.
+pub const API_REQUESTS_PER_S: f64 = 20.0;
+/// A token may be so many requests ahead of its rate.
+pub const API_BURST: f64 = 100.0;
+/// Tokens of which the rate is remembered. When there are more, all begin anew.
+pub const API_TOKENS_MAX: usize = 4_096;
 /// Descriptors that the supervisor keeps back from connections, for databases, workers and files.
 pub const DESCRIPTORS_KEPT: u64 = 2_048;
 

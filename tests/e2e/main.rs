@@ -10,6 +10,7 @@
 //! | hibernation, waking, restarts, orphans | `lifecycle.rs` |
 //! | hostile apps and a neighbour that keeps answering | `hostile.rs` |
 //! | the control API, as a program speaks to it | `control.rs` |
+//! | the admin API: its description, tokens, scopes | `api.rs` |
 //! | layers, escapes, what may be missing | `doctor.rs` |
 //! | the HTTP edge | `edge.rs` |
 //! | owner, users, sign-in, single sign-on, sessions, tokens | `identity.rs` |
@@ -19,6 +20,7 @@
 //! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
 //! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
 
+mod api;
 mod assets;
 mod control;
 mod crash;

@@ -8,6 +8,7 @@
 //! | an HTTP/1.1 client that shows the bytes | `http.rs` |
 //! | a browser with cookies, redirects and forms | `browser.rs` |
 //! | folders to deploy | `folder.rs` |
+//! | an answer against its description | `schema.rs` |
 //! | random numbers that can be had again | `random.rs` |
 
 mod browser;
@@ -15,6 +16,7 @@ mod command;
 mod folder;
 mod http;
 mod random;
+pub mod schema;
 mod server;
 
 pub use browser::{Browser, Page};

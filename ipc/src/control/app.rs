@@ -10,6 +10,7 @@ use crate::ids::{AppId, VersionId};
 
 /// Who may reach an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     /// Anyone.
@@ -22,6 +23,7 @@ pub enum Access {
 
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct App {
     /// Its id.
     pub id: AppId,
@@ -45,6 +47,7 @@ pub struct App {
 
 /// A deployed version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Version {
     /// Its id.
     pub id: VersionId,
@@ -66,6 +69,7 @@ pub struct Version {
 
 /// A file that a deploy consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PlanFile {
     /// Path inside the app.
     pub path: String,
@@ -77,6 +81,7 @@ pub struct PlanFile {
 
 /// First step of a deploy: the whole list of files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeployPlan {
     /// Every file, `app.json` included.
     pub files: Vec<PlanFile>,
@@ -84,6 +89,7 @@ pub struct DeployPlan {
 
 /// What the server still needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeployTicket {
     /// Names the deploy in the next steps.
     pub id: String,
@@ -93,6 +99,7 @@ pub struct DeployTicket {
 
 /// A deploy that is live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Deployed {
     /// The app as it is now.
     pub app: App,
@@ -108,6 +115,7 @@ pub struct Deployed {
 
 /// `fazt app rename`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rename {
     /// The new name.
     pub name: String,
@@ -115,6 +123,7 @@ pub struct Rename {
 
 /// `fazt app rollback`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Rollback {
     /// Number of the version; none: the one before the active one.
     pub number: Option<u64>,
@@ -122,6 +131,7 @@ pub struct Rollback {
 
 /// A path inside an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FileInfo {
     /// Path.
     pub path: String,
@@ -139,6 +149,7 @@ pub struct FileInfo {
 
 /// `fazt fs ls`, `fazt fs stat`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Listing {
     /// What the path itself is.
     pub entry: FileInfo,
@@ -148,6 +159,7 @@ pub struct Listing {
 
 /// `fazt app env`: the variables of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnvList {
     /// Name of the app.
     pub app: String,
@@ -159,6 +171,7 @@ pub struct EnvList {
 
 /// A variable of an app. No answer holds a secret value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnvInfo {
     /// Its name in `env`.
     pub name: String,
@@ -182,6 +195,7 @@ pub struct EnvInfo {
 
 /// `fazt app env APP set`, `unset`: all of it happens, or nothing.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnvChange {
     /// New values by name.
     #[serde(default)]

@@ -1,49 +1,8 @@
-//! What the command line and the server say to each other: JSON over HTTP on `run/control.sock`, and later the
-//! same under `https://DOMAIN/api/`.
+//! What the command line and the server say to each other: JSON over HTTP on `run/control.sock`, and the same under
+//! `https://DOMAIN/api/`.
 //!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `GET /api/status` | | [`Status`] |
-//! | `POST /api/stop` | | `{}`; the server drains and exits |
-//! | `GET /api/processes` | | `[`[`Process`]`]` |
-//! | `GET /api/doctor` | | [`Doctor`] |
-//! | `GET /metrics` | | Prometheus text |
-//! | `GET /api/apps` | | `[`[`App`]`]` |
-//! | `GET /api/apps/NAME` | | [`App`] |
-//! | `DELETE /api/apps/NAME?keep_data=BOOL` | | `{}` |
-//! | `POST /api/apps/NAME/rename` | [`Rename`] | [`App`] |
-//! | `POST /api/apps/NAME/kill`, `hibernate`, `wake`, `restart` | | [`Changed`] |
-//! | `GET /api/apps/NAME/versions` | | `[`[`Version`]`]` |
-//! | `POST /api/apps/NAME/rollback` | [`Rollback`] | [`Version`] |
-//! | `GET /api/apps/NAME/env` | | [`EnvList`] |
-//! | `POST /api/apps/NAME/env` | [`EnvChange`] | [`EnvList`] |
-//! | `POST /api/apps/NAME/deploys` | [`DeployPlan`] | [`DeployTicket`]; makes the app if there is none |
-//! | `PUT /api/deploys/ID/files/SHA256` | bytes | `{}` |
-//! | `POST /api/deploys/ID/commit` | | [`Deployed`] |
-//! | `DELETE /api/deploys/ID` | | `{}` |
-//! | `GET /api/apps/NAME/files?path=P` | | [`Listing`] |
-//! | `GET /api/apps/NAME/file?path=P` | | bytes |
-//! | `GET /api/apps/NAME/logs?since_ms=T&follow=BOOL` | | newline-separated [`LogLine`] |
-//! | `GET /api/apps/NAME/trace` | | newline-separated [`TraceLine`], as it happens |
-//! | `GET /api/storage` | | `[`[`StorageUse`]`]` |
-//! | `GET /api/storage/check?app=NAME` | | `[`[`Checked`]`]` |
-//! | `GET /api/apps/NAME/collections` | | `[`[`CollectionInfo`]`]` |
-//! | `POST /api/apps/NAME/query` | [`StorageQuery`] | [`StoragePage`] |
-//! | `POST /api/apps/NAME/explain` | [`StorageQuery`] | [`Explanation`] |
-//! | `GET /api/users/NAME/export` | | a tar archive |
-//! | `GET /api/users` | | `[`[`UserInfo`]`]` |
-//! | `POST /api/users` | [`NewUser`] | [`AddedUser`] |
-//! | `DELETE /api/users/NAME` | | `{}` |
-//! | `POST /api/users/NAME/password` | [`NewPassword`] | `{}` |
-//! | `POST /api/users/NAME/link` | | [`SignInLink`] |
-//! | `POST /api/users/NAME/apps` | [`Admission`] | [`UserInfo`] |
-//! | `GET /api/users/NAME/sessions` | | `[`[`SessionInfo`]`]` |
-//! | `DELETE /api/sessions/ID` | | `{}` |
-//! | `POST /api/invites` | [`NewInvite`] | [`SignInLink`] |
-//! | `GET /api/tokens` | | `[`[`TokenInfo`]`]` |
-//! | `POST /api/tokens` | [`NewToken`] | [`MadeToken`] |
-//! | `DELETE /api/tokens/ID` | | `{}` |
-//! | `GET /api/audit?since_ms=T&follow=BOOL` | | newline-separated [`AuditLine`] |
+//! The operations are a table in the supervisor: `kernel/net/control/table.rs`, from which routes and the OpenAPI
+//! description follow; here are the types of what travels.
 //!
 //! Every failure is [`Failed`] with a status that [`ErrorKind::http_status`] gives.
 
@@ -61,6 +20,7 @@ pub use user::*;
 
 /// Kind of a failure: decides exit code and HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// It did not work.
@@ -71,6 +31,10 @@ pub enum ErrorKind {
     NotFound,
     /// The caller may not.
     PermissionDenied,
+    /// The caller did not prove who they are.
+    Unauthenticated,
+    /// The caller asks too often.
+    RateLimited,
     /// Something else is in the way: a name that is taken, a version that moved.
     Conflict,
     /// A bound was reached.
@@ -85,10 +49,10 @@ impl ErrorKind {
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::Failed | Self::TooLarge => 1,
+            Self::Failed | Self::TooLarge | Self::RateLimited => 1,
             Self::Invalid => 2,
             Self::NotFound => 3,
-            Self::PermissionDenied => 4,
+            Self::PermissionDenied | Self::Unauthenticated => 4,
             Self::Conflict => 5,
             Self::Unreachable => 6,
         }
@@ -102,6 +66,8 @@ impl ErrorKind {
             Self::Invalid => 400,
             Self::NotFound => 404,
             Self::PermissionDenied => 403,
+            Self::Unauthenticated => 401,
+            Self::RateLimited => 429,
             Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::Unreachable => 503,
@@ -111,6 +77,7 @@ impl ErrorKind {
 
 /// A failure as every `--json` prints it and every API call answers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failed {
     /// The failure.
     pub error: Problem,
@@ -118,6 +85,7 @@ pub struct Failed {
 
 /// What happened, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct Problem {
     /// Kind.

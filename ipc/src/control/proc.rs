@@ -6,6 +6,7 @@ use crate::wire::worker::LogLevel;
 
 /// State of one app for one principal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// No process.
@@ -24,6 +25,7 @@ pub enum State {
 
 /// A row of `fazt proc ps`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Process {
     /// Name of the app.
     pub app: String,
@@ -50,6 +52,7 @@ pub struct Process {
 
 /// `fazt proc status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {
     /// Version of Fazt.
     pub version: String,
@@ -83,6 +86,7 @@ pub struct Status {
 
 /// An app that needs its owner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Troubled {
     /// Name of the app.
     pub app: String,
@@ -94,6 +98,7 @@ pub struct Troubled {
 
 /// How many workers a command reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Changed {
     /// Workers killed, hibernated or woken.
     pub workers: u64,
@@ -101,6 +106,7 @@ pub struct Changed {
 
 /// `fazt proc doctor`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Doctor {
     /// Layers in the order in which they are put on.
     pub layers: Vec<Layer>,
@@ -115,6 +121,7 @@ pub struct Doctor {
 
 /// A layer of the sandbox on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Layer {
     /// Name, as in `sandbox.allow_missing`.
     pub name: String,
@@ -128,6 +135,7 @@ pub struct Layer {
 
 /// One escape that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Escape {
     /// What was tried.
     pub name: String,
@@ -141,6 +149,7 @@ pub struct Escape {
 
 /// What the layers beside seccomp make of an escape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Walls {
     /// One of them stopped it.
     pub stopped: bool,
@@ -152,6 +161,7 @@ pub struct Walls {
 
 /// A line of an app's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogLine {
     /// When, in milliseconds since 1970.
     pub unix_ms: u64,
@@ -169,6 +179,7 @@ pub struct LogLine {
 
 /// A frame between kernel and worker, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TraceLine {
     /// When, in microseconds since the trace began.
     pub at_us: u64,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A row of `fazt storage usage`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StorageUse {
     /// Name of the app.
     pub app: String,
@@ -27,6 +28,7 @@ pub struct StorageUse {
 
 /// A row of `fazt storage collections`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CollectionInfo {
     /// Its name.
     pub name: String,
@@ -42,6 +44,7 @@ pub struct CollectionInfo {
 
 /// `fazt storage query` and `explain`. `T` is JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StorageQuery<T> {
     /// Collection.
     pub collection: String,
@@ -53,6 +56,7 @@ pub struct StorageQuery<T> {
     pub space: Option<String>,
     /// Which documents; none: all.
     #[serde(rename = "where", default = "none")]
+    #[cfg_attr(feature = "schema", schemars(rename = "where", default))]
     pub filter: Option<T>,
     /// Fields, each with whether it is descending.
     #[serde(default)]
@@ -71,6 +75,7 @@ fn none<T>() -> Option<T> {
 
 /// A page of documents. `T` is JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StoragePage<T> {
     /// Documents.
     pub items: Vec<T>,
@@ -80,6 +85,7 @@ pub struct StoragePage<T> {
 
 /// `fazt storage explain`: what the security layer makes of a query.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Explanation {
     /// Who asks: `anonymous`, `service` or a user's id.
     pub principal: String,
@@ -93,6 +99,7 @@ pub struct Explanation {
 
 /// A space that somebody reaches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReachedSpace {
     /// Its number in the app's file.
     pub number: u64,
@@ -108,6 +115,7 @@ pub struct ReachedSpace {
 
 /// A row of `fazt storage check`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Checked {
     /// The app; none: the server's own database.
     pub app: Option<String>,

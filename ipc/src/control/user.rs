@@ -10,6 +10,7 @@ use crate::ids::{SessionId, TokenId, UserId};
 
 /// What a person may do on this server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Uses the apps that the owner admitted them to.
@@ -57,6 +58,7 @@ impl FromStr for Role {
 
 /// A person who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserInfo {
     /// Stable id.
     pub id: UserId,
@@ -76,6 +78,7 @@ pub struct UserInfo {
 
 /// `fazt user add`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewUser {
     /// Name to sign in with.
     pub name: String,
@@ -88,6 +91,7 @@ pub struct NewUser {
 
 /// A user who was added, and how they get in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AddedUser {
     /// The user.
     pub user: UserInfo,
@@ -97,6 +101,7 @@ pub struct AddedUser {
 
 /// `fazt user invite`: whoever opens the link first chooses a name and a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewInvite {
     /// What they may do.
     pub role: Role,
@@ -110,6 +115,7 @@ pub struct NewInvite {
 
 /// A link that works once. A secret until then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SignInLink {
     /// The link.
     pub url: String,
@@ -119,6 +125,7 @@ pub struct SignInLink {
 
 /// `fazt user passwd`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewPassword {
     /// The password.
     pub password: String,
@@ -132,6 +139,7 @@ impl fmt::Debug for NewPassword {
 
 /// Which apps for members a user is admitted to from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Admission {
     /// Names of apps; none: all.
     pub apps: Option<Vec<String>>,
@@ -139,6 +147,7 @@ pub struct Admission {
 
 /// A session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionInfo {
     /// Its id: what `fazt user revoke-session` takes.
     pub id: SessionId,
@@ -160,6 +169,7 @@ pub struct SessionInfo {
 
 /// `fazt security token new`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NewToken {
     /// Name of the user it acts for; none: the owner.
     #[serde(default)]
@@ -176,6 +186,7 @@ pub struct NewToken {
 
 /// A token, without the token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenInfo {
     /// Its id: what `fazt security token rm` takes.
     pub id: TokenId,
@@ -195,6 +206,7 @@ pub struct TokenInfo {
 
 /// A new token. It is shown this once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MadeToken {
     /// `fazt_…`
     pub token: String,
@@ -210,6 +222,7 @@ impl fmt::Debug for MadeToken {
 
 /// One decision, as the audit log keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditLine {
     /// When, in milliseconds since 1970.
     pub unix_ms: u64,
@@ -225,4 +238,18 @@ pub struct AuditLine {
     pub address: String,
     /// More, for the owner; may be empty.
     pub detail: String,
+}
+
+/// Who commands, as the server sees them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Myself {
+    /// A user's name, or `console`.
+    pub name: String,
+    /// What they may do on this server.
+    pub role: Role,
+    /// `admin` or `app:NAME`: how far the token reaches.
+    pub scope: String,
+    /// Version of Fazt there.
+    pub version: String,
 }

@@ -20,8 +20,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::fs::{Fs, FsError, FsOptions};
+use super::net::api::Api;
 use super::net::clients::Clients;
-use super::net::control::{self, Control};
+use super::net::control::{self, Control, Door};
 use super::net::edge::Edge;
 use super::net::hints::Hints;
 use super::net::identity::People;
@@ -130,7 +131,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let socket_path = control::socket_path(&facts.data);
     let socket = control::bind(&socket_path).map_err(io("make the control socket"))?;
     let (end_control, control_ending) = tokio::sync::oneshot::channel::<()>();
-    let api = axum::serve(socket, control::router(Arc::clone(&control)))
+    let api = axum::serve(socket, control::router(Arc::clone(&control), Door::Socket))
         .with_graceful_shutdown(async { drop(control_ending.await) });
     let api = tokio::spawn(api.into_future());
 
@@ -143,6 +144,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         fs,
         apps: Arc::clone(&proc),
         people,
+        api: Some(Api::new(Arc::clone(&control))),
         metrics,
         ready: AtomicBool::new(true),
     });

@@ -168,6 +168,12 @@ impl Fs {
         }
     }
 
+    /// The name of the app that an open deploy goes to.
+    #[must_use]
+    pub fn deploy_name(&self, deploy: &str) -> Option<String> {
+        lock(&self.deploys).open.get(deploy).map(|open| open.name.clone())
+    }
+
     /// Throws a deploy away.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 
+use super::api::ApiBody;
 use super::conns::InFlight;
 use crate::kernel::fs::{Encoding, File, FsError, Release};
 use crate::kernel::proc::BodyError;
@@ -40,6 +41,7 @@ enum Kind<W> {
     Whole(Whole),
     Pieces(Box<Pieces>),
     Worker(W),
+    Api(Box<ApiBody>),
     /// No bytes, but the length that a `GET` would have: the answer to `HEAD`.
     Length(Option<u64>),
 }
@@ -58,6 +60,11 @@ impl<W: Body> EdgeBody<W> {
     /// From a worker.
     pub(crate) const fn worker(body: W) -> Self {
         Self { kind: Kind::Worker(body), held: None }
+    }
+
+    /// From the admin API.
+    pub(crate) fn api(body: ApiBody) -> Self {
+        Self { kind: Kind::Api(Box::new(body)), held: None }
     }
 
     /// None, of this length if it is known.
@@ -87,6 +94,7 @@ where
             Kind::Whole(whole) => Poll::Ready(whole.0.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Pieces(pieces) => Pin::new(&mut **pieces).poll_frame(cx),
             Kind::Worker(body) => Pin::new(body).poll_frame(cx),
+            Kind::Api(body) => Pin::new(&mut **body).poll_frame(cx).map_err(Into::into),
             Kind::Length(_) => Poll::Ready(None),
         };
         if let Some(held) = &mut self.held {
@@ -100,6 +108,7 @@ where
             Kind::Whole(whole) => whole.0.is_none(),
             Kind::Pieces(pieces) => pieces.left == 0,
             Kind::Worker(body) => body.is_end_stream(),
+            Kind::Api(body) => body.is_end_stream(),
             // hyper asks for the length of a body that has not ended, and writes it in the answer to `HEAD`.
             Kind::Length(bytes) => bytes.is_none_or(|bytes| bytes == 0),
         }
@@ -110,6 +119,7 @@ where
             Kind::Whole(whole) => SizeHint::with_exact(whole.0.as_ref().map_or(0, Bytes::len) as u64),
             Kind::Pieces(pieces) => SizeHint::with_exact(pieces.left),
             Kind::Worker(body) => body.size_hint(),
+            Kind::Api(body) => body.size_hint(),
             Kind::Length(Some(bytes)) => SizeHint::with_exact(*bytes),
             Kind::Length(None) => SizeHint::default(),
         }

@@ -22,6 +22,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
+use super::api::{self, Api};
 use super::assets::{self, Answer as Answers};
 use super::body::EdgeBody;
 use super::clients::Clients;
@@ -106,6 +107,8 @@ pub(crate) struct Edge<A> {
     pub(crate) apps: A,
     /// Who people are.
     pub(crate) people: People,
+    /// The operations of the server, for whoever shows a token; none in tests.
+    pub(crate) api: Option<Api>,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
     /// Bounds.
@@ -210,6 +213,23 @@ impl<A: Apps> Edge<A> {
         let what = (&parts.method, &parts.uri);
         let name = match host::origin(&host.name, &self.domain) {
             Origin::App(name) => name,
+            Origin::Os if api::is_mine(parts.uri.path()) => {
+                let site = site(&host.authority);
+                let response = match &self.api {
+                    None => {
+                        return (refuse(StatusCode::NOT_FOUND, "there is nothing here"), Source::Edge, held);
+                    }
+                    Some(api) => match api.commander(&site, &self.people, &parts.method).await {
+                        Err(refused) => api::refuse(refused),
+                        Ok(commander) => {
+                            drop(host);
+                            let body = Awaited::new(body, Arc::clone(conn), None);
+                            api.answer(commander, Request::from_parts(parts, body)).await
+                        }
+                    },
+                };
+                return (api::named(response, id).map(EdgeBody::api), Source::Edge, held);
+            }
             Origin::Os => {
                 let body = Awaited::new(body, Arc::clone(conn), None);
                 let response = self.people.at_os(&site(&host.authority), what, body).await;

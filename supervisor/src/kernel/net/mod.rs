@@ -1,7 +1,7 @@
 //! The HTTP edge and the control API.
 //!
 //! Called by `kernel::run` only. The edge reads strangers' bytes, framed by hyper; the control API those of
-//! whoever `security` admits to the control socket.
+//! whoever `security` admits to the control socket, or who shows a token at the OS origin.
 //!
 //! What never happens here: a worker sees a cookie, a token or a word about the client that the edge did not
 //! write; a client sees a field from a worker that speaks for the connection or the site; a file wakes a
@@ -19,8 +19,10 @@
 //! | signing in, the OS origin's pages | `identity/` |
 //! | what an error looks like | `page.rs` |
 //! | counters | `metrics.rs` |
-//! | an operation of the command line | `control/` |
+//! | an operation of the command line, its OpenAPI description | `control/` |
+//! | operations at the OS origin, for tokens | `api.rs` |
 
+pub(crate) mod api;
 mod assets;
 mod body;
 pub(crate) mod clients;

@@ -9,6 +9,7 @@
 //! | who a worker acts for | `principal.rs`, `actor.rs` |
 //! | may this visitor reach this app | `edge.rs` |
 //! | may this process command the server | `peer.rs` |
+//! | what a token may command, and the table of scopes | `commander.rs` |
 //! | sign-in, links, sessions, tokens, users, the audit log | `identity/` |
 //! | what is remembered of people, behind a trait | `book.rs` |
 //! | passwords; secrets that we hand out | `password.rs`, `secret.rs` |
@@ -22,6 +23,7 @@
 mod actor;
 pub mod book;
 mod codes;
+mod commander;
 mod edge;
 pub mod identity;
 mod jwt;
@@ -35,6 +37,7 @@ mod throttle;
 mod world;
 
 pub use actor::Actor;
+pub use commander::{Commander, Need, Refusal, Subject};
 pub use edge::{Authority, Denied, Person, Visitor, decide};
 pub use identity::{Identity, IdentityError};
 pub use jwt::{Claims, Jwt};

@@ -1,10 +1,11 @@
 //! Variables of an app. Values come in and do not go out, but for those that are no secrets.
 
-use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use fazt_ipc::control::{EnvChange, EnvList};
 
+use super::guard::Detail;
 use super::{Refused, Shared};
 
 /// `GET /api/apps/NAME/env`
@@ -17,7 +18,10 @@ pub(super) async fn change(
     State(control): Shared,
     Path(name): Path<String>,
     change: Result<Json<EnvChange>, JsonRejection>,
-) -> Result<Json<EnvList>, Refused> {
+) -> Result<(Extension<Detail>, Json<EnvList>), Refused> {
     let Json(change) = change?;
-    Ok(Json(control.fs.change_env(&name, change).await?))
+    let set = change.set.keys().map(|name| format!("+{name}"));
+    let names: Vec<String> = set.chain(change.unset.iter().map(|name| format!("-{name}"))).collect();
+    let list = control.fs.change_env(&name, change).await?;
+    Ok((Extension(Detail(names.join(" "))), Json(list)))
 }

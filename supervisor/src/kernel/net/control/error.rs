@@ -5,10 +5,11 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::response::{IntoResponse, Response};
 use fazt_ipc::control::{ErrorKind, Failed, Problem};
 use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 
 use crate::kernel::fs::FsError;
 use crate::kernel::proc::DispatchError;
-use crate::kernel::security::IdentityError;
+use crate::kernel::security::{IdentityError, Refusal};
 
 /// An operation that was not done.
 #[derive(Debug)]
@@ -28,7 +29,19 @@ impl IntoResponse for Refused {
         if self.0.code == ErrorKind::Failed {
             tracing::warn!(error = self.0.message, "an operation failed");
         }
-        (status, Json(Failed { error: self.0 })).into_response()
+        let kind = self.0.code;
+        let mut response = (status, Json(Failed { error: self.0 })).into_response();
+        match kind {
+            ErrorKind::RateLimited => {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            ErrorKind::Unauthenticated => {
+                let bearer = HeaderValue::from_static("Bearer realm=\"fazt\"");
+                response.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+            }
+            _ => {}
+        }
+        response
     }
 }
 
@@ -57,6 +70,12 @@ impl From<IdentityError> for Refused {
             E::Failed(_) => (ErrorKind::Failed, "fazt storage check looks at the databases"),
         };
         Self::new(kind, error.to_string(), hint)
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(ErrorKind::PermissionDenied, refusal.to_string(), "")
     }
 }
 

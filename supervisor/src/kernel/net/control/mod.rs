@@ -1,10 +1,12 @@
-//! The control API: JSON over HTTP/1.1 on `DATA/run/control.sock`, every row of the table in
-//! `fazt_ipc::control`. Whoever reaches a handler was admitted by `security`; names, paths and bodies are still
-//! checked by whom they concern (`fs` for names, paths and manifests).
+//! The control API: JSON over HTTP on `DATA/run/control.sock`, and at the OS origin for whoever shows a token: every
+//! row of the table in `table.rs`. Whoever reaches a handler was admitted by `security`; names, paths and bodies are
+//! still checked by whom they concern (`fs` for names, paths and manifests).
 //!
 //! | task | file |
 //! |---|---|
-//! | a route | here |
+//! | an operation: its route, its types, who may | `table.rs` |
+//! | the check of who may, the audit log | `guard.rs` |
+//! | its description | `openapi.rs` |
 //! | what apps and deploys do | `apps.rs`, `deploys.rs` |
 //! | files of an app | `files.rs` |
 //! | variables of an app | `env.rs` |
@@ -21,21 +23,23 @@ mod error;
 mod export;
 mod files;
 mod follow;
+mod guard;
+mod openapi;
 mod people;
 mod server;
 mod socket;
 mod storage;
+mod table;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router};
 use fazt_ipc::control::{App, ErrorKind, Layer};
 use http::Method;
 use http_body::Body as _;
@@ -45,10 +49,12 @@ use super::metrics::Metrics;
 use crate::config::Config;
 use crate::kernel::fs::{AppInfo, Fs};
 use crate::kernel::proc::Proc;
-use crate::kernel::security::{Identity, Secret};
+use crate::kernel::security::{Commander, Identity, Secret};
 use crate::limits::CONTROL_JSON_BYTES_MAX;
+use table::TABLE;
 
 pub(crate) use error::Refused;
+pub(crate) use guard::unproved;
 pub(crate) use socket::bind;
 
 /// What the operations work on.
@@ -115,56 +121,34 @@ impl Control {
     }
 }
 
-/// Every operation.
-pub(crate) fn router(control: Arc<Control>) -> Router {
-    Router::new()
-        .route("/api/status", get(server::status))
-        .route("/api/stop", post(server::stop))
-        .route("/api/processes", get(server::processes))
-        .route("/api/doctor", get(server::doctor))
-        .route("/metrics", get(server::metrics))
-        .route("/api/apps", get(apps::list))
-        .route("/api/apps/{name}", get(apps::one).delete(apps::remove))
-        .route("/api/apps/{name}/rename", post(apps::rename))
-        .route("/api/apps/{name}/kill", post(apps::kill))
-        .route("/api/apps/{name}/hibernate", post(apps::hibernate))
-        .route("/api/apps/{name}/wake", post(apps::wake))
-        .route("/api/apps/{name}/restart", post(apps::restart))
-        .route("/api/apps/{name}/versions", get(apps::versions))
-        .route("/api/apps/{name}/rollback", post(apps::rollback))
-        .route("/api/apps/{name}/deploys", post(deploys::plan))
-        .route("/api/deploys/{id}/files/{sha256}", put(deploys::put))
-        .route("/api/deploys/{id}/commit", post(deploys::commit))
-        .route("/api/deploys/{id}", delete(deploys::abort))
-        .route("/api/apps/{name}/files", get(files::list))
-        .route("/api/apps/{name}/file", get(files::read))
-        .route("/api/apps/{name}/env", get(env::list).post(env::change))
-        .route("/api/apps/{name}/logs", get(follow::logs))
-        .route("/api/apps/{name}/trace", get(follow::trace))
-        .route("/api/apps/{name}/collections", get(storage::collections))
-        .route("/api/apps/{name}/query", post(storage::query))
-        .route("/api/apps/{name}/explain", post(storage::explain))
-        .route("/api/storage", get(storage::usage))
-        .route("/api/storage/check", get(storage::check))
-        .route("/api/users/{name}/export", get(storage::export_user))
-        .route("/api/users", get(people::list).post(people::add))
-        .route("/api/users/{name}", delete(people::remove))
-        .route("/api/users/{name}/password", post(people::password))
-        .route("/api/users/{name}/link", post(people::link))
-        .route("/api/users/{name}/apps", post(people::admit))
-        .route("/api/users/{name}/sessions", get(people::sessions))
-        .route("/api/sessions/{id}", delete(people::revoke))
-        .route("/api/invites", post(people::invite))
-        .route("/api/tokens", get(people::tokens).post(people::new_token))
-        .route("/api/tokens/{id}", delete(people::remove_token))
-        .route("/api/audit", get(people::audit))
+/// Where operations are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// At the control socket, by whoever was admitted there.
+    Socket,
+    /// At the OS origin, by whoever showed a token; the request then carries its [`Commander`].
+    Net,
+}
+
+/// Every operation that is had at this door.
+pub(crate) fn router(control: Arc<Control>, door: Door) -> Router {
+    let mut router = Router::new();
+    for operation in TABLE.iter().filter(|operation| door == Door::Socket || openapi::is_remote(operation)) {
+        let guard = from_fn_with_state((Arc::clone(&control), operation), guard::guard);
+        router = router.route(operation.path, (operation.route)().route_layer(guard));
+    }
+    let router = router
         .fallback(|| async { Refused::new(ErrorKind::NotFound, "no such operation", NEWER) })
         .method_not_allowed_fallback(|| async {
             Refused::new(ErrorKind::Invalid, "not a method of this operation", NEWER)
         })
         .layer(DefaultBodyLimit::max(CONTROL_JSON_BYTES_MAX))
         .layer(from_fn(announced))
-        .with_state(control)
+        .with_state(control);
+    match door {
+        Door::Socket => router.layer(Extension(Commander::console())),
+        Door::Net => router,
+    }
 }
 
 /// Refuses a body that says itself that it is too large, before it is waited for. Contents of files, which are

@@ -1,24 +1,35 @@
-//! Operations on users, sessions, tokens, and the audit log. Over the control socket they are the console's.
+//! Operations on users, sessions, tokens, and the audit log, by the console or by whoever showed a token. An admin
+//! does nothing to the owner.
 
-use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
+use axum::{Extension, Json};
 use fazt_ipc::control::{
-    AddedUser, Admission, AuditLine, ErrorKind, MadeToken, NewInvite, NewPassword, NewToken, NewUser, Role,
-    SessionInfo, SignInLink, TokenInfo, UserInfo,
+    AddedUser, Admission, AuditLine, ErrorKind, MadeToken, Myself, NewInvite, NewPassword, NewToken, NewUser,
+    Role, SessionInfo, SignInLink, TokenInfo, UserInfo,
 };
-use fazt_ipc::ids::{AppId, SessionId, TokenId};
+use fazt_ipc::ids::{AppId, SessionId, TokenId, UserId};
 use serde_json::{Value, json};
 
 use super::apps::id;
 use super::follow::{Since, answer};
 use super::{Control, Refused, Shared};
 use crate::kernel::security::book::{Account, Apps, Scope, Session, Token};
-use crate::kernel::security::identity::CONSOLE;
-use crate::kernel::security::{IdentityError, Secret};
+use crate::kernel::security::{Commander, IdentityError, Secret};
 
 type Answer<T> = Result<Json<T>, Refused>;
+type By = Extension<Commander>;
+
+/// `GET /api/me`
+pub(super) async fn me(State(control): Shared, Extension(by): By) -> Json<Myself> {
+    Json(Myself {
+        name: by.name().to_owned(),
+        role: by.role(),
+        scope: control.scope(by.scope()),
+        version: env!("CARGO_PKG_VERSION").into(),
+    })
+}
 
 /// `GET /api/users`
 pub(super) async fn list(State(control): Shared) -> Answer<Vec<UserInfo>> {
@@ -30,46 +41,60 @@ pub(super) async fn list(State(control): Shared) -> Answer<Vec<UserInfo>> {
 /// `POST /api/users`
 pub(super) async fn add(
     State(control): Shared,
+    Extension(by): By,
     new: Result<Json<NewUser>, JsonRejection>,
 ) -> Answer<AddedUser> {
     let Json(new) = new?;
     let apps = control.admission(new.apps)?;
-    let (account, link, expires) = control.identity.add_user(&new.name, new.role, apps, CONSOLE).await?;
+    let (account, link, expires) = control.identity.add_user(&new.name, new.role, apps, by.name()).await?;
     Ok(Json(AddedUser { user: control.user(&account, &[]), link: control.link(&link, expires) }))
 }
 
 /// `DELETE /api/users/NAME`
-pub(super) async fn remove(State(control): Shared, Path(name): Path<String>) -> Answer<Value> {
-    control.identity.remove_user(&name, CONSOLE).await?;
+pub(super) async fn remove(
+    State(control): Shared,
+    Extension(by): By,
+    Path(name): Path<String>,
+) -> Answer<Value> {
+    control.identity.remove_user(&name, by.name()).await?;
     Ok(Json(json!({})))
 }
 
 /// `POST /api/users/NAME/password`
 pub(super) async fn password(
     State(control): Shared,
+    Extension(by): By,
     Path(name): Path<String>,
     new: Result<Json<NewPassword>, JsonRejection>,
 ) -> Answer<Value> {
     let Json(new) = new?;
-    control.identity.set_password(&name, &new.password, CONSOLE).await?;
+    control.may_touch(&by, &name).await?;
+    control.identity.set_password(&name, &new.password, by.name()).await?;
     Ok(Json(json!({})))
 }
 
 /// `POST /api/users/NAME/link`
-pub(super) async fn link(State(control): Shared, Path(name): Path<String>) -> Answer<SignInLink> {
-    let (link, expires) = control.identity.enter_link(&name, CONSOLE).await?;
+pub(super) async fn link(
+    State(control): Shared,
+    Extension(by): By,
+    Path(name): Path<String>,
+) -> Answer<SignInLink> {
+    control.may_touch(&by, &name).await?;
+    let (link, expires) = control.identity.enter_link(&name, by.name()).await?;
     Ok(Json(control.link(&link, expires)))
 }
 
 /// `POST /api/users/NAME/apps`
 pub(super) async fn admit(
     State(control): Shared,
+    Extension(by): By,
     Path(name): Path<String>,
     admission: Result<Json<Admission>, JsonRejection>,
 ) -> Answer<UserInfo> {
     let Json(admission) = admission?;
     let apps = control.admission(admission.apps)?;
-    let account = control.identity.admit(&name, apps, CONSOLE).await?;
+    control.may_touch(&by, &name).await?;
+    let account = control.identity.admit(&name, apps, by.name()).await?;
     let sessions = control.identity.sessions(Some(account.id)).await?;
     Ok(Json(control.user(&account, &sessions)))
 }
@@ -92,22 +117,31 @@ pub(super) async fn sessions(State(control): Shared, Path(name): Path<String>) -
 }
 
 /// `DELETE /api/sessions/ID`
-pub(super) async fn revoke(State(control): Shared, Path(text): Path<String>) -> Answer<Value> {
+pub(super) async fn revoke(
+    State(control): Shared,
+    Extension(by): By,
+    Path(text): Path<String>,
+) -> Answer<Value> {
     let id: SessionId =
         text.parse().map_err(|_| Refused::from(IdentityError::Unknown("session", text.clone())))?;
-    control.identity.revoke_session(id, CONSOLE).await?;
+    if let Some(session) = control.identity.sessions(None).await?.into_iter().find(|session| session.id == id)
+    {
+        control.may_touch_id(&by, session.user).await?;
+    }
+    control.identity.revoke_session(id, by.name()).await?;
     Ok(Json(json!({})))
 }
 
 /// `POST /api/invites`
 pub(super) async fn invite(
     State(control): Shared,
+    Extension(by): By,
     new: Result<Json<NewInvite>, JsonRejection>,
 ) -> Answer<SignInLink> {
     let Json(new) = new?;
     let apps = control.admission(new.apps)?;
     let life = new.expires_s.map(|seconds| seconds.saturating_mul(1_000));
-    let (link, expires) = control.identity.invite(new.role, apps, life, CONSOLE).await?;
+    let (link, expires) = control.identity.invite(new.role, apps, life, by.name()).await?;
     Ok(Json(control.link(&link, expires)))
 }
 
@@ -125,6 +159,7 @@ pub(super) async fn tokens(State(control): Shared) -> Answer<Vec<TokenInfo>> {
 /// `POST /api/tokens`
 pub(super) async fn new_token(
     State(control): Shared,
+    Extension(by): By,
     new: Result<Json<NewToken>, JsonRejection>,
 ) -> Answer<MadeToken> {
     let Json(new) = new?;
@@ -136,9 +171,10 @@ pub(super) async fn new_token(
             return Err(Refused::new(ErrorKind::Invalid, format!("no such scope: {}", new.scope), hint));
         }
     };
-    let account = match &new.user {
-        Some(name) => control.identity.user(name).await?,
-        None => {
+    let account = match (&new.user, by.person()) {
+        (Some(name), _) => control.identity.user(name).await?,
+        (None, Some(person)) => control.identity.user(person.name()).await?,
+        (None, None) => {
             let users = control.identity.users().await?;
             let owner = users.into_iter().find(|account| account.role == Role::Owner);
             owner.ok_or_else(|| Refused::from(IdentityError::Unknown("user", "owner".into())))?
@@ -149,16 +185,28 @@ pub(super) async fn new_token(
         let hint = "give the token the scope app:NAME, or name an admin with --user";
         return Err(Refused::new(ErrorKind::PermissionDenied, message, hint));
     }
+    // A token acts as its user: an admin makes none for others.
+    if by.role() != Role::Owner && by.person().is_none_or(|person| person.id() != account.id) {
+        let message = format!("only the owner makes tokens for others: {} acts for themselves", by.name());
+        return Err(Refused::new(ErrorKind::PermissionDenied, message, "leave --user out"));
+    }
     let life = new.expires_s.map(|seconds| seconds.saturating_mul(1_000));
-    let (text, token) = control.identity.new_token(&account, scope, &new.note, life, CONSOLE).await?;
+    let (text, token) = control.identity.new_token(&account, scope, &new.note, life, by.name()).await?;
     Ok(Json(MadeToken { token: text, info: control.token(token, &account.name) }))
 }
 
 /// `DELETE /api/tokens/ID`
-pub(super) async fn remove_token(State(control): Shared, Path(text): Path<String>) -> Answer<Value> {
+pub(super) async fn remove_token(
+    State(control): Shared,
+    Extension(by): By,
+    Path(text): Path<String>,
+) -> Answer<Value> {
     let id: TokenId =
         text.parse().map_err(|_| Refused::from(IdentityError::Unknown("token", text.clone())))?;
-    control.identity.remove_token(id, CONSOLE).await?;
+    if let Some(token) = control.identity.tokens(None).await?.into_iter().find(|token| token.id == id) {
+        control.may_touch_id(&by, token.user).await?;
+    }
+    control.identity.remove_token(id, by.name()).await?;
     Ok(Json(json!({})))
 }
 
@@ -181,7 +229,19 @@ impl Control {
         Ok(Apps::Some(apps))
     }
 
-    fn app_name(&self, app: AppId) -> String {
+    /// Whether somebody may change anything about the user of this name.
+    async fn may_touch(&self, by: &Commander, name: &str) -> Result<(), Refused> {
+        Ok(by.may_touch(self.identity.user(name).await?.role)?)
+    }
+
+    /// The same, by id.
+    async fn may_touch_id(&self, by: &Commander, user: UserId) -> Result<(), Refused> {
+        let users = self.identity.users().await?;
+        let role = users.iter().find(|account| account.id == user).map(|account| account.role);
+        Ok(role.map_or(Ok(()), |role| by.may_touch(role))?)
+    }
+
+    pub(super) fn app_name(&self, app: AppId) -> String {
         self.fs.name_of(app).unwrap_or_else(|| app.to_string())
     }
 
@@ -211,10 +271,7 @@ impl Control {
         TokenInfo {
             id: token.id,
             user: user.to_owned(),
-            scope: match token.scope {
-                Scope::Admin => "admin".into(),
-                Scope::App(app) => format!("app:{}", self.app_name(app)),
-            },
+            scope: self.scope(token.scope),
             note: token.note,
             created_unix_ms: token.created_unix_ms,
             used_unix_ms: token.used_unix_ms,

@@ -1,9 +1,9 @@
 //! What operators ask about the data of apps. Looking at what somebody stores is written into the audit log.
 
-use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use fazt_ipc::control::{
     Checked, CollectionInfo, ErrorKind, Explanation, ReachedSpace, Role, StoragePage, StorageQuery,
     StorageUse,
@@ -15,8 +15,7 @@ use serde_json::Value;
 
 use super::apps::id;
 use super::{Control, Refused, Shared, export};
-use crate::kernel::security::identity::CONSOLE;
-use crate::kernel::security::{Actor, IdentityError, Principal};
+use crate::kernel::security::{Actor, Commander, IdentityError, Person, Principal};
 use crate::kernel::storage::data::{DataError, DocCall, Find, Request, Response as Said, SpaceName};
 
 type Answer<T> = Result<Json<T>, Refused>;
@@ -80,11 +79,12 @@ pub(super) async fn collections(
 /// `POST /api/apps/NAME/query`
 pub(super) async fn query(
     State(control): Shared,
+    Extension(by): Extension<Commander>,
     Path(name): Path<String>,
     query: Result<Json<StorageQuery<Value>>, JsonRejection>,
 ) -> Answer<StoragePage<Value>> {
     let Json(query) = query?;
-    let asked = control.asked(&name, query, "storage.query").await?;
+    let asked = control.asked(&by, &name, query, "storage.query").await?;
     let request = Request::Docs(asked.space, asked.collection, DocCall::Find(asked.find));
     let Said::Docs { items, cursor } = control.fs.query(asked.whom, request).await? else {
         return Err(Refused::new(ErrorKind::Failed, "storage answered something else", ""));
@@ -100,11 +100,12 @@ pub(super) async fn query(
 /// `POST /api/apps/NAME/explain`
 pub(super) async fn explain(
     State(control): Shared,
+    Extension(by): Extension<Commander>,
     Path(name): Path<String>,
     query: Result<Json<StorageQuery<Value>>, JsonRejection>,
 ) -> Answer<Explanation> {
     let Json(query) = query?;
-    let asked = control.asked(&name, query, "storage.explain").await?;
+    let asked = control.asked(&by, &name, query, "storage.explain").await?;
     let (sql, plan, spaces) =
         control.fs.explain(asked.whom, asked.space, &asked.collection, asked.find).await?;
     let spaces = spaces.into_iter().map(|space| ReachedSpace {
@@ -121,10 +122,12 @@ pub(super) async fn explain(
 /// `GET /api/users/NAME/export`
 pub(super) async fn export_user(
     State(control): Shared,
+    Extension(by): Extension<Commander>,
     Path(name): Path<String>,
 ) -> Result<Response, Refused> {
     let account = control.identity.user(&name).await?;
-    control.identity.looked(CONSOLE, "storage.export-user", &account.name, "").await;
+    by.may_touch(account.role)?;
+    control.identity.looked(by.name(), "storage.export-user", &account.name, "").await;
     let apps = control.fs.apps().await?;
     let body = export::archive(std::sync::Arc::clone(&control.fs), account.id, account.name, apps);
     Ok(([(CONTENT_TYPE, "application/x-tar")], body).into_response())
@@ -139,9 +142,15 @@ struct Asked {
 }
 
 impl Control {
-    async fn asked(&self, name: &str, query: StorageQuery<Value>, action: &str) -> Result<Asked, Refused> {
+    async fn asked(
+        &self,
+        by: &Commander,
+        name: &str,
+        query: StorageQuery<Value>,
+        action: &str,
+    ) -> Result<Asked, Refused> {
         let app = id(&self.fs, name)?;
-        let (principal, who) = self.whom(query.user.as_deref()).await?;
+        let (principal, who) = self.whom(by, query.user.as_deref()).await?;
         let space = match query.space.as_deref() {
             None | Some("user") => SpaceName::User,
             Some("app") => SpaceName::App,
@@ -151,7 +160,7 @@ impl Control {
             })?),
         };
         self.identity
-            .looked(CONSOLE, action, &format!("{name}/{}", query.collection), &format!("as {who}"))
+            .looked(by.name(), action, &format!("{name}/{}", query.collection), &format!("as {who}"))
             .await;
         let find = Find {
             filter: query.filter.map(|filter| filter.to_string()),
@@ -162,13 +171,15 @@ impl Control {
         Ok(Asked { whom: Actor::of_operator(app, principal), space, collection: query.collection, find })
     }
 
-    /// The principal of this name; without one, the owner.
-    async fn whom(&self, name: Option<&str>) -> Result<(Principal, String), Refused> {
-        match name {
+    /// The principal of this name; without one, whoever asks: at the console, the owner. What is the owner's, no
+    /// admin looks at.
+    async fn whom(&self, by: &Commander, name: Option<&str>) -> Result<(Principal, String), Refused> {
+        match name.or(by.person().map(Person::name)) {
             Some("anonymous") => Ok((Principal::Anonymous, "anonymous".into())),
             Some("service") => Ok((Principal::Service, "service".into())),
             Some(name) => {
                 let account = self.identity.user(name).await?;
+                by.may_touch(account.role)?;
                 Ok((Principal::User(account.id), account.name))
             }
             None => {

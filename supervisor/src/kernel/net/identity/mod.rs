@@ -100,7 +100,7 @@ impl Site<'_> {
     }
 
     /// Who asks, for sessions and the log.
-    fn who(&self) -> Client {
+    pub(crate) fn who(&self) -> Client {
         let agent = self.headers.get(http::header::USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
         let agent = String::from_utf8_lossy(&agent[..agent.len().min(AGENT_BYTES_MAX)]).into_owned();
         Client { address: self.client, agent }
@@ -330,7 +330,7 @@ fn method_not_allowed(site: &Site<'_>, allowed: &'static str) -> Response<Whole>
 }
 
 /// The token in `Authorization: Bearer fazt_…`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
         let token = token.trim();

@@ -151,6 +151,7 @@ impl Stage {
             fs: Arc::clone(&fs),
             apps: Arc::clone(&stub),
             people,
+            api: None,
             metrics: Arc::clone(&metrics),
             ready: AtomicBool::new(true),
         });

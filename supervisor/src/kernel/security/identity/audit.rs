@@ -17,7 +17,7 @@ const AGAIN_MS: u64 = 60_000;
 impl Identity {
     /// Writes a decision down. A log that cannot be written is told to the operator, and does not stop people
     /// from signing out.
-    pub(super) async fn note(
+    pub async fn note(
         &self,
         who: &str,
         action: &str,

@@ -40,7 +40,7 @@ pub use audit::CONSOLE;
 pub use entry::Opened;
 pub use people::{LINK_MS_DEFAULT, NAME_BYTES_MAX, name_is_good};
 pub use sessions::{Arrived, Known, SESSION_MS_MAX};
-pub use tokens::{TOKEN_MS_DEFAULT, TOKEN_PREFIX};
+pub use tokens::{Bearer, TOKEN_MS_DEFAULT, TOKEN_PREFIX};
 
 /// Passwords hashed at once: 19 MiB each.
 const HASHING_MAX: usize = 2;

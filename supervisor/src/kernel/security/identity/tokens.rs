@@ -25,6 +25,8 @@ const USED_MS: u64 = 60 * 60 * 1_000;
 /// Somebody who showed a token.
 #[derive(Debug, Clone)]
 pub struct Bearer {
+    /// Which token.
+    pub id: TokenId,
     /// Whom it acts for.
     pub person: Arc<Person>,
     /// What it may do.
@@ -60,6 +62,7 @@ impl Identity {
                 .await?;
             let Some((token, account)) = found else { return Ok(None) };
             let bearer = Bearer {
+                id: token.id,
                 person: Arc::new(Person::of(&account)),
                 scope: token.scope,
                 expires_unix_ms: token.expires_unix_ms,
