@@ -29,7 +29,7 @@ fn message(header: frame::Header, body: &[u8]) -> bool {
             WorkerKind::LoadFailed | WorkerKind::Failed => round::<Failure>(body),
             WorkerKind::Bytecode => round::<Bytecode<'_>>(body),
             WorkerKind::Response => round::<Response<'_>>(body),
-            WorkerKind::Credit | WorkerKind::CallCredit => decode::<u32>(body).is_ok(),
+            WorkerKind::Credit | WorkerKind::CallCredit | WorkerKind::LongCall => decode::<u32>(body).is_ok(),
             WorkerKind::Call => round::<Call>(body),
             WorkerKind::Log => round::<Log<'_>>(body),
             WorkerKind::BytecodeData
@@ -37,6 +37,7 @@ fn message(header: frame::Header, body: &[u8]) -> bool {
             | WorkerKind::Body
             | WorkerKind::Settled
             | WorkerKind::StopBody
+            | WorkerKind::CancelCall
             | WorkerKind::CallBody => true,
         };
     }
@@ -46,7 +47,7 @@ fn message(header: frame::Header, body: &[u8]) -> bool {
         KernelKind::Module => round::<Module<'_>>(body),
         KernelKind::Start => round::<Start<'_>>(body),
         KernelKind::Request => round::<Request<'_>>(body),
-        KernelKind::Credit => decode::<u32>(body).is_ok(),
+        KernelKind::Credit | KernelKind::LongReply => decode::<u32>(body).is_ok(),
         KernelKind::Reply => round::<ReplyBody>(body),
         KernelKind::ModuleData
         | KernelKind::Compile

@@ -27,6 +27,36 @@ pub fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CodecError> {
     if rest.is_empty() { Ok(value) } else { Err(CodecError::Trailing(rest.len())) }
 }
 
+/// The encoding of a value that may take several frames.
+///
+/// # Errors
+/// When it is longer than `bytes_max`; nothing is allocated for it then.
+pub fn encode_long<T: Serialize>(value: &T, bytes_max: usize) -> Result<Vec<u8>, CodecError> {
+    let bytes = postcard::serialize_with_flavor(value, Count(0)).map_err(CodecError::Malformed)?;
+    if bytes > bytes_max {
+        return Err(CodecError::TooLong(bytes));
+    }
+    postcard::to_extend(value, Vec::with_capacity(bytes)).map_err(CodecError::Malformed)
+}
+
+/// Counts what an encoding would take.
+struct Count(usize);
+
+impl postcard::ser_flavors::Flavor for Count {
+    type Output = usize;
+    fn try_push(&mut self, _: u8) -> postcard::Result<()> {
+        self.0 += 1;
+        Ok(())
+    }
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0 += bytes.len();
+        Ok(())
+    }
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.0)
+    }
+}
+
 /// Appends the encoding of `value` to `out`.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Every bound of the contract in one place, asserted against each other.
 
 /// Version of the wire protocol. A worker that announces another one is not given code.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// Bytes of a frame header on the wire.
 pub const FRAME_HEADER_BYTES: usize = 16;
@@ -9,8 +9,13 @@ pub const FRAME_HEADER_BYTES: usize = 16;
 pub const FRAME_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Streams that may be open at once in each direction of one worker.
 pub const STREAMS_MAX: usize = 64;
-/// Body bytes that a sender may have on the way without credit from the receiver, each stream and direction.
+/// Body bytes that a sender may have on the way without credit from the receiver, each stream and direction. What a
+/// worker sends after a call begins without any: the kernel grants it when it has made room.
 pub const CREDIT_BYTES: u32 = 256 * 1024;
+/// Arguments of one call that are announced and follow in pieces: a batch of documents, and what goes with it.
+pub const CALL_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// An answer that is announced and follows in pieces. What is larger are bytes that follow a reply.
+pub const REPLY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Header fields of one request or response.
 pub const HEADERS_MAX: usize = 64;
@@ -94,5 +99,6 @@ const _: () = assert!(LOG_LINE_BYTES_MAX + 1024 < FRAME_BODY_BYTES_MAX);
 const _: () = assert!(MEMORY_MIB_MIN <= MEMORY_MIB_DEFAULT && MEMORY_MIB_DEFAULT <= MEMORY_MIB_MAX);
 const _: () =
     assert!((MEMORY_MIB_MAX + MEMORY_MIB_BESIDE_HEAP) as u64 * 1024 * 1024 <= ADDRESS_SPACE_BYTES_MAX);
+const _: () = assert!(FRAME_BODY_BYTES_MAX < CALL_BYTES_MAX && FRAME_BODY_BYTES_MAX < REPLY_BYTES_MAX);
 const _: () = assert!(MODULE_BYTES_MAX <= MODULES_BYTES_MAX);
 const _: () = assert!(CPU_MS_DEFAULT <= CPU_MS_MAX && WALL_S_DEFAULT <= WALL_S_MAX);

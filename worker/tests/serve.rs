@@ -2,7 +2,8 @@
 
 mod kernel;
 
-use fazt_ipc::syscall::{Call, KvKind};
+use fazt_ipc::codec::{decode, encode_long};
+use fazt_ipc::syscall::{Call, CallError, DirEntry, EntryKind, KvKind, Reply};
 use fazt_ipc::wire::kernel::ModuleKind;
 use fazt_ipc::wire::{FailureKind, KernelKind, WorkerKind};
 use kernel::{Kernel, Limits};
@@ -536,4 +537,78 @@ fn a_binding_is_in_env_and_asks_under_its_own_name() {
         answer.text(),
         r#"[["API_KEY","KV"],true,["TypeError: Key name cannot be empty.","TypeError: \".\" is not allowed as a key name.","Error: KV GET failed: 414 UTF-8 encoded length ","TypeError: Unknown response type. Possible types ar","TypeError: KV put() accepts only strings, ArrayBuff","Error: KV PUT failed: 400 Invalid expiration_tt","Error: KV PUT failed: 413 Metadata length of 10","Error: KV GET failed: 400 Invalid key_count_lim","PermissionDenied"]]"#
     );
+}
+
+#[test]
+fn a_call_that_fits_no_frame_follows_its_announcement_as_far_as_it_is_granted() {
+    let mut kernel = Kernel::app(
+        "export default { async fetch() { return new Response(await fazt.storage.kv.set('k', 'é'.repeat(100_000))); } };",
+    );
+    let request = kernel.open("GET", "/", &[], true);
+    let announced = kernel.frame();
+    assert_eq!((announced.kind, announced.end), (WorkerKind::LongCall, false));
+    let bytes = decode::<u32>(&announced.body).expect("a length") as usize;
+    let mut whole = Vec::new();
+    let mut last = false;
+    while !last {
+        kernel.send(KernelKind::Credit, announced.stream, false, &70_000u32);
+        let granted = (whole.len() + 70_000).min(bytes);
+        while whole.len() < granted {
+            let frame = kernel.frame();
+            assert_eq!((frame.kind, frame.stream), (WorkerKind::CallBody, announced.stream));
+            whole.extend_from_slice(&frame.body);
+            last = frame.end;
+        }
+        assert_eq!(whole.len(), granted, "no more than was granted");
+    }
+    assert_eq!(whole.len(), bytes);
+    match decode(&whole).expect("a call") {
+        Call::KvSet { value, .. } => assert_eq!(value.len(), 200_000),
+        other => panic!("{other:?}"),
+    }
+    let reply: Result<Reply, CallError> = Ok(Reply::KvSet(3));
+    kernel.send(KernelKind::Reply, announced.stream, true, &reply);
+    assert_eq!(kernel.answer(request).text(), "3");
+}
+
+#[test]
+fn an_answer_that_fits_no_frame_is_put_together() {
+    let mut kernel = Kernel::app(
+        "export default { async fetch() { return Response.json((await fazt.fs.list('')).length); } };",
+    );
+    let request = kernel.open("GET", "/", &[], true);
+    let call = kernel.frame();
+    let entry = DirEntry { name: "n".repeat(300), kind: EntryKind::File, bytes: 3 };
+    let reply: Result<Reply, CallError> = Ok(Reply::FsList(vec![entry; 1_000]));
+    let encoded = encode_long(&reply, 1 << 20).expect("fits");
+    kernel.send(KernelKind::LongReply, call.stream, false, &(encoded.len() as u32));
+    let pieces = encoded.chunks(65_536).count();
+    for (at, piece) in encoded.chunks(65_536).enumerate() {
+        kernel.raw(KernelKind::ReplyBody, call.stream, at + 1 == pieces, piece);
+    }
+    assert_eq!(kernel.answer(request).text(), "1000");
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_given_up_with_its_request() {
+    let mut kernel = Kernel::app(
+        "export default { async fetch() { fetch('https://example.org/').then((r) => { globalThis.kept = r; }); await scheduler.wait(1); return new Response('done'); } };",
+    );
+    let request = kernel.open("GET", "/", &[], true);
+    let call = kernel.frame();
+    let head = fazt_ipc::syscall::FetchReply { status: 200, url: String::new(), fields: vec![] };
+    let reply: Result<Reply, CallError> = Ok(Reply::NetFetch(head));
+    kernel.send(KernelKind::Reply, call.stream, false, &reply);
+    let mut kinds = Vec::new();
+    loop {
+        let frame = kernel.frame();
+        kinds.push((frame.kind, frame.stream));
+        if frame.kind == WorkerKind::Settled {
+            break;
+        }
+    }
+    assert!(kinds.contains(&(WorkerKind::CancelCall, call.stream)), "{kinds:?}");
+    assert_eq!(kinds.last(), Some(&(WorkerKind::Settled, request)));
+    kernel.raw(KernelKind::ReplyBody, call.stream, true, b"");
+    assert_eq!(kernel.get("/").text(), "done");
 }

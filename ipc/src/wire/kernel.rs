@@ -25,12 +25,15 @@ kinds! {
         Body = 0x11,
         /// The client is gone: abort `request.signal`, send nothing more but `Settled`. No body.
         Abort = 0x12,
-        /// The worker may send so many more bytes of a response body. Body: `u32`.
+        /// The worker may send so many more bytes of a response body, or of what follows a call. Body: `u32`.
         Credit = 0x13,
         /// Answer to a system call. Body: `Result<Reply, CallError>`. END: no bytes follow.
         Reply = 0x20,
         /// Bytes that belong to an answer, raw.
         ReplyBody = 0x21,
+        /// Announces an answer that does not fit a frame: its encoding follows as `ReplyBody` up to the END.
+        /// Body: its length, `u32`.
+        LongReply = 0x22,
         /// Finish what is running, take nothing new, then exit. No body.
         Drain = 0x30,
     }

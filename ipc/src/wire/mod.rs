@@ -10,7 +10,10 @@
 //! request  Request[END] → Body* → Body[END]        Response[END] ← Body* ← Body[END]     Settled closes the stream
 //!          Abort at any time: the client is gone   Failed instead of or after a Response
 //! call     Call[END] ← CallBody*                   Reply[END] → ReplyBody* → ReplyBody[END]
+//!          LongCall ← CallBody* ← CallBody[END]    LongReply → ReplyBody* → ReplyBody[END]
+//!          CancelCall: the END comes soon, and nothing of worth before it
 //! ```
+//! A worker sends nothing after a call before the kernel has granted it credit.
 //! `Settled` comes after the response is complete and every promise given to `waitUntil` has settled; until
 //! then the stream counts as open.
 

@@ -50,7 +50,7 @@ impl Phase {
             (P::Starting | P::Running, K::Request) => Ok(self),
             (
                 P::Starting | P::Running | P::Draining,
-                K::Body | K::Abort | K::Credit | K::Reply | K::ReplyBody,
+                K::Body | K::Abort | K::Credit | K::Reply | K::ReplyBody | K::LongReply,
             ) => Ok(self),
             (P::Starting | P::Running, K::Drain) => Ok(P::Draining),
             _ => Err(WireError::Phase { kind: kind.name(), phase: self }),
@@ -75,9 +75,10 @@ impl Phase {
                 P::Running | P::Draining,
                 W::Response | W::Body | W::Failed | W::Settled | W::Credit | W::StopBody,
             ) => Ok(self),
-            (P::Starting | P::Running | P::Draining, W::Call | W::CallBody | W::CallCredit | W::Log) => {
-                Ok(self)
-            }
+            (
+                P::Starting | P::Running | P::Draining,
+                W::Call | W::LongCall | W::CallBody | W::CallCredit | W::CancelCall | W::Log,
+            ) => Ok(self),
             _ => Err(WireError::Phase { kind: kind.name(), phase: self }),
         }
     }

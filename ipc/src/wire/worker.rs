@@ -38,6 +38,12 @@ kinds! {
         CallBody = 0xa1,
         /// The kernel may send so many more bytes of an answer. Body: `u32`.
         CallCredit = 0xa2,
+        /// Announces a call that does not fit a frame: its encoding follows as `CallBody` up to the END, and
+        /// nothing else. Body: its length, `u32`.
+        LongCall = 0xa3,
+        /// The app gives a call up: nothing more follows it, and the kernel ends the answer as soon as it can.
+        /// No body.
+        CancelCall = 0xa4,
         /// A log line. Stream: the request, or 0. Body: [`Log`].
         Log = 0xb0,
     }

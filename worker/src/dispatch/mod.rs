@@ -89,6 +89,12 @@ impl<'js> Dispatch<'js> {
     ) -> std::result::Result<Option<R>, Fatal> {
         let before = if stream == 0 { 0 } else { self.port.channel(stream, |c| c.cpu_ns).unwrap_or(0) };
         self.port.current.set(stream);
+        let owner = if stream.is_multiple_of(2) {
+            self.port.channel(stream, |c| c.owner).unwrap_or(0)
+        } else {
+            stream
+        };
+        self.port.owner.set(owner);
         self.contexts.begin();
         self.budget.begin(before);
         let result = callback();
@@ -106,6 +112,7 @@ impl<'js> Dispatch<'js> {
             self.port.channel(stream, |channel| channel.cpu_ns = used);
         }
         self.port.current.set(0);
+        self.port.owner.set(0);
         Ok(result)
     }
 

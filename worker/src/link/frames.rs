@@ -2,7 +2,7 @@
 
 use fazt_ipc::codec::decode;
 use fazt_ipc::frame::{Header, split};
-use fazt_ipc::limits::{CREDIT_BYTES, MODULES_BYTES_MAX, STREAMS_MAX};
+use fazt_ipc::limits::{CREDIT_BYTES, MODULES_BYTES_MAX, REPLY_BYTES_MAX, STREAMS_MAX};
 use fazt_ipc::wire::WireError;
 use fazt_ipc::wire::kernel::{Configure, KernelKind, Module, ModuleKind, ReplyBody, Request, Start};
 use rquickjs::String as JsString;
@@ -85,9 +85,23 @@ impl<'js> Link<'_, 'js> {
             }
             KernelKind::Reply => {
                 let reply: ReplyBody = decode(body)?;
-                if self.port.channel(stream, |channel| channel.in_ended |= header.end).is_some() {
+                let wanted = self.port.channel(stream, |channel| {
+                    channel.in_ended |= header.end;
+                    channel.replied = true;
+                    !channel.cancelled
+                });
+                if wanted == Some(true) {
                     self.answer(stream, &reply)?;
                 }
+                self.port.forget_if_cancelled(stream);
+                Ok(())
+            }
+            KernelKind::LongReply => {
+                let length: u32 = decode(body)?;
+                if length as usize > REPLY_BYTES_MAX {
+                    return Err(WireError::Bound("answer").into());
+                }
+                self.port.channel(stream, |channel| channel.long_reply = Some(length as usize));
                 Ok(())
             }
             KernelKind::Drain => Ok(()),
@@ -174,6 +188,7 @@ impl<'js> Link<'_, 'js> {
         let used = self.engine.heap().used_bytes();
         let limit = self.engine.heap().limit_bytes();
         let port = std::rc::Rc::clone(&self.port);
+        let mut long_reply = None;
         let tell = port.channel(stream, |channel| {
             if channel.in_ended {
                 // After Abort the rest may still be on its way.
@@ -189,6 +204,17 @@ impl<'js> Link<'_, 'js> {
             }
             channel.inbox.extend_from_slice(body);
             channel.in_ended = header.end;
+            if let Some(length) = channel.long_reply {
+                if channel.inbox.len() > length || (header.end && channel.inbox.len() < length) {
+                    return Err(WireError::Bound("announced answer"));
+                }
+                port.grant(channel, body.len());
+                if header.end {
+                    channel.replied = true;
+                    long_reply = Some(std::mem::take(&mut channel.inbox));
+                }
+                return Ok(false);
+            }
             match channel.wanted {
                 Wanted::Whole => {
                     if limit > 0 && channel.inbox.len() * 2 + used > limit {
@@ -207,6 +233,13 @@ impl<'js> Link<'_, 'js> {
                 Wanted::Nothing => Ok(false),
             }
         });
+        if let Some(encoded) = long_reply {
+            let reply: ReplyBody = decode(&encoded)?;
+            return self.answer(stream, &reply);
+        }
+        if header.end {
+            port.forget_if_cancelled(stream);
+        }
         match tell {
             // The stream is closed on this side; the kernel will see that.
             None | Some(Ok(false)) => Ok(()),

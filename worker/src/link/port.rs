@@ -41,6 +41,14 @@ pub(crate) struct Channel {
     pub(crate) in_ended: bool,
     /// Bytes are thrown away.
     pub(crate) in_stopped: bool,
+    /// The reply to a call has come; what follows are its bytes.
+    pub(crate) replied: bool,
+    /// What follows is the reply itself, so many bytes.
+    pub(crate) long_reply: Option<usize>,
+    /// The kernel was told that nobody wants the call any more. It stays until its END.
+    pub(crate) cancelled: bool,
+    /// The request on whose behalf a call was made; 0: none.
+    pub(crate) owner: u32,
     pub(crate) wanted: Wanted,
     /// Bytes that the kernel may be sent.
     pub(crate) credit: usize,
@@ -62,7 +70,9 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(stream: u32, in_ended: bool) -> Self {
-        Self { stream, in_ended, credit: CREDIT_BYTES as usize, ..Self::default() }
+        // After a call nothing is sent before the kernel has made room for it.
+        let credit = if stream % 2 == 1 { CREDIT_BYTES as usize } else { 0 };
+        Self { stream, in_ended, credit, ..Self::default() }
     }
 
     const fn is_request(&self) -> bool {
@@ -80,6 +90,8 @@ pub struct Port {
     last: Cell<usize>,
     /// Stream on whose behalf JavaScript runs now; 0: none.
     pub(crate) current: Cell<u32>,
+    /// The request behind it, where it is a call.
+    pub(crate) owner: Cell<u32>,
     /// The JavaScript heap: once it is exhausted, no answer of the app's counts.
     heap: Rc<Heap>,
     next_call: Cell<u32>,
@@ -177,8 +189,45 @@ impl Port {
         }
         let stream = self.next_call.get() + 2;
         self.next_call.set(stream);
-        channels.push(Channel::new(stream, false));
+        channels.push(Channel { owner: self.owner.get(), ..Channel::new(stream, false) });
         Some(stream)
+    }
+
+    /// Forgets a call, or tells the kernel that nobody wants the rest of it.
+    pub(crate) fn end_call(&self, stream: u32) {
+        let mut channels = self.channels.borrow_mut();
+        let Some(at) = channels.iter().position(|channel| channel.stream == stream) else { return };
+        let channel = &mut channels[at];
+        if channel.in_ended {
+            channels.swap_remove(at);
+            return;
+        }
+        channel.inbox = Vec::new();
+        channel.held = None;
+        channel.in_stopped = true;
+        if !std::mem::replace(&mut channel.cancelled, true) {
+            self.frame(WorkerKind::CancelCall, stream, false, &[]);
+        }
+    }
+
+    /// A request is over: what its calls still have to tell and nobody has begun to collect is not wanted.
+    pub(crate) fn end_calls_of(&self, request: u32) {
+        let unread = |channel: &&Channel| {
+            channel.owner == request
+                && channel.replied
+                && !channel.cancelled
+                && channel.wanted != Wanted::Whole
+        };
+        let streams: Vec<u32> =
+            self.channels.borrow().iter().filter(unread).map(|channel| channel.stream).collect();
+        streams.into_iter().for_each(|stream| self.end_call(stream));
+    }
+
+    /// The kernel has sent the last of a call that was given up.
+    pub(crate) fn forget_if_cancelled(&self, stream: u32) {
+        self.channels
+            .borrow_mut()
+            .retain(|channel| channel.stream != stream || !channel.cancelled || !channel.in_ended);
     }
 
     /// Sends the known-length body after its head, as far as credit reaches.

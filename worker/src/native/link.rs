@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use fazt_ipc::limits::{ERROR_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX};
+use fazt_ipc::limits::{CALL_BYTES_MAX, ERROR_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX};
 use fazt_ipc::syscall::{Call, TABLE};
 use fazt_ipc::wire::worker::Response;
 use fazt_ipc::wire::{Failure, FailureKind, WorkerKind};
@@ -162,7 +162,7 @@ fn start_response<'js>(ctx: &Ctx<'js>, port: &Port, stream: u32, status: u16, fi
 fn send<'js>(ctx: &Ctx<'js>, port: &Port, stream: u32, chunk: Value<'js>, end: bool) -> Result<i32> {
     let put = |bytes: &[u8]| {
         port.channel(stream, |channel| {
-            if channel.aborted || channel.out_ended {
+            if channel.aborted || channel.out_ended || channel.cancelled {
                 return (-1, 0, 0);
             }
             (0, port.send(channel, bytes, end), bytes.len())
@@ -204,6 +204,7 @@ fn settle(_: &Ctx<'_>, port: &Port, stream: u32) -> Result<()> {
         return Ok(());
     }
     port.channel(stream, |channel| channel.settled = true);
+    port.end_calls_of(stream);
     port.close_if_done(stream);
     Ok(())
 }
@@ -252,13 +253,17 @@ fn collect<'js>(ctx: &Ctx<'js>, port: &Port, stream: u32, text: bool) -> Result<
 
 /// The rest of the bytes is not wanted.
 fn stop(_: &Ctx<'_>, port: &Port, stream: u32) -> Result<()> {
+    if stream.is_multiple_of(2) {
+        port.end_call(stream);
+        return Ok(());
+    }
     let tell = port.channel(stream, |channel| {
         channel.inbox = Vec::new();
         let tell = !channel.in_ended && !channel.in_stopped && !channel.aborted;
         channel.in_stopped = true;
         tell
     });
-    if tell == Some(true) && stream % 2 == 1 {
+    if tell == Some(true) {
         port.frame(WorkerKind::StopBody, stream, false, &[]);
     }
     Ok(())
@@ -275,13 +280,46 @@ fn call<'js>(ctx: &Ctx<'js>, port: &Port, number: u32, arguments: Array<'js>, wi
         port.channel(stream, |channel| channel.out_ended = !with_body);
         return Ok(stream);
     }
-    end_call(ctx, port, stream)?;
-    Err(Exception::throw_range(ctx, "the arguments of the call are too long"))
+    let sent = if with_body { Err("the arguments of the call are too long") } else { long_call(ctx, port, stream, call)? };
+    if let Err(message) = sent {
+        port.channels.borrow_mut().retain(|channel| channel.stream != stream);
+        return Err(Exception::throw_range(ctx, message));
+    }
+    Ok(stream)
+}
+
+/// Announces a call that does not fit a frame, and keeps it until there is credit: in the JavaScript heap, under
+/// its limit.
+fn long_call<'js>(
+    ctx: &Ctx<'js>,
+    port: &Port,
+    stream: u32,
+    call: Call,
+) -> Result<std::result::Result<(), &'static str>> {
+    let Ok(bytes) = fazt_ipc::codec::encode_long(&call, CALL_BYTES_MAX) else {
+        return Ok(Err("the arguments of the call are too long"));
+    };
+    drop(call);
+    let heap = Shared::of(ctx)?.heap;
+    if !heap.has_room(bytes.len()) {
+        ctx.run_gc();
+    }
+    if !heap.has_room(bytes.len()) {
+        return Ok(Err("there is no memory left for the arguments of the call"));
+    }
+    let kept = ArrayBuffer::new_copy(ctx.clone(), &bytes)?.into_value();
+    port.typed(WorkerKind::LongCall, stream, false, &(bytes.len() as u32));
+    let held = Held::new(ctx, &kept, 0);
+    port.channel(stream, |channel| {
+        channel.held = Some(held);
+        channel.end_after_held = true;
+    });
+    Ok(Ok(()))
 }
 
 /// Forgets a call.
 fn end_call(_: &Ctx<'_>, port: &Port, stream: u32) -> Result<()> {
-    port.channels.borrow_mut().retain(|channel| channel.stream != stream);
+    port.end_call(stream);
     Ok(())
 }
 

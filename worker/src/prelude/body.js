@@ -65,9 +65,10 @@ export function collect(stream, text) {
   return collectLater(stream, text);
 }
 
-// What arrives on a stream as a public ReadableStream of bytes.
-function incomingStream(stream) {
+// What arrives on a stream as a public ReadableStream of bytes. `expected`: how many there must be.
+export function incomingStream(stream, expected) {
   const { createByteReadable, wrap } = streams();
+  let came = 0;
   return wrap(createByteReadable(
     (controller) => {
       const take = () => {
@@ -75,9 +76,14 @@ function incomingStream(stream) {
         if (bytes === undefined) return wait(stream).then(take);
         if (bytes === null) {
           if (aborted.has(stream)) throw gone();
+          if (stream % 2 === 0) link.endCall(stream);
+          if (expected !== undefined && came < expected) throw new TypeError("the bytes broke off before their end");
           controller.close();
           if (controller.pending?.length > 0) controller.respond(0);
-        } else controller.enqueue(new U8(bytes));
+        } else {
+          came += bytes.byteLength;
+          controller.enqueue(new U8(bytes));
+        }
       };
       try { return resolve(take()); } catch (error) { return reject(error); }
     },

@@ -391,6 +391,8 @@ export function answered(stream, ok, value) {
   Object.defineProperty(error, "name", { value: value.code, configurable: true, writable: true });
   if (value.permission !== "") error.permission = value.permission;
   call.reject(error);
+  // Whoever sends bytes after it need not go on.
+  drained(stream);
 }
 
 // A system call: a promise of [stream, reply]. The stream is open while its bytes are read.
@@ -430,13 +432,23 @@ function aborting(signal) {
 }
 
 function send(method, url, fields, body) {
-  if (body === null) return call(FETCH, [method, url, fields]);
+  return body === null ? call(FETCH, [method, url, fields]) : callWith(FETCH, [method, url, fields], body);
+}
+
+// A call that bytes follow: a string, bytes, or a body that streams. A promise of [stream, reply].
+export function callWith(number, args, body) {
   return new Promise((resolve, reject) => {
-    const stream = link.call(FETCH, [method, url, fields], true);
-    calls.set(stream, { resolve: (value) => resolve([stream, value]), reject: (error) => { link.endCall(stream); reject(error); } });
+    const stream = link.call(number, args, true);
+    const fail = (error) => {
+      calls.delete(stream);
+      link.endCall(stream);
+      reject(error);
+    };
+    calls.set(stream, { resolve: (value) => resolve([stream, value]), reject: fail });
     if (typeof body === "string") link.send(stream, host.encode(body), true);
     else if (body instanceof Uint8Array) link.send(stream, body, true);
-    else pump(stream, streamOf(body)[1]).catch(reject);
+    // Half of it must not be taken for the whole: without an end the kernel keeps nothing.
+    else pump(stream, streamOf(body)[1]).catch(fail);
   });
 }
 

@@ -29,6 +29,18 @@ pub(crate) const READ_BYTES: usize = 2 * (wire::FRAME_BODY_BYTES_MAX + wire::FRA
 pub(crate) const WRITE_BYTES_HIGH: usize = 256 * 1024;
 /// A worker that does not read its socket for this long is killed.
 pub(crate) const PROGRESS_DEADLINE: Duration = Duration::from_secs(5);
+/// What one worker's calls may make the supervisor hold: arguments that came in pieces, bytes on their way to
+/// storage, and answers that the worker has not taken. Its calls wait for room; six of the largest answers fit.
+pub(crate) const CALLS_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// The same for all workers together.
+pub(crate) const CALLS_BYTES_ALL: usize = 96 * 1024 * 1024;
+/// Credit for the bytes that follow a call, while somebody reads them.
+pub(crate) const UPLOAD_BYTES: u32 = 2 * wire::FRAME_BODY_BYTES_MAX as u32;
+/// A worker has this long, and the CPU time of a request, to take a whole answer that is held in memory, and to
+/// send the whole of what it announced. It has nothing to wait for.
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 20 });
+/// A stream of a call ends when no byte of it has moved for this long: an app may wait for its client.
+pub(crate) const STALL_DEADLINE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 60 });
 /// What the supervisor adds to a limit that the worker should have kept by itself.
 pub(crate) const GRACE: Duration = Duration::from_millis(250);
 /// How often a busy worker's deadlines are looked at.
@@ -72,6 +84,8 @@ pub(crate) const BUILD_BYTES_MAX: u64 = 512 << 20;
 pub(crate) const BYTECODE_FACTOR_MAX: usize = 16;
 
 const _: () = assert!(CREDIT_STEP > 0 && CREDIT_STEP * 2 <= wire::CREDIT_BYTES);
+const _: () = assert!(CALLS_BYTES_MAX >= 2 * wire::CALL_BYTES_MAX && CALLS_BYTES_MAX <= CALLS_BYTES_ALL / 4);
+const _: () = assert!(CALLS_BYTES_MAX >= wire::STREAMS_MAX * UPLOAD_BYTES as usize);
 const _: () = assert!(WRITE_BYTES_HIGH >= 2 * wire::FRAME_BODY_BYTES_MAX);
 const _: () = assert!(READ_BYTES > wire::FRAME_BODY_BYTES_MAX + wire::FRAME_HEADER_BYTES);
 const _: () = assert!(LEAF_BYTES_MAX <= wire::ADDRESS_SPACE_BYTES_MAX);

@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     workers_bytes: AtomicU64,
     budget_bytes: u64,
     room: pressure::Room,
+    /// What the calls of all workers may make the supervisor hold.
+    calls_bytes: link::Total,
     stopping: AtomicBool,
 }
 
@@ -192,6 +194,7 @@ impl Proc {
             workers_bytes: AtomicU64::new(0),
             budget_bytes,
             room: pressure::Room::default(),
+            calls_bytes: link::Total::default(),
             stopping: AtomicBool::new(false),
         });
         tokio::spawn(pressure::watch(Arc::clone(&shared), pressure::trigger()));

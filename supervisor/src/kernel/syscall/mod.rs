@@ -8,10 +8,12 @@
 //! | answer a new call | [`Desk::answer`], which matches the table of `fazt_ipc::syscall` exhaustively |
 //! | `fazt.storage` | `storage.rs` |
 //! | how often an app may call | `rate.rs` |
+//! | how large an answer may be | `size.rs` |
 
 mod fetch;
 mod files;
 mod rate;
+mod size;
 mod storage;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use super::fs::Release;
 use super::security::Actor;
 
 pub use rate::Rate;
+pub(super) use size::expected;
 
 /// The outcome of a call.
 pub enum Answer {
@@ -35,14 +38,54 @@ pub enum Answer {
 
 /// Bytes that follow an answer, read as the worker takes them.
 pub trait Source: Send {
+    /// Bytes that it holds in memory until the worker has taken them; 0: it reads them when they are asked for.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
     /// The next bytes, at most `bytes_max`; empty at the end.
     fn next(&mut self, bytes_max: u32) -> BoxFuture<'_, Result<Bytes, CallError>>;
 }
 
+/// An answer that is in memory.
+pub struct Whole(Bytes);
+
+impl<T: Into<Bytes>> From<T> for Whole {
+    fn from(bytes: T) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl Source for Whole {
+    fn held_bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    fn next(&mut self, bytes_max: u32) -> BoxFuture<'_, Result<Bytes, CallError>> {
+        let bytes = self.0.split_to(self.0.len().min(bytes_max as usize));
+        Box::pin(std::future::ready(Ok(bytes)))
+    }
+}
+
+/// The worker broke off in the middle of what it sent, or is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken;
+
+/// Bytes that a worker sends after a call, taken as they come.
+pub trait Upload: Send {
+    /// The next bytes; none: that was all.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Broken>>;
+}
+
 /// Whoever answers the calls of one worker.
 pub trait Calls: Send + Sync {
-    /// Answers a call of a worker that acts for `actor`.
-    fn answer(&self, actor: Actor, call: Call) -> BoxFuture<'static, Result<Answer, CallError>>;
+    /// Answers a call of a worker that acts for `actor`. `upload` is what follows the call.
+    fn answer(
+        &self,
+        actor: Actor,
+        call: Call,
+        upload: Box<dyn Upload>,
+    ) -> BoxFuture<'static, Result<Answer, CallError>>;
 }
 
 /// The kernel's answers for the workers of one release.
@@ -59,7 +102,12 @@ impl Desk {
 }
 
 impl Calls for Desk {
-    fn answer(&self, actor: Actor, call: Call) -> BoxFuture<'static, Result<Answer, CallError>> {
+    fn answer(
+        &self,
+        actor: Actor,
+        call: Call,
+        _upload: Box<dyn Upload>,
+    ) -> BoxFuture<'static, Result<Answer, CallError>> {
         let release = Arc::clone(&self.release);
         Box::pin(async move {
             match call {

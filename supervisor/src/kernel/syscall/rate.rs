@@ -53,17 +53,29 @@ impl Rate {
     /// `RateLimited`, with what would be right, when the bucket is empty.
     pub fn take(&mut self, call: &Call, now: Instant) -> Result<(), CallError> {
         let storage = call.row().noun.starts_with("storage.");
-        let bucket = if storage { &mut self.storage } else { &mut self.others };
-        if bucket.take(now) {
-            return Ok(());
-        }
-        let Pace { calls_per_s, advice, .. } = bucket.pace;
-        let message = format!("a worker may make {calls_per_s} of these calls a second for long: {advice}");
-        Err(CallError::new(ErrorCode::RateLimited, message))
+        if storage { self.storage.charge(now) } else { self.others.charge(now) }
+    }
+
+    /// The same for a call whose arguments are still to come, and with them what it is: they are costly enough
+    /// for the slower bucket.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_long(&mut self, now: Instant) -> Result<(), CallError> {
+        self.others.charge(now)
     }
 }
 
 impl Bucket {
+    fn charge(&mut self, now: Instant) -> Result<(), CallError> {
+        if self.take(now) {
+            return Ok(());
+        }
+        let Pace { calls_per_s, advice, .. } = self.pace;
+        let message = format!("a worker may make {calls_per_s} of these calls a second for long: {advice}");
+        Err(CallError::new(ErrorCode::RateLimited, message))
+    }
+
     fn take(&mut self, now: Instant) -> bool {
         let Pace { calls_per_s, burst, .. } = self.pace;
         let step = Duration::from_secs(1) / calls_per_s;

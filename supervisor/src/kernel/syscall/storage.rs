@@ -7,9 +7,8 @@ use fazt_ipc::syscall::{
     Call, CallError, DocChange, DocVerb, ErrorCode, KvHead, KvKind, KvOptions, MemberReply, Reply,
     SpaceReply, SpaceRole,
 };
-use futures_util::future::BoxFuture;
 
-use super::{Answer, Source};
+use super::{Answer, Whole};
 use crate::kernel::security::Actor;
 use crate::kernel::storage::data::{
     self, Data, DataError, DocCall, DocWrite, Find, KvCall, Request, Response, Role, SpaceCall, SpaceInfo,
@@ -77,10 +76,10 @@ impl Shape {
 
     fn answer(self, response: Response) -> Result<Answer, CallError> {
         let plain = |reply| Ok(Answer::Reply(reply));
-        let text = |reply, text: String| Ok(Answer::Bytes(reply, Box::new(Whole(text.into()))));
+        let text = |reply, text: String| Ok(Answer::Bytes(reply, Box::new(Whole::from(text))));
         match (self, response) {
             (Self::KvGet, Response::Value(None)) => {
-                Ok(Answer::Bytes(Reply::KvGet(None), Box::new(Whole(Bytes::new()))))
+                Ok(Answer::Bytes(Reply::KvGet(None), Box::new(Whole::from(Bytes::new()))))
             }
             (Self::KvGet, Response::Value(Some(entry))) => {
                 let head = KvHead {
@@ -93,7 +92,7 @@ impl Shape {
                     metadata: entry.meta,
                     expires: entry.expires_unix_ms,
                 };
-                Ok(Answer::Bytes(Reply::KvGet(Some(head)), Box::new(Whole(entry.value.into()))))
+                Ok(Answer::Bytes(Reply::KvGet(Some(head)), Box::new(Whole::from(entry.value))))
             }
             (Self::KvSet, Response::Version(version)) => plain(Reply::KvSet(version)),
             (Self::KvDelete, Response::Deleted(there)) => plain(Reply::KvDelete(there)),
@@ -275,18 +274,9 @@ fn outsider(error: DataError) -> CallError {
     CallError { code: error.code, message: error.message, permission: error.permission.into() }
 }
 
-/// An answer that is in memory, sent as the worker takes it.
-struct Whole(Bytes);
-
-impl Source for Whole {
-    fn next(&mut self, bytes_max: u32) -> BoxFuture<'_, Result<Bytes, CallError>> {
-        let bytes = self.0.split_to(self.0.len().min(bytes_max as usize));
-        Box::pin(std::future::ready(Ok(bytes)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Source as _;
     use super::*;
 
     #[test]
@@ -303,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_in_memory_is_sent_in_pieces() {
-        let mut whole = Whole(Bytes::from_static(b"abcdef"));
+        let mut whole = Whole::from(Bytes::from_static(b"abcdef"));
         assert_eq!(whole.next(4).await, Ok(Bytes::from_static(b"abcd")));
         assert_eq!(whole.next(4).await, Ok(Bytes::from_static(b"ef")));
         assert_eq!(whole.next(4).await, Ok(Bytes::new()));

@@ -1,74 +1,261 @@
 //! Answers one system call: a task of its own, because the worker's other streams go on meanwhile.
+//!
+//! What a call makes the supervisor hold comes out of the worker's [`Allowance`](super::Allowance), which it waits
+//! for: its arguments before they are granted, its answer before it is asked for. An answer that turns out larger
+//! than was set aside is dropped and asked for again when there is room, if asking changes nothing.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use fazt_ipc::syscall::{Call, CallError};
+use bytes::Bytes;
+use fazt_ipc::codec;
+use fazt_ipc::limits::{CREDIT_BYTES, REPLY_BYTES_MAX};
+use fazt_ipc::syscall::{Call, CallError, ErrorCode, Reply};
+use fazt_ipc::wire::WireError;
+use futures_util::future::BoxFuture;
 
+use super::super::bounds;
+use super::allowance::Share;
+use super::wire::{Begun, Came, Late, Window};
 use super::{Link, Owner};
-use crate::kernel::syscall::{Answer, Source};
+use crate::kernel::security::Actor;
+use crate::kernel::syscall::{Answer, Broken, Calls, Source, Upload, Whole, expected};
+
+/// What a worker asks.
+pub(super) enum Asked {
+    /// A call.
+    Call(Call),
+    /// One whose arguments, so many bytes, are still to come.
+    Long(usize),
+}
 
 /// Starts answering. `allowed`: whether the worker keeps to its rate.
 pub(super) fn start(
     link: &Arc<Link>,
     owner: &dyn Owner,
     stream: u32,
-    call: Call,
+    asked: Asked,
     allowed: Result<(), CallError>,
 ) {
     if let Err(error) = allowed {
         let _ = link.send(|wire| {
-            wire.reply(stream, Err(error), false);
+            wire.reply(stream, &Err(error), false);
             Ok(())
         });
         return;
     }
-    let link = Arc::clone(link);
-    let answer = owner.calls().answer(owner.actor(), call);
-    tokio::spawn(async move {
-        let (reply, source) = match answer.await {
-            Ok(Answer::Reply(reply)) => (Ok(reply), None),
-            Ok(Answer::Bytes(reply, source)) => (Ok(reply), Some(source)),
-            Err(error) => (Err(error), None),
-        };
-        let mut go_on = false;
-        let _ = link.send(|wire| {
-            go_on = wire.reply(stream, reply, source.is_some());
-            Ok(())
-        });
-        if let Some(source) = source
-            && go_on
-        {
-            stream_bytes(&link, stream, source).await;
-        }
-    });
+    let (calls, actor) = (owner.calls(), owner.actor());
+    let answering = Answering { link: Arc::clone(link), stream };
+    tokio::spawn(answering.run(calls, actor, asked));
 }
 
-async fn stream_bytes(link: &Arc<Link>, stream: u32, mut source: Box<dyn Source>) {
-    loop {
-        let window = std::future::poll_fn(|cx| {
-            let mut inner = link.inner();
-            match inner.wire.reply_window(stream, cx.waker()) {
-                Some(0) => std::task::Poll::Pending,
-                window => std::task::Poll::Ready(window),
-            }
-        })
-        .await;
-        let Some(window) = window else { return };
-        let bytes = match source.next(window).await {
-            Ok(bytes) if bytes.len() <= window as usize => bytes,
-            Ok(_) | Err(_) => {
-                // The head promised a length, so an early end shows as a failure to the app.
-                tracing::warn!(generation = %link.generation, "an answer broke off");
-                bytes::Bytes::new()
-            }
+struct Answering {
+    link: Arc<Link>,
+    stream: u32,
+}
+
+impl Answering {
+    async fn run(self, calls: Arc<dyn Calls>, actor: Actor, asked: Asked) {
+        let (call, _arguments) = match asked {
+            Asked::Call(call) => (call, Share::default()),
+            Asked::Long(bytes) => match self.arguments(bytes).await {
+                Some(arguments) => arguments,
+                None => return self.refuse("the call was given up"),
+            },
         };
-        let last = bytes.is_empty();
-        let _ = link.send(|wire| {
-            wire.reply_bytes(stream, &bytes, last);
+        let expected = expected(&call);
+        let mut share = self.link.allowance.take(expected.bytes).await;
+        let again = expected.repeatable.then(|| call.clone());
+        let mut outcome = calls.answer(actor, call, self.upload()).await;
+        let mut held = held(&outcome);
+        if held > expected.bytes
+            && !self.link.allowance.grow(&mut share, held)
+            && let Some(call) = again
+        {
+            drop((outcome, share));
+            share = self.link.allowance.take(held).await;
+            outcome = calls.answer(actor, call, self.upload()).await;
+            let now = self::held(&outcome);
+            if now > held {
+                // Somebody made it larger meanwhile, again and again if we let them.
+                outcome = Err(CallError::new(
+                    ErrorCode::Unavailable,
+                    "what was read grew while there was no room for it; try again",
+                ));
+            }
+            held = now.min(held);
+        }
+        share.shrink(held);
+        match outcome {
+            Ok(Answer::Reply(reply)) => self.reply(Ok(reply)).await,
+            Err(error) => self.reply(Err(error)).await,
+            Ok(Answer::Bytes(reply, source)) => {
+                let mut begun = Begun::Done;
+                let _ = self.link.send(|wire| {
+                    begun = wire.reply(self.stream, &Ok(reply), true);
+                    Ok(())
+                });
+                if begun == Begun::Bytes {
+                    self.bytes(source).await;
+                }
+            }
+        }
+    }
+
+    /// The arguments of a long call. None: it was given up, or the worker is to be ended.
+    async fn arguments(&self, bytes: usize) -> Option<(Call, Share)> {
+        let share = self.link.allowance.take(bytes).await;
+        let due = (Instant::now() + bounds::CALL_DEADLINE + self.link.budget.cpu, Late::Fatal);
+        let mut whole = Vec::with_capacity(bytes);
+        loop {
+            let left = u32::try_from(bytes - whole.len()).unwrap_or(u32::MAX);
+            match read(&self.link, self.stream, left.min(CREDIT_BYTES), || due).await {
+                // Credit never reaches further than what was announced.
+                Ok(Some(more)) => whole.extend_from_slice(&more),
+                Ok(None) if whole.len() == bytes => break,
+                Ok(None) => {
+                    self.link.breach(WireError::Bound("announced arguments of a call"));
+                    return None;
+                }
+                Err(Broken) => return None,
+            }
+        }
+        match codec::decode(&whole) {
+            Ok(call) => Some((call, share)),
+            Err(error) => {
+                self.link.breach(error.into());
+                None
+            }
+        }
+    }
+
+    fn upload(&self) -> Box<dyn Upload> {
+        Box::new(Incoming { link: Arc::clone(&self.link), stream: self.stream, share: None })
+    }
+
+    fn refuse(&self, why: &str) {
+        let error = CallError::new(ErrorCode::Unavailable, why);
+        let _ = self.link.send(|wire| {
+            wire.reply(self.stream, &Err(error), false);
             Ok(())
         });
-        if last {
+    }
+
+    /// An answer without bytes to follow, in pieces where it must be.
+    async fn reply(&self, outcome: Result<Reply, CallError>) {
+        let mut begun = Begun::Done;
+        let _ = self.link.send(|wire| {
+            begun = wire.reply(self.stream, &outcome, false);
+            Ok(())
+        });
+        if begun != Begun::TooLong {
             return;
         }
+        let encoded = codec::encode_long(&outcome, REPLY_BYTES_MAX).ok();
+        let Some((encoded, bytes)) = encoded.and_then(|all| Some((u32::try_from(all.len()).ok()?, all)))
+        else {
+            let error = CallError::new(ErrorCode::TooLarge, "the answer is too large for one");
+            let _ = self.link.send(|wire| {
+                wire.reply(self.stream, &Err(error), false);
+                Ok(())
+            });
+            return;
+        };
+        let _share = self.link.allowance.take(bytes.len()).await;
+        let _ = self.link.send(|wire| {
+            wire.reply_long(self.stream, encoded);
+            Ok(())
+        });
+        self.bytes(Box::new(Whole::from(bytes))).await;
+    }
+
+    /// Sends what follows an answer as the worker takes it.
+    async fn bytes(&self, mut source: Box<dyn Source>) {
+        let in_memory = source.held_bytes() > 0;
+        let last_due = Instant::now() + bounds::CALL_DEADLINE + self.link.budget.cpu;
+        loop {
+            let due = match in_memory {
+                true => (last_due, Late::Fatal),
+                false => (Instant::now() + bounds::STALL_DEADLINE, Late::Cut),
+            };
+            let window = std::future::poll_fn(|cx| {
+                match self.link.inner().wire.reply_window(self.stream, due, cx.waker()) {
+                    Window::Shut => std::task::Poll::Pending,
+                    window => std::task::Poll::Ready(window),
+                }
+            })
+            .await;
+            let bytes = match window {
+                Window::Gone => return,
+                Window::GivenUp | Window::Shut => Bytes::new(),
+                Window::Open(window) => match source.next(window).await {
+                    Ok(bytes) if bytes.len() <= window as usize => bytes,
+                    Ok(_) | Err(_) => {
+                        // The head promised a length, so an early end shows as a failure to the app.
+                        tracing::warn!(generation = %self.link.generation, "an answer broke off");
+                        Bytes::new()
+                    }
+                },
+            };
+            let last = bytes.is_empty();
+            let _ = self.link.send(|wire| {
+                wire.reply_bytes(self.stream, &bytes, last);
+                Ok(())
+            });
+            if last {
+                return;
+            }
+        }
+    }
+}
+
+/// Bytes in memory that an outcome holds until the worker has taken them.
+fn held(outcome: &Result<Answer, CallError>) -> usize {
+    match outcome {
+        Ok(Answer::Bytes(_, source)) => source.held_bytes(),
+        Ok(Answer::Reply(_)) | Err(_) => 0,
+    }
+}
+
+/// What comes next after a call; none: that was all.
+async fn read(
+    link: &Link,
+    stream: u32,
+    window: u32,
+    due: impl Fn() -> (Instant, Late),
+) -> Result<Option<Bytes>, Broken> {
+    std::future::poll_fn(|cx| {
+        let mut inner = link.inner();
+        match inner.wire.call_bytes(stream, window, due(), cx.waker()) {
+            Came::Bytes(bytes) => std::task::Poll::Ready(Ok(Some(bytes))),
+            Came::End => std::task::Poll::Ready(Ok(None)),
+            Came::Broken => std::task::Poll::Ready(Err(Broken)),
+            Came::Nothing(granted) => {
+                if granted > 0 {
+                    inner.kick();
+                }
+                std::task::Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+/// Bytes that follow a call. Nothing is granted before they are asked for.
+struct Incoming {
+    link: Arc<Link>,
+    stream: u32,
+    share: Option<Share>,
+}
+
+impl Upload for Incoming {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, Broken>> {
+        Box::pin(async {
+            if self.share.is_none() {
+                self.share = Some(self.link.allowance.take(bounds::UPLOAD_BYTES as usize).await);
+            }
+            let due = || (Instant::now() + bounds::STALL_DEADLINE, Late::Cut);
+            read(&self.link, self.stream, bounds::UPLOAD_BYTES, due).await
+        })
     }
 }

@@ -10,9 +10,11 @@
 //! | what is legal, and what follows from it | `wire/` (no IO) |
 //! | one request's stream | `entry.rs` |
 //! | one worker's system calls | `calls.rs`, answered in `answers.rs` |
+//! | memory that calls may take | `allowance.rs` |
 //! | socket, deadlines, end | `task.rs` |
 //! | what the edge holds | `exchange.rs` |
 
+mod allowance;
 mod answers;
 mod calls;
 mod entry;
@@ -33,6 +35,7 @@ use super::launcher::Exit;
 use crate::kernel::security::Actor;
 use crate::kernel::syscall::Calls;
 
+pub(crate) use allowance::{Allowance, Total};
 pub(crate) use exchange::Exchange;
 pub use exchange::WorkerBody;
 pub(crate) use task::run;
@@ -102,6 +105,8 @@ pub(crate) struct Link {
     /// As the host sees it.
     pub(crate) pid: u32,
     pub(crate) budget: Budget,
+    /// What its calls may make the supervisor hold.
+    allowance: Allowance,
     born: Instant,
     inner: Mutex<Inner>,
     memory_bytes: AtomicU64,
@@ -120,20 +125,29 @@ struct Inner {
     active: Instant,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Order {
     Kill,
     Drain,
+    /// It broke the protocol in a way that showed late.
+    Breach(WireError),
 }
 
 impl Link {
     /// For a worker that is locked and has said so or is about to.
-    pub(crate) fn new(generation: Generation, pid: u32, budget: Budget, wire: Wire) -> Arc<Self> {
+    pub(crate) fn new(
+        generation: Generation,
+        pid: u32,
+        budget: Budget,
+        allowance: Allowance,
+        wire: Wire,
+    ) -> Arc<Self> {
         let now = Instant::now();
         Arc::new(Self {
             generation,
             pid,
             budget,
+            allowance,
             born: now,
             inner: Mutex::new(Inner { wire, task: None, order: None, active: now }),
             memory_bytes: AtomicU64::new(0),
@@ -228,6 +242,16 @@ impl Link {
         inner.kick();
     }
 
+    /// Ends it: what it sent, and was only now looked into, is not legal.
+    fn breach(&self, error: WireError) {
+        let mut inner = self.inner();
+        inner.wire.refuse_more();
+        if inner.order != Some(Order::Kill) {
+            inner.order = Some(Order::Breach(error));
+        }
+        inner.kick();
+    }
+
     /// Lets it finish what is open, then go.
     pub(crate) fn drain(&self) {
         let mut inner = self.inner();
@@ -262,7 +286,7 @@ pub(crate) fn fuzz_once<R>(rng: &mut R, traffic: impl Fn(&mut R, u32) -> Vec<u8>
     use fazt_ipc::wire::kernel::{Configure, Start};
     let now = Instant::now();
     let mut wire = Wire::new();
-    let ready = Ready { protocol: 1, landlock_abi: 0, engine: 0 };
+    let ready = Ready { protocol: fazt_ipc::limits::PROTOCOL, landlock_abi: 0, engine: 0 };
     let configure = Configure {
         app: fazt_ipc::ids::AppId::new(0, 0),
         app_name: String::new(),

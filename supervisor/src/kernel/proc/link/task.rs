@@ -19,8 +19,9 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::super::launcher::{Exit, Launcher, Usage};
 use super::super::{DispatchError, bounds};
+use super::answers::{self, Asked};
 use super::wire::Effect;
-use super::{End, Link, Order, Owner, answers};
+use super::{End, Link, Order, Owner};
 use crate::kernel::syscall::Rate;
 
 /// Batches of one poll, so that a flooding worker does not keep the thread.
@@ -140,8 +141,9 @@ impl Task {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         if self.write.is_empty() {
             let mut inner = self.link.inner();
-            match inner.order {
+            match &inner.order {
                 Some(Order::Kill) => return Err(End::Ordered),
+                Some(Order::Breach(error)) => return Err(End::Violation(error.clone())),
                 Some(Order::Drain) if inner.wire.open_streams() == 0 => return Err(End::Ordered),
                 Some(Order::Drain) if self.draining.is_none() => {
                     let longest = self.link.budget.wall + bounds::BACKGROUND_MAX + bounds::DRAIN_GRACE;
@@ -154,8 +156,12 @@ impl Task {
                 inner.task = Some(cx.waker().clone());
             }
             self.written = 0;
-        } else if self.link.inner().order == Some(Order::Kill) {
-            return Err(End::Ordered);
+        } else {
+            match &self.link.inner().order {
+                Some(Order::Kill) => return Err(End::Ordered),
+                Some(Order::Breach(error)) => return Err(End::Violation(error.clone())),
+                _ => {}
+            }
         }
         if self.write.is_empty() {
             return Ok(false);
@@ -261,7 +267,11 @@ impl Task {
                 Effect::Log(request, line) => self.owner.log(request, line),
                 Effect::Call(stream, call) => {
                     let allowed = self.rate.take(&call, self.heard);
-                    answers::start(&self.link, &*self.owner, stream, call, allowed);
+                    answers::start(&self.link, &*self.owner, stream, Asked::Call(call), allowed);
+                }
+                Effect::LongCall(stream, bytes) => {
+                    let allowed = self.rate.take_long(self.heard);
+                    answers::start(&self.link, &*self.owner, stream, Asked::Long(bytes), allowed);
                 }
             }
         }
@@ -282,7 +292,7 @@ impl Task {
             return true;
         }
         let inner = self.link.inner();
-        inner.wire.open_streams() > 0 || inner.wire.phase() < Phase::Running
+        inner.wire.open_streams() > 0 || inner.wire.phase() < Phase::Running || inner.wire.has_due_calls()
     }
 
     fn arm(&mut self) {
@@ -357,6 +367,9 @@ impl Task {
         }
         if waiting && now >= self.wrote + bounds::PROGRESS_DEADLINE + self.link.budget.cpu {
             return Err(End::Deadline("does not read its socket"));
+        }
+        if sweep.idle_call {
+            return Err(End::Deadline("does not move the bytes of its own call"));
         }
         if sweep.stuck > 0 {
             if sweep.stuck == open {

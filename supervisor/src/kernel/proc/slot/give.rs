@@ -6,7 +6,7 @@ use fazt_ipc::launch::Limits;
 use fazt_ipc::wire::worker::LogLevel;
 
 use super::super::lifecycle::Event;
-use super::super::link::{self, Link};
+use super::super::link::{self, Allowance, Link};
 use super::super::metrics::count;
 use super::super::pressure;
 use super::super::spec::Spec;
@@ -43,7 +43,8 @@ impl Slot {
             .launcher
             .limit(generation, Limits { memory_bytes: spec.leaf_bytes(), cpu_permille: 0, cpu_weight: 0 });
         let may_grow = self.workers_max() > 1;
-        let link = Link::new(generation, warm.pid, spec.budget(may_grow), warm.wire);
+        let allowance = Allowance::of(&self.shared.calls_bytes);
+        let link = Link::new(generation, warm.pid, spec.budget(may_grow), allowance, warm.wire);
         self.trace.attach(&link);
         {
             let mut inner = self.inner();

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use super::super::spec::Spec;
 use super::super::{DispatchError, Proc, ProcOptions, RequestBody, Slot, WorkerBody};
 use crate::kernel::security::{Actor, Principal};
-use crate::kernel::syscall::{Answer as CallAnswer, Calls};
+use crate::kernel::syscall::{Answer as CallAnswer, Calls, Upload};
 
 /// How a scripted worker ends.
 #[derive(Debug, Clone, Copy)]
@@ -236,7 +236,12 @@ impl FakeLauncher {
 struct NoCalls;
 
 impl Calls for NoCalls {
-    fn answer(&self, _: Actor, _: Call) -> BoxFuture<'static, Result<CallAnswer, CallError>> {
+    fn answer(
+        &self,
+        _: Actor,
+        _: Call,
+        _: Box<dyn Upload>,
+    ) -> BoxFuture<'static, Result<CallAnswer, CallError>> {
         Box::pin(async { Err(CallError::new(ErrorCode::NotFound, "nothing is here")) })
     }
 }

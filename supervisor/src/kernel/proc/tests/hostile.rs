@@ -4,16 +4,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fazt_ipc::codec;
 use fazt_ipc::control::State;
-use fazt_ipc::limits::CREDIT_BYTES;
-use fazt_ipc::syscall::Call;
+use fazt_ipc::ids::AppId;
+use fazt_ipc::limits::{CREDIT_BYTES, PROTOCOL};
+use fazt_ipc::syscall::{Call, CallError, Reply};
 use fazt_ipc::wire::worker::{Loaded, Log, LogLevel, Ready, Response};
 use fazt_ipc::wire::{KernelKind, WorkerKind};
+use futures_util::future::BoxFuture;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use super::super::DispatchError;
-use super::fake::{CLEAN, frame, ok, stage, typed};
+use super::super::bounds::CALLS_BYTES_MAX;
+use super::super::spec::Spec;
+use super::fake::{CLEAN, Ends, Peer, WALL, frame, ok, stage, typed};
+use crate::kernel::security::{Actor, Principal};
+use crate::kernel::syscall::{Answer as CallAnswer, Calls, Upload, Whole};
 
 /// What a hostile worker sends after it was given a request on `stream`.
 type Attack = fn(u32) -> Vec<u8>;
@@ -36,7 +43,7 @@ const ATTACKS: &[(&str, Attack)] = &[
     }),
     ("a frame over its bound", |_| vec![0xff; 16]),
     ("ready a second time", |_| {
-        typed(WorkerKind::Ready, 0, false, &Ready { protocol: 1, landlock_abi: 0, engine: 0 })
+        typed(WorkerKind::Ready, 0, false, &Ready { protocol: PROTOCOL, landlock_abi: 0, engine: 0 })
     }),
     ("loaded a second time", |_| typed(WorkerKind::Loaded, 0, false, &Loaded::default())),
     ("bytecode while serving", |_| frame(WorkerKind::Compiled as u8, 0, false, b"")),
@@ -84,6 +91,16 @@ const ATTACKS: &[(&str, Attack)] = &[
         [call.clone(), call].concat()
     }),
     ("a call that no table knows", |_| frame(WorkerKind::Call as u8, 2, true, &[99])),
+    ("bytes after a call that nobody asked for", |_| {
+        let call = typed(WorkerKind::Call, 2, false, &Call::FsStat { path: "a".into() });
+        [call, frame(WorkerKind::CallBody as u8, 2, false, b"x")].concat()
+    }),
+    ("an announcement of what fits a frame", |_| typed(WorkerKind::LongCall, 2, false, &65_536u32)),
+    ("an announcement over its bound", |_| typed(WorkerKind::LongCall, 2, false, &u32::MAX)),
+    ("a call given up that was never made", |_| frame(WorkerKind::CancelCall as u8, 2, false, b"")),
+    ("a request given up as if it were a call", |stream| {
+        frame(WorkerKind::CancelCall as u8, stream, false, b"")
+    }),
     ("trailing bytes", |_| {
         let log = Log { level: LogLevel::Info, text: "", origin: "", dropped: 0 };
         let mut bytes = typed(WorkerKind::Log, 0, false, &log);
@@ -269,4 +286,135 @@ async fn random_bytes_always_end_in_a_kill() {
         };
         tokio::time::timeout(std::time::Duration::from_secs(10), counted).await.expect("a violation");
     }
+}
+
+/// Answers every call with a megabyte in memory.
+struct Large;
+
+impl Calls for Large {
+    fn answer(
+        &self,
+        _: Actor,
+        _: Call,
+        _: Box<dyn Upload>,
+    ) -> BoxFuture<'static, Result<CallAnswer, CallError>> {
+        let bytes = vec![7u8; 1 << 20];
+        Box::pin(async { Ok(CallAnswer::Bytes(Reply::KvGet(None), Box::new(Whole::from(bytes)))) })
+    }
+}
+
+/// What a worker with `calls` does after a request came, until it is ended; what its slot says of it then.
+async fn ends_with<F>(script: impl Fn(Peer) -> F + Send + Sync + 'static) -> String
+where
+    F: Future<Output = Ends> + Send + 'static,
+{
+    let stage = stage(script);
+    let spec = Spec::fixed(AppId::new(9, 9), Arc::new(Large), WALL);
+    let slot = stage.proc.make_slot(Principal::Anonymous, None, spec);
+    let _ = stage.ask(&slot).await;
+    let gone = async {
+        while slot.view().reason.is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("it is ended");
+    slot.view().reason
+}
+
+fn read(stream: u32) -> Vec<u8> {
+    typed(WorkerKind::Call, stream, true, &Call::KvGet { space: "user".into(), key: "k".into() })
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_take_its_answers_holds_a_bounded_share_and_is_killed() {
+    let begun = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&begun);
+    let reason = ends_with(move |mut peer| {
+        let begun = Arc::clone(&counted);
+        async move {
+            if peer.load().await.is_none() {
+                return CLEAN;
+            }
+            let _ = peer.until(KernelKind::Request).await;
+            peer.raw(&(2..=128).step_by(2).flat_map(read).collect::<Vec<_>>()).await;
+            while let Some((kind, ..)) = peer.next().await {
+                if kind == KernelKind::Reply {
+                    begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            }
+            std::future::pending().await
+        }
+    })
+    .await;
+    assert!(reason.contains("does not move the bytes"), "{reason}");
+    let begun = begun.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((1..=CALLS_BYTES_MAX >> 20).contains(&begun), "{begun} answers of a megabyte were held at once");
+}
+
+#[tokio::test]
+async fn a_worker_that_announces_and_does_not_send_is_killed() {
+    let reason = ends_with(|mut peer| async move {
+        if peer.load().await.is_none() {
+            return CLEAN;
+        }
+        let _ = peer.until(KernelKind::Request).await;
+        peer.typed(WorkerKind::LongCall, 2, false, &100_000u32).await;
+        let (granted, body) = peer.until(KernelKind::Credit).await.expect("credit");
+        assert_eq!((granted.stream, codec::decode(&body)), (2, Ok(100_000u32)));
+        while peer.next().await.is_some() {}
+        std::future::pending().await
+    })
+    .await;
+    assert!(reason.contains("does not move the bytes"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_worker_that_announces_one_thing_and_sends_another_is_killed() {
+    for (bytes, end) in [(100_000, true), (60_000, true), (100_001, false)] {
+        let reason = ends_with(move |mut peer| async move {
+            if peer.load().await.is_none() {
+                return CLEAN;
+            }
+            let _ = peer.until(KernelKind::Request).await;
+            peer.typed(WorkerKind::LongCall, 2, false, &100_000u32).await;
+            let _ = peer.until(KernelKind::Credit).await;
+            let mut left = vec![0xff; bytes];
+            while !left.is_empty() {
+                let piece: Vec<u8> = left.drain(..left.len().min(50_000)).collect();
+                peer.frame(WorkerKind::CallBody, 2, end && left.is_empty(), &piece).await;
+            }
+            while peer.next().await.is_some() {}
+            std::future::pending().await
+        })
+        .await;
+        assert!(reason.contains("killed for what it sent"), "{bytes}: {reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_call_is_answered_and_one_that_is_given_up_ends() {
+    let stage = stage(|mut peer| async move {
+        if peer.load().await.is_none() {
+            return CLEAN;
+        }
+        while let Some((header, _)) = peer.until(KernelKind::Request).await {
+            let call = Call::KvGet { space: "user".into(), key: "k".repeat(100_000) };
+            let bytes = codec::encode_long(&call, 1 << 20).expect("fits");
+            peer.typed(WorkerKind::LongCall, 2, false, &(bytes.len() as u32)).await;
+            let _ = peer.until(KernelKind::Credit).await;
+            for (at, piece) in bytes.chunks(60_000).enumerate() {
+                peer.frame(WorkerKind::CallBody, 2, at == 1, piece).await;
+            }
+            let (reply, _) = peer.until(KernelKind::Reply).await.expect("an answer");
+            assert!(reply.stream == 2 && !reply.end);
+            // The rest is not wanted: its END comes without credit.
+            peer.frame(WorkerKind::CancelCall, 2, false, b"").await;
+            while !peer.until(KernelKind::ReplyBody).await.expect("an end").0.end {}
+            peer.answer(header.stream, b"done").await;
+        }
+        CLEAN
+    });
+    let spec = Spec::fixed(AppId::new(9, 9), Arc::new(Large), WALL);
+    let slot = stage.proc.make_slot(Principal::Anonymous, None, spec);
+    assert_eq!(stage.ask(&slot).await, Ok(200));
 }

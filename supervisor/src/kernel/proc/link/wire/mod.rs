@@ -23,6 +23,7 @@ use fazt_ipc::wire::{Failure, Phase};
 use http::HeaderMap;
 
 use super::calls::CallTable;
+pub(super) use super::calls::{Came, Late};
 use super::entry::Entry;
 
 /// What a batch of frames asks of the supervisor beyond moving bytes.
@@ -42,6 +43,8 @@ pub(crate) enum Effect {
     Log(Option<RequestId>, Line),
     /// A system call to answer.
     Call(u32, Call),
+    /// A system call whose arguments, so many bytes, are still to come.
+    LongCall(u32, usize),
 }
 
 /// A log line out of its frame.
@@ -160,6 +163,10 @@ impl Wire {
     pub(crate) fn out_bytes(&self) -> usize {
         self.out.len()
     }
+    /// Whether a call of the worker's has a deadline.
+    pub(crate) fn has_due_calls(&self) -> bool {
+        self.calls.has_due()
+    }
     /// Takes the bytes to write; `empty` is given back room for the next.
     pub(crate) fn take_out(&mut self, empty: &mut Vec<u8>) {
         debug_assert!(empty.is_empty());
@@ -175,6 +182,30 @@ impl Wire {
     }
 }
 
+/// Whether bytes of an answer may be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// So many.
+    Open(u32),
+    /// The worker has given no credit, or there is no room; the waker is kept.
+    Shut,
+    /// Nobody wants them any more: end it.
+    GivenUp,
+    /// The worker is gone.
+    Gone,
+}
+
+/// How the head of an answer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It is complete, or nobody wants more of it.
+    Done,
+    /// Its bytes are to follow.
+    Bytes,
+    /// It does not fit a frame: nothing was sent.
+    TooLong,
+}
+
 /// What [`Wire::sweep`] found.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
@@ -182,4 +213,6 @@ pub(crate) struct Sweep {
     pub(crate) late: Vec<RequestId>,
     /// Streams that should have been settled after their abort.
     pub(crate) stuck: usize,
+    /// A call's bytes that the worker had nothing to wait for did not move.
+    pub(crate) idle_call: bool,
 }

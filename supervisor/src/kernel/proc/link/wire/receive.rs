@@ -7,8 +7,8 @@ use bytes::Bytes;
 use fazt_ipc::codec::{self, CodecError};
 use fazt_ipc::frame::{FrameError, Header, split};
 use fazt_ipc::limits::{
-    CREDIT_BYTES, ERROR_BYTES_MAX, FRAME_HEADER_BYTES, HEADER_BYTES_MAX, HEADERS_MAX, LOG_LINE_BYTES_MAX,
-    PROTOCOL,
+    CALL_BYTES_MAX, CREDIT_BYTES, ERROR_BYTES_MAX, FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES,
+    HEADER_BYTES_MAX, HEADERS_MAX, LOG_LINE_BYTES_MAX, PROTOCOL,
 };
 use fazt_ipc::syscall::Call;
 use fazt_ipc::wire::worker::{Log, Ready, Response};
@@ -119,7 +119,22 @@ impl Wire {
                 self.calls.begin(stream, header.end)?;
                 self.effects.push(Effect::Call(stream, call));
             }
-            W::CallBody => self.calls.body(stream, header.body_bytes, header.end)?,
+            W::LongCall => {
+                let bytes: u32 = codec::decode(body)?;
+                // A call that fits a frame comes in one: nobody pays for pieces without need.
+                if !(FRAME_BODY_BYTES_MAX + 1..=CALL_BYTES_MAX).contains(&(bytes as usize)) {
+                    return Err(WireError::Bound("arguments of a call"));
+                }
+                self.calls.begin(stream, false)?;
+                self.effects.push(Effect::LongCall(stream, bytes as usize));
+            }
+            W::CallBody => self.calls.body(stream, body, header.end)?,
+            W::CancelCall => {
+                if !body.is_empty() {
+                    return Err(CodecError::Trailing(body.len()).into());
+                }
+                self.calls.cancel(stream)?;
+            }
             W::CallCredit => self.calls.credit(stream, codec::decode(body)?)?,
             W::Log => {
                 let log: Log<'_> = codec::decode(body)?;

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use fazt_ipc::codec::{self, CodecError};
 use fazt_ipc::frame::Header;
 use fazt_ipc::limits::{FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, STREAMS_MAX};
-use fazt_ipc::syscall::{CallError, ErrorCode, Reply};
+use fazt_ipc::syscall::{CallError, Reply};
 use fazt_ipc::wire::kernel::Request;
 use fazt_ipc::wire::{KernelKind, WireError};
 use serde::Serialize;
 
 use super::super::super::{DispatchError, bounds};
 use super::super::entry::Entry;
-use super::{NotOpened, Opening, Sweep, Ticket, Wire};
+use super::{Begun, Came, Late, NotOpened, Opening, Sweep, Ticket, Window, Wire};
 
 impl Wire {
     /// Sends a typed message.
@@ -186,7 +186,7 @@ impl Wire {
     /// Looks at deadlines. A request that is late fails and is aborted; one that was aborted and is late again
     /// is stuck.
     pub(crate) fn sweep(&mut self, now: Instant, grace: Duration) -> Sweep {
-        let mut sweep = Sweep::default();
+        let mut sweep = Sweep { idle_call: self.calls.sweep(now), ..Sweep::default() };
         for index in 0..self.entries.len() {
             let entry = &mut self.entries[index];
             if entry.settled || now < entry.deadline {
@@ -205,33 +205,45 @@ impl Wire {
         sweep
     }
 
-    /// Starts an answer to a call. False: the worker is gone.
-    pub(crate) fn reply(&mut self, stream: u32, outcome: Result<Reply, CallError>, more: bool) -> bool {
-        if self.calls.find(stream).is_none() {
-            return false;
+    /// Starts an answer to a call.
+    pub(crate) fn reply(&mut self, stream: u32, outcome: &Result<Reply, CallError>, more: bool) -> Begun {
+        let Some(call) = self.calls.find(stream) else { return Begun::Done };
+        let more = more && !call.given_up;
+        match self.send(KernelKind::Reply, stream, !more, outcome) {
+            Err(WireError::Codec(CodecError::TooLong(_))) if !more => return Begun::TooLong,
+            Ok(()) if more => return Begun::Bytes,
+            // Only a worker that is going lets nothing be sent.
+            Ok(()) | Err(_) => {}
         }
-        let sent = self.send(KernelKind::Reply, stream, !more, &outcome);
-        if matches!(sent, Err(WireError::Codec(_))) {
-            // A folder with thousands of entries does not fit one frame.
-            let error = CallError::new(ErrorCode::TooLarge, "the answer does not fit one message");
-            let _ = self.send(KernelKind::Reply, stream, true, &Err::<Reply, _>(error));
-        }
-        let go_on = sent.is_ok() && more;
-        if !go_on {
-            self.calls.end(stream);
-        }
-        go_on
+        self.calls.end(stream);
+        Begun::Done
     }
 
-    /// How many bytes of an answer may be sent now; none: the worker is gone.
-    pub(crate) fn reply_window(&mut self, stream: u32, waker: &std::task::Waker) -> Option<u32> {
+    /// Announces an answer that follows in pieces.
+    pub(crate) fn reply_long(&mut self, stream: u32, bytes: u32) {
+        let _ = self.send(KernelKind::LongReply, stream, false, &bytes);
+    }
+
+    /// How many bytes of an answer may be sent now. `due`: when the worker must have made room for more, and
+    /// what follows if not.
+    pub(in super::super) fn reply_window(
+        &mut self,
+        stream: u32,
+        due: (Instant, Late),
+        waker: &std::task::Waker,
+    ) -> Window {
         let full = self.out.len() >= bounds::WRITE_BYTES_HIGH;
-        let call = self.calls.find(stream)?;
-        if call.window == 0 || full {
-            call.waker = Some(waker.clone());
-            return Some(0);
+        let Some(call) = self.calls.find(stream) else { return Window::Gone };
+        if call.given_up {
+            return Window::GivenUp;
         }
-        Some(call.window.min(FRAME_BODY_BYTES_MAX as u32))
+        if call.window == 0 || full {
+            call.due = Some(due);
+            call.waker = Some(waker.clone());
+            return Window::Shut;
+        }
+        call.due = None;
+        Window::Open(call.window.min(FRAME_BODY_BYTES_MAX as u32))
     }
 
     /// Sends bytes of an answer that [`Self::reply_window`] allowed; empty and `end`: the last.
@@ -242,6 +254,27 @@ impl Wire {
         if end {
             self.calls.end(stream);
         }
+    }
+
+    /// Takes what has come after a call, and grants credit for up to `window` bytes more. `due`: when something
+    /// must have come, and what follows if not.
+    pub(in super::super) fn call_bytes(
+        &mut self,
+        stream: u32,
+        window: u32,
+        due: (Instant, Late),
+        waker: &std::task::Waker,
+    ) -> Came {
+        let came = self.calls.read(stream, window, waker);
+        if let Came::Nothing(grant) = came {
+            if let Some(call) = self.calls.find(stream) {
+                call.due.get_or_insert(due);
+            }
+            if grant > 0 {
+                let _ = self.send(KernelKind::Credit, stream, false, &grant);
+            }
+        }
+        came
     }
 
     /// Wakes whoever waited for room in the write buffer.
