@@ -46,7 +46,7 @@ pub(super) struct Supervisor {
 /// the threads that read files from having one each. Blocks from 256 KiB on come from the system and go back to
 /// it: left alone, glibc takes the first large buffer that a deploy gives back as a reason to keep all later ones,
 /// up to 64 MiB.
-const MALLOC: &CStr = c"GLIBC_TUNABLES=glibc.malloc.tcache_count=128:glibc.malloc.tcache_max=16384:glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=262144:glibc.malloc.trim_threshold=1048576";
+const MALLOC: &CStr = c"GLIBC_TUNABLES=glibc.malloc.tcache_count=64:glibc.malloc.tcache_max=16384:glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=262144:glibc.malloc.trim_threshold=1048576";
 
 impl Recipe {
     /// Arguments and environment of the supervisor.
