@@ -200,6 +200,15 @@ declare namespace fazt {
     | { update: string, patch: { [field: string]: unknown }, ifVersion?: number }
     | { delete: string, ifVersion?: number };
   type KeyInfo = { key: string, version: number, metadata: unknown, expires: number | null };
+  type BlobInfo = {
+    key: string, size: number, etag: string, version: string, uploaded: Date, contentType: string | null, meta: unknown,
+  };
+  type BlobBody = BlobInfo & {
+    /** Which bytes these are. */
+    range: { offset: number, length: number }, body: ReadableStream, bodyUsed: boolean,
+    stream(): ReadableStream, bytes(): Promise<Uint8Array>, arrayBuffer(): Promise<ArrayBuffer>, text(): Promise<string>,
+    json(): Promise<any>, blob(): Promise<Blob>,
+  };
   type Role = "reader" | "writer" | "manager";
   type SpaceInfo = { id: string, name: string, role: Role };
   interface Space {
@@ -230,6 +239,18 @@ declare namespace fazt {
       count(where?: Where): Promise<number>;
       /** Makes several changes, all or none. Gives each document as it is stored, null for a deletion. */
       batch(changes: Change[]): Promise<(Doc | null)[]>;
+    };
+    blobs: {
+      /** Makes or replaces a blob: bytes of any length, as they come. The content type of a `Blob` is kept unless another is given; `meta` is anything that JSON can say. */
+      put(key: string, body: string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream | Request | Response, options?: { contentType?: string, meta?: unknown }): Promise<BlobInfo>;
+      /** Reads a blob, or a range of it; null where there is none. Its bytes come as they are read. */
+      get(key: string, options?: { range?: { offset?: number, length?: number } | { suffix: number } }): Promise<BlobBody | null>;
+      /** Says what is known of a blob; null where there is none. */
+      head(key: string): Promise<BlobInfo | null>;
+      /** Deletes a blob, or several (1,000 at most). Says how many there were. */
+      delete(keys: string | string[]): Promise<number>;
+      /** Lists blobs in order of their keys, a page at a time: 100 unless `limit` (1,000 at most) says otherwise. With a `delimiter`, keys that hold it after the prefix are given as their starts in `prefixes`. */
+      list(options?: { prefix?: string, delimiter?: string, limit?: number, cursor?: string }): Promise<{ blobs: BlobInfo[], prefixes: string[], cursor: string | null }>;
     };
   }
   const storage: Space & {

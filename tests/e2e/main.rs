@@ -22,6 +22,7 @@
 
 mod api;
 mod assets;
+mod blobs;
 mod control;
 mod crash;
 mod deploy;

@@ -96,14 +96,22 @@ impl Ask {
     }
 }
 
+/// Serves a bundle as an app that asks for these permissions.
+fn serve(fixture: &str, bundle: &std::path::Path, permissions: &str) -> Server {
+    let server = Server::start();
+    let folder = Folder::new();
+    let manifest =
+        format!("{{\"name\": \"{fixture}\", \"access\": \"public\", \"permissions\": {{{permissions}}}}}");
+    folder.write("app.json", manifest);
+    folder.write("server.js", std::fs::read(bundle).expect("bundle"));
+    server.deploy(&folder, fixture);
+    server
+}
+
 /// Compares a fixture; the requests are its own list of cases, or those of `requests.json`.
 fn compare(fixture: &str) {
     let bundle = peer::bundle(fixture);
-    let server = Server::start();
-    let folder = Folder::new();
-    folder.write("app.json", format!("{{\"name\": \"{fixture}\", \"access\": \"public\"}}"));
-    folder.write("server.js", std::fs::read(&bundle).expect("bundle"));
-    server.deploy(&folder, fixture);
+    let server = serve(fixture, &bundle, "");
     let workerd = peer::Workerd::start(&bundle, fixture == "oldstyle");
     // The same authority for both, so that URLs in answers are the same.
     let host = format!("{fixture}.localhost:{}", server.address.port());
@@ -125,14 +133,15 @@ fn compare(fixture: &str) {
         let name = format!("{fixture} {} {}", ask.method, ask.path);
         found.extend(differences(&name, &ask.send(&mut ours()), &ask.send(&mut theirs())));
     }
+    judge(&format!("{fixture} "), &found);
+}
 
-    let known: Vec<&str> = include_str!("known.txt")
-        .lines()
-        .filter(|line| line.starts_with(&format!("{fixture} ")))
-        .filter_map(|line| line.split(" # ").next())
-        .collect();
+/// Holds what differs against what is known to.
+fn judge(prefix: &str, found: &[String]) {
+    let lines = include_str!("known.txt").lines().filter(|line| line.starts_with(prefix));
+    let known: Vec<&str> = lines.filter_map(|line| line.split(" # ").next()).collect();
     let mut report = String::new();
-    for line in &found {
+    for line in found {
         if !known.iter().any(|known| line.starts_with(known)) {
             let _ = writeln!(report, "{line}");
         }
@@ -142,7 +151,46 @@ fn compare(fixture: &str) {
             let _ = writeln!(report, "no longer differs, take it out of known.txt: {known}");
         }
     }
-    assert!(report.is_empty(), "{} requests\n{report}", asks.len());
+    assert!(report.is_empty(), "{report}");
+}
+
+/// Compares what is stored through bindings, call by call: the same sequences on fresh storage on both sides.
+fn compare_bindings(kind: &str) {
+    let (seed, _) = fazt_tests::seed();
+    println!("FAZT_SEED={seed}");
+    let seed = (seed & 0x7fff_ffff) as u32;
+    let fixture = "bindings";
+    let bundle = peer::bundle(fixture);
+    let server = serve(fixture, &bundle, "\"spaces\": true");
+    let miniflare = peer::Miniflare::start(&bundle);
+    let host = format!("{fixture}.localhost:{}", server.address.port());
+    let ours = || Client::connect(server.address, &host).expect("fazt");
+    let theirs = || Client::connect(miniflare.address, &host).expect("miniflare");
+    let names = theirs().get("/").expect("cases").text();
+    let names: Vec<String> = serde_json::from_str(&names).expect("names of cases");
+    let mut found = Vec::new();
+    for name in names.iter().filter(|name| name.starts_with(kind)) {
+        // What is random goes on from what the round before has left.
+        for round in 0..if name.ends_with("random") { 5 } else { 1 } {
+            let ask = Ask::get(&format!("/{name}?seed={}", seed.wrapping_add(round)));
+            found.extend(differences(
+                &format!("{fixture} {name}"),
+                &ask.send(&mut ours()),
+                &ask.send(&mut theirs()),
+            ));
+        }
+    }
+    judge(&format!("{fixture} {kind}"), &found);
+}
+
+#[test]
+fn workers_kv_is_the_same() {
+    compare_bindings("kv_");
+}
+
+#[test]
+fn r2_is_the_same() {
+    compare_bindings("r2_");
 }
 
 #[test]

@@ -94,3 +94,39 @@ impl Drop for Workerd {
         let _ = fs::remove_file(self.config.with_extension("js"));
     }
 }
+
+/// A running Miniflare: workerd with Workers KV and R2 beside it.
+pub struct Miniflare {
+    child: Child,
+    /// Where it answers.
+    pub address: SocketAddr,
+}
+
+impl Miniflare {
+    /// Starts it with a bundle.
+    pub fn start(bundle: &Path) -> Self {
+        // Beside its packages, where node looks for them.
+        let script = bundle.with_extension("mjs");
+        fs::write(&script, include_str!("miniflare.mjs")).expect("script");
+        let mut child = Command::new("node")
+            .args([&script, bundle])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node");
+        let mut line = String::new();
+        let said = child.stdout.take().expect("a pipe");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(said), &mut line).expect("its port");
+        let port = line.trim().parse().unwrap_or_else(|_| panic!("miniflare says {line:?}"));
+        let _ = fs::remove_file(script);
+        Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+}
+
+impl Drop for Miniflare {
+    fn drop(&mut self) {
+        // The end of its input ends it, and workerd with it.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}

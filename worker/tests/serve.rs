@@ -516,7 +516,7 @@ fn a_binding_is_in_env_and_asks_under_its_own_name() {
         "export default { async fetch(request, env) {
            const tried = [];
            for (const attempt of [() => env.KV.get(''), () => env.KV.get('.'), () => env.KV.get('x'.repeat(513)),
-             () => env.KV.get('k', 'blob'), () => env.KV.put('k', 5), () => env.KV.put('k', 'v', { expirationTtl: 59 }),
+             () => env.KV.get('..'), () => env.KV.put('k', {}), () => env.KV.put('k', 'v', { expirationTtl: 59 }),
              () => env.KV.put('k', 'v', { metadata: 'm'.repeat(1023) }), () => env.KV.list({ limit: 1001 })]) {
              try { await attempt(); } catch (error) { tried.push(`${error.name}: ${error.message.slice(0, 40)}`); }
            }
@@ -535,7 +535,7 @@ fn a_binding_is_in_env_and_asks_under_its_own_name() {
     assert_eq!(options.metadata.as_deref(), Some(r#"{"$$a":1}"#));
     assert_eq!(
         answer.text(),
-        r#"[["API_KEY","KV"],true,["TypeError: Key name cannot be empty.","TypeError: \".\" is not allowed as a key name.","Error: KV GET failed: 414 UTF-8 encoded length ","TypeError: Unknown response type. Possible types ar","TypeError: KV put() accepts only strings, ArrayBuff","Error: KV PUT failed: 400 Invalid expiration_tt","Error: KV PUT failed: 413 Metadata length of 10","Error: KV GET failed: 400 Invalid key_count_lim","PermissionDenied"]]"#
+        r#"[["API_KEY","KV"],true,["TypeError: Key name cannot be empty.","TypeError: \".\" is not allowed as a key name.","Error: KV GET failed: 414 UTF-8 encoded length ","TypeError: \"..\" is not allowed as a key name.","TypeError: KV put() accepts only strings, ArrayBuff","Error: KV PUT failed: 400 Invalid expiration_tt","Error: KV PUT failed: 413 Metadata length of 10","Error: KV GET failed: 400 Invalid key_count_lim","PermissionDenied"]]"#
     );
 }
 

@@ -8,8 +8,9 @@ mod table;
 
 pub use error::{CallError, ErrorCode};
 pub use table::{
-    Call, DirEntry, DocChange, DocVerb, EntryKind, FetchReply, FileStat, KvHead, KvKind, KvOptions,
-    MemberReply, Reply, SpaceReply, SpaceRole, TABLE,
+    BlobConditions, BlobFound, BlobHead, BlobOptions, BlobRange, Call, DirEntry, DocChange, DocVerb,
+    EntryKind, FetchReply, FileStat, KvHead, KvKind, KvOptions, MemberReply, Reply, SpaceReply, SpaceRole,
+    TABLE,
 };
 
 /// What a call needs beyond being asked.

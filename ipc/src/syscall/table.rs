@@ -167,6 +167,81 @@ calls! {
         -> () = "(Doc | null)[]"
         { permission: None, sends_body: false, returns_body: true, bound: false }
 
+    /// Makes or replaces a blob: bytes of any length, as they come. The content type of a `Blob` is kept unless
+    /// another is given; `meta` is anything that JSON can say.
+    BlobsPut = "storage.blobs"."put"(
+        space: String = "" "",
+        key: String = "key" "string",
+        sums: Vec<String> = "body" "string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream | Request | Response",
+        options: BlobOptions = "options" "{ contentType?: string, meta?: unknown } | undefined")
+        -> Option<BlobHead> = "BlobInfo"
+        { permission: None, sends_body: true, returns_body: false, bound: false }
+
+    /// Reads a blob, or a range of it; null where there is none. Its bytes come as they are read.
+    BlobsGet = "storage.blobs"."get"(
+        space: String = "" "",
+        key: String = "key" "string",
+        range: Option<BlobRange> = "options" "{ range?: { offset?: number, length?: number } | { suffix: number } } | undefined",
+        only_if: Option<BlobConditions> = "" "")
+        -> Option<BlobFound> = "BlobBody | null"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Says what is known of a blob; null where there is none.
+    BlobsHead = "storage.blobs"."head"(space: String = "" "", key: String = "key" "string")
+        -> Option<BlobHead> = "BlobInfo | null"
+        { permission: None, sends_body: false, returns_body: false, bound: false }
+
+    /// Deletes a blob, or several (1,000 at most). Says how many there were.
+    BlobsDelete = "storage.blobs"."delete"(space: String = "" "", keys: Vec<String> = "keys" "string | string[]")
+        -> u32 = "number"
+        { permission: None, sends_body: false, returns_body: false, bound: false }
+
+    /// Lists blobs in order of their keys, a page at a time: 100 unless `limit` (1,000 at most) says otherwise.
+    /// With a `delimiter`, keys that hold it after the prefix are given as their starts in `prefixes`.
+    BlobsList = "storage.blobs"."list"(
+        space: String = "" "",
+        prefix: Option<String> = "options" "{ prefix?: string, delimiter?: string, limit?: number, cursor?: string } | undefined",
+        delimiter: Option<String> = "" "",
+        after: Option<String> = "" "",
+        limit: Option<u32> = "" "",
+        cursor: Option<String> = "" "")
+        -> Option<String> = "{ blobs: BlobInfo[], prefixes: string[], cursor: string | null }"
+        { permission: None, sends_body: false, returns_body: true, bound: false }
+
+    /// Begins an upload in parts.
+    UploadsBegin = "storage.uploads"."begin"(
+        space: String = "" "",
+        key: String = "key" "string",
+        options: BlobOptions = "options" "object")
+        -> String = "string"
+        { permission: None, sends_body: false, returns_body: false, bound: false }
+
+    /// Keeps a part of an upload. Gives its etag.
+    UploadsPart = "storage.uploads"."part"(
+        space: String = "" "",
+        key: String = "key" "string",
+        upload: String = "upload" "string",
+        number: u32 = "number" "number")
+        -> String = "string"
+        { permission: None, sends_body: true, returns_body: false, bound: false }
+
+    /// Makes a blob of the parts of an upload.
+    UploadsComplete = "storage.uploads"."complete"(
+        space: String = "" "",
+        key: String = "key" "string",
+        upload: String = "upload" "string",
+        parts: Vec<(u32, String)> = "parts" "[number, string][]")
+        -> Option<BlobHead> = "BlobInfo"
+        { permission: None, sends_body: false, returns_body: false, bound: false }
+
+    /// Gives an upload up.
+    UploadsAbort = "storage.uploads"."abort"(
+        space: String = "" "",
+        key: String = "key" "string",
+        upload: String = "upload" "string")
+        -> () = "void"
+        { permission: None, sends_body: false, returns_body: false, bound: false }
+
     /// Makes a named space, of which the caller is the manager.
     SpacesCreate = "storage.spaces"."create"(name: String = "name" "string")
         -> SpaceReply = "SpaceInfo"
@@ -306,6 +381,79 @@ pub struct DocChange {
     pub body: Option<String>,
     /// The version that the document must have; 0: it must not exist.
     pub if_version: Option<u64>,
+}
+
+/// What goes with the bytes of a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BlobOptions {
+    /// Content type and the like, as JSON.
+    pub http: Option<String>,
+    /// The app's own, as JSON.
+    pub meta: Option<String>,
+    /// Nothing is done unless this holds.
+    pub only_if: Option<BlobConditions>,
+    /// Name of a checksum and what it must be, in hexadecimal digits.
+    pub expect: Option<(String, String)>,
+}
+
+/// What must hold of a blob that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BlobConditions {
+    /// One of these etags; `*`: any.
+    pub matches: Option<Vec<String>>,
+    /// None of these etags.
+    pub differs: Option<Vec<String>>,
+    /// Not changed after this, in milliseconds since 1970.
+    pub before: Option<u64>,
+    /// Changed after this.
+    pub after: Option<u64>,
+    /// Times count in whole seconds.
+    pub seconds: bool,
+}
+
+/// Which bytes of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BlobRange {
+    /// From here.
+    pub offset: Option<u64>,
+    /// At most so many.
+    pub length: Option<u64>,
+    /// Instead: the last ones.
+    pub suffix: Option<u64>,
+}
+
+/// A blob without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobHead {
+    /// Its key.
+    pub key: String,
+    /// Made anew with each put.
+    pub version: String,
+    /// Bytes.
+    pub size: u64,
+    /// Changes with the bytes.
+    pub etag: String,
+    /// When it was put, in milliseconds since 1970.
+    pub uploaded: u64,
+    /// Content type and the like, as JSON.
+    pub http: Option<String>,
+    /// The app's own, as JSON.
+    pub meta: Option<String>,
+    /// Checksums, as JSON.
+    pub sums: Option<String>,
+}
+
+/// A blob whose bytes follow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobFound {
+    /// What is known of it.
+    pub head: BlobHead,
+    /// Whether the bytes follow: the conditions held.
+    pub body: bool,
+    /// Where the bytes start.
+    pub offset: u64,
+    /// How many there are.
+    pub length: u64,
 }
 
 /// What a member of a space may do there.

@@ -11,6 +11,7 @@ export class Held {
   stream = null;
   blob = null;
   incoming = 0;
+  expected = undefined; // bytes that an answer to a call must have
   used = false;
 }
 
@@ -160,7 +161,7 @@ export function streamOf(body) {
   }
   if (body.stream === null) {
     if (body.blob !== null) body.stream = body.blob.stream();
-    else if (body.incoming !== 0) body.stream = incomingStream(body.incoming);
+    else if (body.incoming !== 0) body.stream = incomingStream(body.incoming, body.expected);
     else { // used before anybody asked
       body = new Held();
       body.stream = streams().fromBytes(new U8());
@@ -194,10 +195,20 @@ export function consume(body, text) {
   if (body instanceof U8) return resolve(text ? host.decode(body) : body.buffer.byteLength === body.byteLength ? body.buffer : body.slice().buffer);
   body.used = true;
   if (body.stream === null) {
-    if (body.incoming !== 0) return collect(body.incoming, text);
+    if (body.incoming !== 0) return body.incoming % 2 === 1 ? collect(body.incoming, text) : collectAnswer(body, text);
     if (body.blob !== null) return text ? body.blob.text() : body.blob.arrayBuffer();
   }
   return streams().drain(body.stream).then((bytes) => text ? host.decode(bytes) : bytes.buffer.byteLength === bytes.byteLength ? bytes.buffer : bytes.slice().buffer);
+}
+
+async function collectAnswer({ incoming, expected }, text) {
+  try {
+    const bytes = await collect(incoming, false);
+    if (expected !== undefined && bytes.byteLength !== expected) throw new TypeError("the bytes broke off before their end");
+    return text ? host.decode(bytes) : bytes;
+  } finally {
+    link.endCall(incoming);
+  }
 }
 
 // Gives `C` the members that Request and Response share.

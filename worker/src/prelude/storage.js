@@ -1,5 +1,6 @@
 // `fazt.storage`: keys, documents and spaces, over the calls of the table. Values travel as JSON; what JSON
 // cannot say is an object of one key that starts with `$`, and an own key that starts so is written with two.
+import host from "fazt:native/host";
 import link from "fazt:native/link";
 import text from "fazt:native/buffer";
 import { call } from "fazt:fetch";
@@ -11,6 +12,8 @@ const numbers = {};
 for (const [number, noun, verb] of link.rows()) {
   if (noun.startsWith("storage.")) numbers[`${noun.slice(8)}.${verb}`] = number;
 }
+
+export const numberOf = (name) => numbers[name];
 
 export async function ask(name, args) {
   const [stream, reply] = await call(numbers[name], args);
@@ -201,7 +204,17 @@ function changeOf(change) {
   throw new TypeError("A change is { put }, { insert }, { update, patch } or { delete }");
 }
 
-const inside = (space) => ({ kv: makeKv(space), docs: (collection) => makeDocs(space, String(collection)) });
+// What is done with bytes is loaded when somebody has some.
+function makeBlobs(space) {
+  const does = (verb) => async (...args) => host.load("fazt:blobs")[verb](space, ...args);
+  return Object.freeze({ put: does("put"), get: does("get"), head: does("head"), delete: does("remove"), list: does("list") });
+}
+
+const inside = (space) => ({
+  kv: makeKv(space),
+  docs: (collection) => makeDocs(space, String(collection)),
+  blobs: makeBlobs(space),
+});
 
 export const storage = Object.freeze({
   ...inside("user"),

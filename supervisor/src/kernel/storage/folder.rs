@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fazt_ipc::ids::AppId;
 
+use super::data;
 use super::db::private_folder;
 use super::error::StorageError;
 use super::kernel::AppRow;
@@ -89,6 +90,7 @@ impl Storage {
                 continue;
             };
             let marked = entry.path().join(MARK).exists();
+            data::blobs::clear(&entry.path().join("blobs"));
             let done = match (known(id), marked) {
                 (true, true) => self.unmark(id),
                 (false, true) => self.delete_folder(id),

@@ -6,10 +6,11 @@
 //! | task | file |
 //! |---|---|
 //! | answer a new call | [`Desk::answer`], which matches the table of `fazt_ipc::syscall` exhaustively |
-//! | `fazt.storage` | `storage.rs` |
+//! | `fazt.storage` | `storage.rs`, `blobs.rs` |
 //! | how often an app may call | `rate.rs` |
 //! | how large an answer may be | `size.rs` |
 
+mod blobs;
 mod fetch;
 mod files;
 mod rate;
@@ -106,7 +107,7 @@ impl Calls for Desk {
         &self,
         actor: Actor,
         call: Call,
-        _upload: Box<dyn Upload>,
+        upload: Box<dyn Upload>,
     ) -> BoxFuture<'static, Result<Answer, CallError>> {
         let release = Arc::clone(&self.release);
         Box::pin(async move {
@@ -115,6 +116,9 @@ impl Calls for Desk {
                 Call::FsList { path } => files::list(&release, path.as_deref().unwrap_or("")).await,
                 Call::FsStat { path } => files::stat(&release, &path).await,
                 Call::NetFetch { url, .. } => Err(fetch::refuse(&release.name, &url)),
+                call if matches!(call.row().noun, "storage.blobs" | "storage.uploads") => {
+                    blobs::answer(release.data(), actor, call, upload).await
+                }
                 call => storage::answer(release.data(), actor, call).await,
             }
         })

@@ -2,7 +2,7 @@
 
 use fazt_ipc::syscall::{Call, DocVerb};
 
-use crate::kernel::storage::data::limits::{PAGE_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::kernel::storage::data::limits::{BLOB_INLINE_BYTES_MAX, PAGE_BYTES_MAX, VALUE_BYTES_MAX};
 
 /// Set aside for what is read: mostly enough, and what is larger is read again when there is room.
 const READ_BYTES: usize = 64 * 1024;
@@ -31,8 +31,11 @@ pub(in crate::kernel) fn expected(call: &Call) -> Expected {
         | Call::DocsGet { .. }
         | Call::DocsFind { .. }
         | Call::DocsCount { .. }
+        | Call::BlobsHead { .. }
+        | Call::BlobsList { .. }
         | Call::SpacesList { .. }
         | Call::SpacesMembers { .. } => read,
+        Call::BlobsGet { .. } => Expected { bytes: BLOB_INLINE_BYTES_MAX, repeatable: true },
         Call::DocsPut { body, .. } | Call::DocsInsert { body, .. } => once(body.len() + BESIDE_BYTES),
         Call::DocsUpdate { .. } => once(VALUE_BYTES_MAX + BESIDE_BYTES),
         Call::DocsBatch { changes, .. } => {

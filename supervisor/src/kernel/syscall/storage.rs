@@ -68,9 +68,7 @@ impl Shape {
             Call::SpacesMembers { .. } => Self::SpacesMembers,
             Call::SpacesAdd { .. } => Self::SpacesAdd,
             Call::SpacesRemove { .. } => Self::SpacesRemove,
-            Call::FsRead { .. } | Call::FsList { .. } | Call::FsStat { .. } | Call::NetFetch { .. } => {
-                Self::Other
-            }
+            _ => Self::Other,
         }
     }
 
@@ -203,7 +201,7 @@ fn request(call: Call) -> Result<Request, CallError> {
         Call::SpacesRemove { space, user } => {
             Request::Spaces(SpaceCall::Remove { space: named(&space)?, user: person(&user)? })
         }
-        Call::FsRead { .. } | Call::FsList { .. } | Call::FsStat { .. } | Call::NetFetch { .. } => {
+        _ => {
             return Err(CallError::new(ErrorCode::Internal, "not a call of storage"));
         }
     })
@@ -226,7 +224,7 @@ fn change(change: DocChange) -> Result<DocWrite, CallError> {
 }
 
 /// A space by what an app calls it.
-fn place(space: &str) -> Result<SpaceName, CallError> {
+pub(super) fn place(space: &str) -> Result<SpaceName, CallError> {
     match space {
         "user" => Ok(SpaceName::User),
         "app" => Ok(SpaceName::App),
@@ -270,7 +268,7 @@ fn list(items: Vec<String>) -> String {
     text
 }
 
-fn outsider(error: DataError) -> CallError {
+pub(super) fn outsider(error: DataError) -> CallError {
     CallError { code: error.code, message: error.message, permission: error.permission.into() }
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::data::blobs::TABLES as BLOBS;
 use super::data::schema::{TABLES, TALLY};
 use super::db::{self, Mode, Schema};
 use super::error::StorageError;
@@ -81,6 +82,7 @@ pub(super) const SCHEMA: Schema = Schema {
     ",
         TABLES,
         TALLY,
+        BLOBS,
     ],
 };
 

@@ -148,6 +148,36 @@ impl Confined {
         self.make("kv", "v_kv".into(), &columns)
     }
 
+    /// Makes the views and triggers of the blobs, once.
+    pub(super) fn blobs(&mut self) -> rusqlite::Result<()> {
+        for (base, columns) in [
+            (
+                "blob",
+                &[
+                    "_space", "key", "version", "size", "etag", "uploaded", "http", "meta", "sums", "file",
+                    "value",
+                ][..],
+            ),
+            ("blob_upload", &["_space", "id", "key", "created", "http", "meta"]),
+            ("blob_part", &["_space", "id", "size", "etag", "file", "value"]),
+        ] {
+            let outer = format!("v_{base}");
+            if !self.known.contains(&outer) {
+                let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+                self.make(base, outer, &columns)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the quota anew, in pages of the whole file.
+    pub(super) fn set_pages_max(&self, pages_max: u32) -> rusqlite::Result<()> {
+        self.mode.store(EVERYTHING, Ordering::Relaxed);
+        let set = self.connection.query_row(&format!("PRAGMA max_page_count={pages_max}"), [], |_| Ok(()));
+        self.mode.store(CONFINED, Ordering::Relaxed);
+        set
+    }
+
     fn make(&mut self, base: &str, outer: String, columns: &[String]) -> rusqlite::Result<()> {
         let sql = self.walls(base, &outer, columns);
         self.mode.store(EVERYTHING, Ordering::Relaxed);
@@ -392,8 +422,10 @@ fn authorizer(
         let mode = mode.load(Ordering::Relaxed);
         let hidden = |name: &str| name.starts_with(&secret);
         let public = |name: &str| name.starts_with("v_");
-        let base =
-            |name: &str| matches!(name, "kv" | "space" | "member" | "tally") || name.starts_with("doc_");
+        let kept = |name: &str| {
+            matches!(name, "kv" | "blob" | "blob_upload" | "blob_part") || name.starts_with("doc_")
+        };
+        let base = |name: &str| matches!(name, "space" | "member" | "tally") || kept(name);
         let inside = asked.accessor.is_some_and(hidden);
         let updates = matches!(asked.action, AuthAction::Update { .. });
         let (temp, main) = (asked.database_name == Some("temp"), asked.database_name == Some("main"));
@@ -409,7 +441,7 @@ fn authorizer(
             | AuthAction::Delete { table_name }
             | AuthAction::Update { table_name, .. } => {
                 (asked.accessor.is_none() && temp && public(table_name))
-                    || (inside && main && (table_name == "kv" || table_name.starts_with("doc_")))
+                    || (inside && main && kept(table_name))
                     || (inside && main && table_name == "tally" && updates)
             }
             _ => false,

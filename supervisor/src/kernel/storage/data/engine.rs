@@ -17,14 +17,15 @@ use std::time::{Duration, Instant};
 
 use fazt_ipc::ids::AppId;
 use fazt_ipc::syscall::ErrorCode;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
+use super::blobs::Stager;
 use super::disk::Disk;
 use super::error::{DataError, Result};
 use super::lanes::{Debt, Lanes};
 use super::limits::{
-    BUSY_PATIENCE, CONNECTIONS_MAX, OPS_PER_S, QUEUE_MAX, RECOVER_MS, STARVED_PAUSE, STARVED_TRIES, THREADS,
-    TURN, TURN_CALLS_MAX,
+    BLOB_THREADS, BUSY_PATIENCE, CONNECTIONS_MAX, OPS_PER_S, QUEUE_MAX, RECOVER_MS, STARVED_PAUSE,
+    STARVED_TRIES, THREADS, TURN, TURN_CALLS_MAX,
 };
 use super::look::Reached;
 use super::request::{Find, Request, Response, SpaceName};
@@ -50,6 +51,7 @@ struct Inner {
     cursor_key: [u8; 32],
     clock: Clock,
     disk: Disk,
+    blob_threads: Arc<Semaphore>,
     slots: Mutex<HashMap<AppId, Arc<Slot>>>,
     /// Apps that were removed. Ids are not used again.
     removed: Mutex<HashSet<AppId>>,
@@ -81,6 +83,8 @@ struct Slot {
     tried: AtomicU64,
     /// Another app needs the memory that this one holds.
     shrink: AtomicBool,
+    /// Bytes of blobs that are on their way in.
+    staging: Arc<AtomicU64>,
     /// Connections of the shelf, for those that do not hold it.
     open: AtomicUsize,
     used: AtomicU64,
@@ -152,6 +156,7 @@ impl Data {
             cursor_key,
             clock,
             disk,
+            blob_threads: Arc::new(Semaphore::new(BLOB_THREADS)),
             slots: Mutex::default(),
             removed: Mutex::default(),
             ready: Mutex::default(),
@@ -208,6 +213,24 @@ impl Data {
         let job = Job { principal: actor.principal(), ask, until: now + BUSY_PATIENCE, starved: 0, reply };
         self.inner.submit(actor.app(), job, now)?;
         answer.await.unwrap_or_else(|_| Err(DataError::unavailable("storage is shutting down")))
+    }
+
+    /// Takes in the bytes of a blob of an app, up to `room`, which [`BlobCall::Room`](super::blobs::BlobCall::Room) says. `sums`: names of
+    /// checksums wanted beside MD5.
+    ///
+    /// # Errors
+    /// When the app was removed.
+    pub fn stager(&self, actor: Actor, room: u64, sums: &[&str]) -> Result<Stager> {
+        let slot = self.inner.slot(actor.app(), Instant::now())?;
+        let folder = self.inner.apps.join(actor.app().to_string()).join("blobs");
+        let threads = Arc::clone(&self.inner.blob_threads);
+        Ok(Stager::new(folder, room, sums, Arc::clone(&slot.staging), threads))
+    }
+
+    /// The threads on which bytes of blobs are read.
+    #[must_use]
+    pub fn blob_threads(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.inner.blob_threads)
     }
 
     /// An app has another version: what is open of its data is opened anew.
@@ -308,6 +331,7 @@ impl Inner {
                 unsound: AtomicBool::new(false),
                 tried: AtomicU64::new(0),
                 shrink: AtomicBool::new(false),
+                staging: Arc::default(),
                 open: AtomicUsize::new(0),
                 used: AtomicU64::new(0),
                 expired: AtomicU64::new(0),

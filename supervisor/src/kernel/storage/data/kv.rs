@@ -183,7 +183,7 @@ pub(super) fn check_set(set: &Set<'_>, now_ms: u64) -> Result<()> {
 }
 
 /// A key without the name of a binding: with it, it may be longer by as much.
-fn own_part(key: &str) -> &str {
+pub(super) fn own_part(key: &str) -> &str {
     match key.split_once('/') {
         Some((binding, rest)) if binding.len() <= BINDING_BYTES_MAX => rest,
         _ => key,

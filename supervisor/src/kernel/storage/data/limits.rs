@@ -18,6 +18,25 @@ pub const META_BYTES_MAX: usize = 1024;
 /// Shortest time to live that is more than a rounding error, and the longest: ten years.
 pub const TTL_S_MAX: u64 = 10 * 366 * 24 * 3600;
 
+/// Blobs up to this size lie in the cartridge, longer ones in files.
+pub const BLOB_INLINE_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of a blob that are written and hashed at a time.
+pub const BLOB_WRITE_BYTES: usize = 256 * 1024;
+/// Threads that write, hash and read the bytes of blobs, of all apps together.
+pub const BLOB_THREADS: usize = 4;
+/// Longest key of a blob, without the name of a binding.
+pub const BLOB_KEY_BYTES_MAX: usize = 1_024;
+/// Most bytes of what is kept with a blob: its content type and the like, and the app's own.
+pub const BLOB_ATTRIBUTES_BYTES_MAX: usize = 8 * 1024;
+/// Blobs that one call deletes.
+pub const BLOBS_DELETED_MAX: usize = 1_000;
+/// Highest number of a part.
+pub const BLOB_PARTS_MAX: u32 = 10_000;
+/// Smallest part but the last, as R2 and S3 have it.
+pub const BLOB_PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
+/// How long an upload in parts may take before it is given up.
+pub const BLOB_UPLOAD_MS: u64 = 7 * 24 * 3600 * 1000;
+
 /// Bytes of a `where`.
 pub const WHERE_BYTES_MAX: usize = 64 * 1024;
 /// Deepest nesting of `$and`, `$or` and `$not`.
@@ -126,6 +145,8 @@ const _: () = assert!(
 const _: () = assert!(STARVED_PAUSE.as_millis() * STARVED_TRIES as u128 > STATEMENT.as_millis());
 const _: () = assert!(SORT_BYTES_MAX * 2 <= STATEMENT_HEAP_MAX && HEAVY_THREADS < THREADS);
 const _: () = assert!(PAGE_BYTES_MAX > VALUE_BYTES_MAX && BATCH_BYTES_MAX >= VALUE_BYTES_MAX);
+const _: () = assert!(BLOB_INLINE_BYTES_MAX + 64 * 1024 < VALUE_BYTES_MAX);
+const _: () = assert!((BLOB_KEY_BYTES_MAX + BINDING_BYTES_MAX + 64) * 4 / 3 < CURSOR_BYTES_MAX);
 const _: () = assert!(PREFIX_BYTES_MAX < ORDER_KEY_BYTES);
 const _: () = assert!(IN_VALUES_MAX <= WHERE_VALUES_MAX);
 const _: () =

@@ -15,10 +15,12 @@
 //! | the connection that confines, the time that it has | `confine.rs`, `watch.rs` |
 //! | `where`, `order` and cursors as SQL | `compile.rs`, `cursor.rs` |
 //! | documents, keys, named spaces | `docs.rs`, `kv.rs`, `spaces.rs` |
+//! | blobs | `blobs/` |
 //! | JSON, and values as bytes that sort | `json.rs`, `key.rs` |
 //! | tables, and how a deploy changes them | `schema.rs` |
 //! | what operators see | `look.rs` |
 
+pub mod blobs;
 mod compile;
 mod confine;
 mod cursor;

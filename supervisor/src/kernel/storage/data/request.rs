@@ -2,6 +2,8 @@
 
 use fazt_ipc::ids::{SpaceId, UserId};
 
+use super::blobs::{BlobAnswer, BlobCall};
+
 /// Which space a call is about. Every call is about one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SpaceName {
@@ -22,6 +24,8 @@ pub enum Request {
     Docs(SpaceName, String, DocCall),
     /// On named spaces themselves.
     Spaces(SpaceCall),
+    /// On the blobs of a space.
+    Blobs(SpaceName, BlobCall),
 }
 
 impl Request {
@@ -30,6 +34,7 @@ impl Request {
         match self {
             Self::Kv(_, call) => matches!(call, KvCall::Set { .. } | KvCall::Delete { .. }),
             Self::Docs(_, _, call) => matches!(call, DocCall::Write(_) | DocCall::Batch(_)),
+            Self::Blobs(_, call) => call.writes(),
             Self::Spaces(call) => !matches!(call, SpaceCall::List | SpaceCall::Members { .. }),
         }
     }
@@ -261,6 +266,8 @@ pub enum Response {
     Members(Vec<(UserId, Role)>),
     /// `spaces.add`: an invitation code for one person.
     Invite(String),
+    /// About blobs.
+    Blob(BlobAnswer),
     /// Nothing to say.
     Done,
 }

@@ -12,6 +12,7 @@ use rusqlite::config::DbConfig;
 
 use super::super::cartridge;
 use super::super::db::{self, Mode};
+use super::blobs::{self, BlobCall, Blobs, Files, Gone};
 use super::confine::{self, Confined, Quota};
 use super::cursor::Seal;
 use super::disk::{Disk, wal_of};
@@ -30,6 +31,8 @@ use crate::kernel::storage::StorageError;
 /// Numbers of the app space, and of a private space that is not there yet.
 const APP_SPACE: i64 = 1;
 const NO_SPACE: i64 = 0;
+/// In cursors, what stands for the number of a table.
+const BLOBS: i64 = -1;
 /// Private spaces whose numbers are remembered.
 const NUMBERS_KEPT: usize = 4_096;
 
@@ -67,6 +70,8 @@ impl Again {
 
 struct Person {
     connection: Confined,
+    /// The quota that its connection knows.
+    pages_max: u32,
     used: u64,
 }
 
@@ -78,6 +83,10 @@ pub(super) struct Shelf {
     layout: Layout,
     version: i64,
     quota: Quota,
+    page_bytes: u64,
+    files: Files,
+    /// What the files of blobs take, which counts with the pages.
+    files_bytes: u64,
     people: HashMap<Principal, Person>,
     numbers: HashMap<UserId, i64>,
     wal: Option<File>,
@@ -99,7 +108,12 @@ impl Shelf {
         let pages_max = pages_max(&admin, &layout).map_err(fail)?;
         let quota = Quota { pages_max, rows_max: layout.rows_max() };
         admin.query_row(&format!("PRAGMA max_page_count={pages_max}"), [], |_| Ok(())).map_err(fail)?;
+        let page: i64 = admin.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(fail)?;
+        let files_bytes = blobs::files_bytes(&admin).map_err(fail)?;
         Ok(Self {
+            page_bytes: page.max(512).cast_unsigned(),
+            files: Files::beside(path),
+            files_bytes,
             app,
             path: path.to_owned(),
             admin,
@@ -180,7 +194,7 @@ impl Shelf {
         }
         let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
         let at_quota =
-            || self.people.get(&principal).is_some_and(|p| p.connection.is_at_quota(self.quota.pages_max));
+            || self.people.get(&principal).is_some_and(|p| p.connection.is_at_quota(self.pages_max()));
         if full && at_quota() {
             let mib = self.layout.quota_mib();
             return DataError::new(
@@ -197,6 +211,7 @@ impl Shelf {
         match request {
             Request::Kv(space, call) => self.kv(caller, *space, call),
             Request::Docs(space, collection, call) => self.docs(caller, *space, collection, call),
+            Request::Blobs(space, call) => self.blobs(caller, *space, call),
             Request::Spaces(call) => {
                 if !self.layout.spaces {
                     return Err(DataError::spaces_not_granted().into());
@@ -255,6 +270,53 @@ impl Shelf {
         };
         self.dirty |= writes;
         Ok(response)
+    }
+
+    /// Pages that the database may have: the files of blobs take from the same quota.
+    fn pages_max(&self) -> u32 {
+        let files = u32::try_from(self.files_bytes / self.page_bytes).unwrap_or(u32::MAX);
+        self.quota.pages_max.saturating_sub(files).max(1)
+    }
+
+    /// Bytes that the quota leaves for files.
+    fn room(&self) -> rusqlite::Result<u64> {
+        let pages: i64 = self.admin.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        Ok(u64::from(self.pages_max()).saturating_sub(pages.cast_unsigned()) * self.page_bytes)
+    }
+
+    fn blobs(
+        &mut self,
+        caller: &Caller<'_>,
+        space: SpaceName,
+        call: &BlobCall,
+    ) -> std::result::Result<Response, Failed> {
+        blobs::check(call)?;
+        let writes = call.writes();
+        let space = self.resolve(caller, space, writes)?;
+        let seal = match call {
+            BlobCall::List(list) => {
+                let delimiter = list.delimiter.as_deref().unwrap_or_default();
+                Some(self.seal(caller, space, BLOBS, &[list.prefix.as_bytes(), delimiter.as_bytes()]))
+            }
+            _ => None,
+        };
+        let room = if writes || matches!(call, BlobCall::Parts { .. }) { self.room()? } else { 0 };
+        let mut files = std::mem::take(&mut self.files);
+        let done = self.connection(caller).and_then(|connection| {
+            connection.blobs()?;
+            let connection = &*connection;
+            let mut blobs = Blobs { connection, files: &mut files, space, now_ms: caller.now_ms, room };
+            match call {
+                BlobCall::Room => blobs.call(call, None),
+                _ if writes => connection.transaction(|| blobs.call(call, None)),
+                _ => blobs.call(call, seal.as_ref()),
+            }
+        });
+        self.files = files;
+        let (answer, Gone { less, more }) = done?;
+        self.files_bytes = self.files_bytes.saturating_add(more).saturating_sub(less);
+        self.dirty |= writes && *call != BlobCall::Room;
+        Ok(Response::Blob(answer))
     }
 
     fn docs(
@@ -376,6 +438,7 @@ impl Shelf {
 
     fn connection(&mut self, caller: &Caller<'_>) -> std::result::Result<&mut Confined, Failed> {
         let principal = caller.principal;
+        let pages_max = self.pages_max();
         let person = match self.people.entry(principal) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(room) => {
@@ -397,10 +460,14 @@ impl Shelf {
                         error => refused(&error).into(),
                     }
                 })?;
-                room.insert(Person { connection, used: 0 })
+                room.insert(Person { connection, pages_max: self.quota.pages_max, used: 0 })
             }
         };
         person.used = caller.tick;
+        if person.pages_max != pages_max {
+            person.connection.set_pages_max(pages_max)?;
+            person.pages_max = pages_max;
+        }
         Ok(&mut person.connection)
     }
 
@@ -438,6 +505,7 @@ impl Shelf {
         }
         self.wal.as_ref().map_or(Ok(()), |wal| disk.sync(&self.path, wal))?;
         self.dirty = false;
+        self.files.settle(&self.admin);
         Ok(())
     }
 
@@ -453,6 +521,13 @@ impl Shelf {
         })();
         if let Err(error) = done {
             tracing::debug!(app = %self.app, %error, "expired keys stay for now");
+        }
+        if let Err(error) = blobs::expire(&mut self.admin, now_ms) {
+            tracing::debug!(app = %self.app, %error, "uploads that nobody finished stay for now");
+        }
+        self.files.sweep(&self.admin);
+        if let Ok(bytes) = blobs::files_bytes(&self.admin) {
+            self.files_bytes = bytes;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Data from end to end: the engine on real files, with a clock that stands still unless a test turns it.
 
+mod blobs;
 mod bounds;
 mod crash;
 mod disk;
