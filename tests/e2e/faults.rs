@@ -80,6 +80,66 @@ fn a_full_disk_refuses_deploys_and_everything_else_goes_on() {
     );
 }
 
+const STORE: &str = "const { kv } = fazt.storage.space('app');
+    export default { async fetch(request) {
+        const [verb, key] = new URL(request.url).pathname.slice(1).split('/');
+        try {
+            if (verb === 'set') await kv.set(key, 'x'.repeat(40_000));
+            if (verb === 'delete') await kv.delete(key);
+            const value = await kv.get(key);
+            return new Response(verb + ' ' + (value?.length ?? 'none'));
+        } catch (error) { return new Response(error.name + ': ' + error.message); }
+    } };";
+const STORE_MANIFEST: &str =
+    r#"{ "name": "store", "main": "server.js", "access": "public", "permissions": { "spaces": true } }"#;
+
+#[test]
+fn what_apps_store_on_a_full_disk_can_be_read_and_deleted_and_the_kernel_records() {
+    if !root() {
+        println!("only root can mount a small disk");
+        return;
+    }
+    let server = Server::with(ServerOptions { disk_bytes: Some(40 << 20), ..ServerOptions::default() });
+    for app in ["greedy", "other"] {
+        server.deploy_files(app, &[("app.json", STORE_MANIFEST), ("server.js", STORE)]);
+    }
+    server.deploy_files("good", &[("server.js", HELLO)]);
+    assert_eq!(server.get("other", "/set/a").text(), "set 40000");
+    server.while_answering("good", || {
+        // An app that fills the disk finds an end before the kernel does.
+        let mut stored = 0;
+        let said = loop {
+            let said = server.get("greedy", &format!("/set/k{stored}")).text();
+            if said != "set 40000" {
+                break said;
+            }
+            stored += 1;
+            assert!(stored < 1_000, "a disk of 40 MiB has an end");
+        };
+        assert!(said.starts_with("Unavailable: there is no room on the server's disk"), "{said}");
+        assert!(stored > 10, "{stored}");
+        assert_eq!(server.get("other", "/get/a").text(), "get 40000", "reading goes on");
+        assert!(server.get("other", "/set/b").text().starts_with("Unavailable"), "for everyone");
+        server.fazt(&["user", "add", "bo"]).ok();
+        assert!(server.fazt(&["security", "audit"]).ok().stdout.contains("user.add bo"));
+        // Somebody else takes the last block.
+        let filler = server.data().join("filler");
+        fill(&filler);
+        assert!(server.get("greedy", "/set/k0").text().starts_with("Unavailable"));
+        assert_eq!(server.get("greedy", "/get/k1").text(), "get 40000");
+        assert_eq!(server.get("other", "/get/a").text(), "get 40000");
+        std::fs::remove_file(&filler).expect("room again");
+        for key in 0..stored {
+            assert_eq!(server.get("greedy", &format!("/delete/k{key}")).text(), "delete none");
+        }
+        server.wait("room in its own file", |server| server.get("greedy", "/set/k0").text() == "set 40000");
+        server.fazt(&["app", "remove", "greedy", "--yes"]).ok();
+        server.wait("room for others", |server| server.get("other", "/set/b").text() == "set 40000");
+    });
+    let checked = server.fazt(&["storage", "check", "--json"]).ok().json();
+    assert!(checked.as_array().is_some_and(|all| all.iter().all(|one| one["ok"] == true)), "{checked}");
+}
+
 /// The server also starts and stops on a full disk: nothing that it needs for it is written.
 #[test]
 fn a_server_starts_again_on_a_full_disk() {

@@ -16,6 +16,7 @@
 //! | owner, users, sign-in, single sign-on, sessions, tokens | `identity.rs` |
 //! | attacks on them | `intruder.rs` |
 //! | `fazt.storage`: values, people, rooms | `storage.rs` |
+//! | `fazt storage`: what operators see, a user's archive | `operator.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 //! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
 //! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
@@ -35,6 +36,7 @@ mod hostile;
 mod identity;
 mod intruder;
 mod lifecycle;
+mod operator;
 mod runtime;
 mod storage;
 mod workers;

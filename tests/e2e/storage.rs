@@ -59,13 +59,13 @@ const MANIFEST: &str = r#"{ "name": "notes", "main": "server.js", "access": "pub
   "collections": { "notes": { "schema": { "title": "string", "n": "number" }, "indexes": [["n"], ["title", "n"]] } },
   "permissions": { "spaces": true } }"#;
 
-fn ask(browser: &mut Browser, path: &str) -> Value {
+pub(crate) fn ask(browser: &mut Browser, path: &str) -> Value {
     let page = browser.open(&browser.url("notes", path));
     assert_eq!(page.status(), 200, "{path}: {}", page.text());
     serde_json::from_str(&page.text()).expect("JSON")
 }
 
-fn gave(browser: &mut Browser, path: &str) -> Value {
+pub(crate) fn gave(browser: &mut Browser, path: &str) -> Value {
     let said = ask(browser, path);
     assert!(said["error"].is_null(), "{path}: {said}");
     said["gave"].clone()
@@ -75,14 +75,14 @@ fn error(browser: &mut Browser, path: &str) -> String {
     ask(browser, path)["error"].as_str().unwrap_or("no error").to_owned()
 }
 
-fn serve() -> Server {
+pub(crate) fn serve() -> Server {
     let server = Server::start();
     server.deploy_files("notes", &[("app.json", MANIFEST), ("server.js", APP)]);
     server
 }
 
 /// Signs a browser in at the app as well.
-fn enter(server: &Server, browser: &mut Browser) {
+pub(crate) fn enter(server: &Server, browser: &mut Browser) {
     let members = MANIFEST.replace("public", "members");
     server.deploy_files("notes", &[("app.json", &members), ("server.js", APP)]);
     gave(browser, "/mine");

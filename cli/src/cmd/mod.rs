@@ -5,6 +5,7 @@ mod docs;
 mod fs;
 mod proc;
 mod security;
+mod storage;
 mod user;
 
 use std::path::Path;
@@ -28,6 +29,9 @@ pub(crate) enum Noun {
     /// The files that apps were deployed with
     #[command(subcommand)]
     Fs(fs::Verb),
+    /// What apps store: usage, collections, documents, checks
+    #[command(subcommand)]
+    Storage(storage::Verb),
     /// People who may sign in, and their sessions
     #[command(subcommand)]
     User(user::Verb),
@@ -54,7 +58,7 @@ pub(crate) fn alone(noun: Noun, data: &Path, out: Out) -> Done<Result<ExitCode, 
         Noun::App(verb) => Ok(app::alone(verb, out)?.map_err(Noun::App)),
         Noun::Docs(verb) => docs::run(&verb, out).map(|()| Ok(ExitCode::SUCCESS)),
         Noun::Fs(verb) => Ok(Err(Noun::Fs(fs::alone(verb)?))),
-        noun @ (Noun::User(_) | Noun::Security(_)) => Ok(Err(noun)),
+        noun @ (Noun::Storage(_) | Noun::User(_) | Noun::Security(_)) => Ok(Err(noun)),
     }
 }
 
@@ -64,6 +68,7 @@ pub(crate) async fn run(noun: Noun, client: &Client, out: Out) -> Done<ExitCode>
         Noun::Proc(verb) => proc::run(verb, client, out).await,
         Noun::App(verb) => app::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Fs(verb) => fs::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
+        Noun::Storage(verb) => storage::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::User(verb) => user::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Security(verb) => security::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Docs(verb) => docs::run(&verb, out).map(|()| ExitCode::SUCCESS),

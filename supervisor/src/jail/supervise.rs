@@ -48,6 +48,10 @@ pub(super) struct Supervisor {
 /// up to 64 MiB.
 const MALLOC: &CStr = c"GLIBC_TUNABLES=glibc.malloc.tcache_count=64:glibc.malloc.tcache_max=16384:glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=262144:glibc.malloc.trim_threshold=1048576";
 
+/// Where SQLite sorts what a deploy's new index is made of: in the data folder, which is the supervisor's working
+/// folder and the only place where it may make files. Emptied at every start.
+const TEMPORARY: &CStr = c"SQLITE_TMPDIR=apps/.deploys";
+
 impl Recipe {
     /// Arguments and environment of the supervisor.
     pub(super) fn new(listeners: Vec<OwnedFd>, arguments: &[String], user: Option<User>) -> Self {
@@ -60,6 +64,7 @@ impl Recipe {
                 || name.starts_with("LISTEN_")
                 || name.starts_with("WATCHDOG_")
                 || name == "GLIBC_TUNABLES"
+                || name == "SQLITE_TMPDIR"
         };
         let environment = std::env::vars_os().filter(|(name, _)| !private(&name.to_string_lossy()));
         Self {
@@ -67,7 +72,7 @@ impl Recipe {
             arguments: first.chain(rest).collect(),
             environment: environment
                 .filter_map(|(name, value)| text([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()))
-                .chain([MALLOC.to_owned()])
+                .chain([MALLOC.to_owned(), TEMPORARY.to_owned()])
                 .collect(),
             user,
         }

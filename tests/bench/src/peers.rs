@@ -40,7 +40,10 @@ pub fn folder() -> Result<PathBuf> {
         let entry = entry?;
         std::fs::copy(entry.path(), cache.join(entry.file_name()))?;
     }
-    if !cache.join("node_modules/workerd").is_dir() || !cache.join("node_modules/hono").is_dir() {
+    if ["workerd", "hono", "better-sqlite3"]
+        .iter()
+        .any(|peer| !cache.join("node_modules").join(peer).is_dir())
+    {
         eprintln!("installing the peers (npm)");
         let status = Command::new("npm")
             .args(["install", "--no-audit", "--no-fund", "--silent"])
@@ -79,6 +82,20 @@ pub enum Peer {
     WorkerdBig,
     /// Bun with the big bundle.
     BunBig,
+    /// Node's own server with better-sqlite3.
+    NodeStore,
+    /// Bun with its SQLite.
+    BunStore,
+    /// A Durable Object on workerd.
+    WorkerdStore,
+}
+
+/// An empty folder for what a peer stores, on the disk that everything else is on.
+fn store(folder: &Path, port: u16) -> Result<PathBuf> {
+    let store = folder.join(format!("store-{port}"));
+    let _ = std::fs::remove_dir_all(&store);
+    std::fs::create_dir_all(&store)?;
+    Ok(store)
 }
 
 impl Peer {
@@ -92,6 +109,9 @@ impl Peer {
             Self::Workerd => "workerd",
             Self::WorkerdBig => "workerd, big",
             Self::BunBig => "bun, big",
+            Self::NodeStore => "node + better-sqlite3",
+            Self::BunStore => "bun + its SQLite",
+            Self::WorkerdStore => "workerd, Durable Object",
         }
     }
 
@@ -121,6 +141,28 @@ impl Peer {
                 )?;
                 let mut command = Command::new(folder.join("node_modules/bun/bin/bun.exe"));
                 command.arg("bunbig.mjs");
+                command
+            }
+            Self::NodeStore | Self::BunStore => {
+                let node = self == Self::NodeStore;
+                let mut command = if node {
+                    Command::new("node")
+                } else {
+                    Command::new(folder.join("node_modules/bun/bin/bun.exe"))
+                };
+                command.arg(if node { "store-node.mjs" } else { "store-bun.mjs" });
+                command.env("STORE", store(folder, port)?.join("store.db"));
+                command
+            }
+            Self::WorkerdStore => {
+                let config = std::fs::read_to_string(folder.join("store-workerd.capnp.in"))?
+                    .replace("PORT", &port.to_string())
+                    .replace("MAIN", "store-workerd.mjs")
+                    .replace("\"STORE\", writable", &format!("{:?}, writable", store(folder, port)?));
+                let file = folder.join(format!("workerd-{port}.capnp"));
+                std::fs::write(&file, config)?;
+                let mut command = Command::new(bin("workerd"));
+                command.arg("serve").arg(file);
                 command
             }
             Self::Workerd | Self::WorkerdBig => {

@@ -3,6 +3,7 @@
 mod density;
 mod neighbour;
 mod sixteen;
+mod storage;
 mod throughput;
 mod wake;
 
@@ -16,9 +17,10 @@ type Section = fn(&std::path::Path) -> Result<String>;
 /// Runs the named sections, or all.
 pub fn run(names: &[String]) -> Result<String> {
     let folder = peers::folder()?;
-    let all: [(&str, Section); 5] = [
+    let all: [(&str, Section); 6] = [
         ("wake", wake::run),
         ("throughput", throughput::run),
+        ("storage", storage::run),
         ("sixteen", sixteen::run),
         ("neighbour", neighbour::run),
         ("density", density::run),

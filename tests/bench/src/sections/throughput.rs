@@ -42,7 +42,7 @@ const CASES: [Case; 5] = [
 ];
 
 /// Median of every figure.
-fn middle(loads: &[Load]) -> Load {
+pub(super) fn middle(loads: &[Load]) -> Load {
     let of = |pick: fn(&Load) -> f64| median(&loads.iter().map(pick).collect::<Vec<_>>());
     Load {
         rate: of(|load| load.rate),

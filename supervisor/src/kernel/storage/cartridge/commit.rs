@@ -82,6 +82,8 @@ impl Cartridge {
     pub fn commit(&mut self, change: &Change) -> Result<VersionRow, StorageError> {
         let path = self.path.clone();
         let fail = move |error: rusqlite::Error| StorageError::sqlite(&path, &error);
+        // An index is made by sorting all of a collection: not in memory, which is everyone's.
+        self.connection.pragma_update(None, "temp_store", "file").map_err(&fail)?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&fail)?;
         for content in &change.contents {

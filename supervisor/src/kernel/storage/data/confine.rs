@@ -95,6 +95,9 @@ pub(super) struct Confined {
     version: i64,
     /// Tables that have their views.
     known: Vec<String>,
+    /// Every statement that was prepared.
+    #[cfg(test)]
+    pub(super) seen: RefCell<std::collections::BTreeSet<String>>,
 }
 
 impl Confined {
@@ -124,7 +127,19 @@ impl Confined {
         let reach = Reach::of(principal, spaces);
         let plans = RefCell::default();
         let rows_max = quota.rows_max;
-        Ok(Self { connection, reach, secret, mode, watch, plans, rows_max, version, known: Vec::new() })
+        Ok(Self {
+            connection,
+            reach,
+            secret,
+            mode,
+            watch,
+            plans,
+            rows_max,
+            version,
+            known: Vec::new(),
+            #[cfg(test)]
+            seen: RefCell::default(),
+        })
     }
 
     /// Makes the views and triggers of a collection, once.
@@ -244,6 +259,8 @@ impl Confined {
             }
             return Err(rusqlite::Error::InvalidQuery);
         }
+        #[cfg(test)]
+        self.seen.borrow_mut().insert(sql.to_owned());
         self.watch.set(Some(STATEMENT));
         Ok(statement)
     }
@@ -275,6 +292,21 @@ impl Confined {
             plans.insert(sql.to_owned(), sorts);
         }
         Ok(sorts)
+    }
+
+    /// The statements that decide who reads and who writes, on which every other one leans.
+    #[cfg(test)]
+    pub(super) fn policies(&self) -> [String; 2] {
+        [self.reach.readable.clone(), self.reach.writable.clone()]
+    }
+
+    /// The plan of a statement of the kernel's own.
+    #[cfg(test)]
+    pub(super) fn plan_beneath(&self, sql: &str) -> rusqlite::Result<Vec<String>> {
+        self.mode.store(EVERYTHING, Ordering::Relaxed);
+        let plan = self.plan(sql);
+        self.mode.store(CONFINED, Ordering::Relaxed);
+        plan
     }
 
     /// Gives back what memory it can without being closed.
@@ -340,7 +372,7 @@ impl Confined {
 }
 
 /// Pages that the largest value takes, with those of its indexes.
-const PAGES_OF_A_WRITE: u32 = (ROW_BYTES_MAX / 4096) as u32 + 64;
+pub(super) const PAGES_OF_A_WRITE: u32 = (ROW_BYTES_MAX / 4096) as u32 + 64;
 
 /// A statement that is kept for the next time, or not.
 pub(super) enum Prepared<'c> {

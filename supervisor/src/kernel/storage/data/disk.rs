@@ -8,30 +8,59 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use rustix::fs::{Advice, fadvise};
 
 use super::super::cartridge;
 use super::super::db::{self, Mode};
+use super::limits::{LOOK, RESERVE_BYTES};
 use crate::kernel::storage::StorageError;
 
 /// Syncs the bytes of a file that belongs to the cartridge at a path.
 pub(super) type Sync = Arc<dyn Fn(&Path, &File) -> io::Result<()> + Send + std::marker::Sync>;
 
+/// Tells how many bytes are free where a path is.
+pub(super) type Free = Arc<dyn Fn(&Path) -> io::Result<u64> + Send + std::marker::Sync>;
+
 /// The disk that cartridges are on.
 pub(super) struct Disk {
     sync: Sync,
+    free: Free,
+    /// When it was last looked how much is free, and what it was.
+    looked: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Disk {
-    pub(super) fn new(sync: Sync) -> Self {
-        Self { sync }
+    pub(super) fn new(sync: Sync, free: Free) -> Self {
+        Self { sync, free, looked: Mutex::default() }
     }
 
     /// The one there is.
     pub(super) fn real() -> Self {
-        Self::new(Arc::new(|_, file| file.sync_data()))
+        let free = |path: &Path| {
+            let of = rustix::fs::statvfs(path)?;
+            Ok(of.f_bavail.saturating_mul(of.f_frsize))
+        };
+        Self::new(Arc::new(|_, file| file.sync_data()), Arc::new(free))
+    }
+
+    /// Whether an app may write. The last bytes are kept: most of them for whatever frees some, and all for the
+    /// kernel's own tables, which record on a full disk too.
+    pub(super) fn has_room(&self, folder: &Path, frees: bool) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let free = match *looked {
+            Some((when, free)) if now.saturating_duration_since(when) < LOOK => free,
+            _ => {
+                // What cannot be asked is found out by writing.
+                let free = (self.free)(folder).unwrap_or(u64::MAX);
+                *looked = Some((now, free));
+                free
+            }
+        };
+        free >= if frees { RESERVE_BYTES / 2 } else { RESERVE_BYTES }
     }
 
     pub(super) fn sync(&self, cartridge: &Path, file: &File) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! `docs`: statements for documents, run on the connection of whoever asks.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use fazt_ipc::ids::DocId;
 use fazt_ipc::syscall::ErrorCode;
@@ -435,7 +436,9 @@ fn whole(id: &str, version: u64, body: &str) -> String {
     let mut text = String::with_capacity(body.len() + id.len() + 40);
     text.push_str("{\"id\":");
     json::quote(id, &mut text);
-    text.push_str(&format!(",\"version\":{version}"));
+    text.push_str(",\"version\":");
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{version}");
     let rest = body.strip_prefix('{').unwrap_or("}");
     if rest != "}" {
         text.push(',');

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::blobs::Stager;
 use super::disk::Disk;
-use super::error::{DataError, Result};
+use super::error::{DataError, NO_ROOM, Result};
 use super::lanes::{Debt, Lanes};
 use super::limits::{
     BLOB_THREADS, BUSY_PATIENCE, CONNECTIONS_MAX, OPS_PER_S, QUEUE_MAX, RECOVER_MS, STARVED_PAUSE,
@@ -128,12 +128,6 @@ enum Ask {
     Call(Request),
     Explain(SpaceName, String, Find),
     Reach,
-}
-
-impl Ask {
-    fn writes(&self) -> bool {
-        matches!(self, Self::Call(request) if request.writes())
-    }
 }
 
 enum Reply {
@@ -446,10 +440,8 @@ impl Inner {
             if job.reply.is_closed() {
                 continue;
             }
-            if !sound && job.ask.writes() {
-                let _ = job.reply.send(Err(DataError::unavailable(
-                    "the server's disk failed: nothing is written before it works again; reading goes on",
-                )));
+            if let Some(error) = self.refusal(&job.ask, shelf.as_ref(), sound) {
+                let _ = job.reply.send(Err(error));
                 continue;
             }
             let mut ran = self.run(slot, &mut shelf, &job);
@@ -533,6 +525,26 @@ impl Inner {
             }
         }
         used
+    }
+
+    /// Why a write is not even tried.
+    fn refusal(&self, ask: &Ask, shelf: Option<&Shelf>, sound: bool) -> Option<DataError> {
+        let Ask::Call(request) = ask else { return None };
+        if !request.writes() {
+            return None;
+        }
+        if !sound {
+            return Some(DataError::unavailable(
+                "the server's disk failed: nothing is written before it works again; reading goes on",
+            ));
+        }
+        if self.disk.has_room(&self.apps, false) {
+            return None;
+        }
+        // What fits into pages that are free in the file makes it no larger.
+        let frees = request.frees() || shelf.is_some_and(Shelf::has_free_pages);
+        let room = frees && self.disk.has_room(&self.apps, true);
+        (!room).then(|| DataError::unavailable(NO_ROOM))
     }
 
     fn sync(&self, shelf: &mut Option<Shelf>) -> std::io::Result<()> {

@@ -16,6 +16,9 @@ pub struct DataError {
     pub permission: &'static str,
 }
 
+/// What a write is told on a full disk.
+pub(super) const NO_ROOM: &str = "there is no room on the server's disk; reading goes on";
+
 pub(super) type Result<T> = std::result::Result<T, DataError>;
 
 impl DataError {
@@ -49,9 +52,7 @@ impl DataError {
     /// What an app learns of a failure of SQLite. `Corrupt` and the like are the caller's to act on.
     pub(super) fn sqlite(error: &rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(Sqlite::DiskFull) => {
-                Self::unavailable("there is no room on the server's disk; reading goes on")
-            }
+            Some(Sqlite::DiskFull) => Self::unavailable(NO_ROOM),
             Some(Sqlite::OperationInterrupted) => Self::query(
                 "the query took too long: declare an index for the fields that it asks for or orders by, in app.json under collections",
             ),

@@ -137,6 +137,11 @@ pub(super) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
 /// A string as JSON.
 pub(super) fn quote(text: &str, into: &mut String) {
     into.push('"');
+    if !text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        into.push_str(text);
+        into.push('"');
+        return;
+    }
     for c in text.chars() {
         match c {
             '"' => into.push_str("\\\""),

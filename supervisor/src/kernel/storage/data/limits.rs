@@ -107,6 +107,10 @@ pub const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 pub const STARVED_TRIES: u32 = 20;
 /// And after how long: together longer than a statement takes.
 pub const STARVED_PAUSE: Duration = Duration::from_millis(20);
+/// What apps leave free on the disk, so that the kernel can still record and apps can still delete.
+pub const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
+/// How often it is looked how much is free. A write in between is bounded by what a turn writes.
+pub const LOOK: Duration = Duration::from_millis(50);
 /// How often it is tried to make good a file whose disk has failed.
 pub const RECOVER_MS: u64 = 1_000;
 /// Time of one statement.

@@ -38,6 +38,18 @@ impl Request {
             Self::Spaces(call) => !matches!(call, SpaceCall::List | SpaceCall::Members { .. }),
         }
     }
+
+    /// Whether it changes nothing but what it deletes.
+    pub(super) fn frees(&self) -> bool {
+        match self {
+            Self::Kv(_, call) => matches!(call, KvCall::Delete { .. }),
+            Self::Docs(_, _, DocCall::Write(write)) => matches!(write, DocWrite::Delete { .. }),
+            Self::Docs(_, _, DocCall::Batch(writes)) => {
+                writes.iter().all(|write| matches!(write, DocWrite::Delete { .. }))
+            }
+            Self::Docs(..) | Self::Spaces(_) => false,
+        }
+    }
 }
 
 /// `fazt.storage.kv`

@@ -148,6 +148,13 @@ impl Shelf {
         self.people.contains_key(&principal)
     }
 
+    /// Whether the file has room inside for the largest write.
+    pub(super) fn has_free_pages(&self) -> bool {
+        let free: rusqlite::Result<u32> =
+            self.admin.pragma_query_value(None, "freelist_count", |row| row.get(0));
+        free.is_ok_and(|free| free >= confine::PAGES_OF_A_WRITE)
+    }
+
     /// Gives back what memory it can; only this principal's connection stays open, if any.
     pub(super) fn shrink(&mut self, stays: Option<Principal>) {
         self.people.retain(|who, _| Some(*who) == stays);
@@ -487,6 +494,22 @@ impl Shelf {
         let mut parts: Vec<&[u8]> = vec![app.as_bytes(), who.as_bytes(), &space, &table];
         parts.extend(query);
         Seal::new(caller.cursor_key, &parts)
+    }
+
+    /// Every statement that was run for this principal, and those that decide what it reaches, with their plans.
+    #[cfg(test)]
+    pub(super) fn plans(&self, principal: Principal) -> Vec<(String, String)> {
+        let connection = &self.people[&principal].connection;
+        let seen = connection.seen.borrow().clone();
+        let plan = |sql: String, plan: rusqlite::Result<Vec<String>>| {
+            let plan = plan.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            (sql, plan.join("\n"))
+        };
+        let policies = connection.policies().into_iter().map(|sql| {
+            let sql = if sql.starts_with("SELECT") { sql } else { format!("SELECT {sql}") };
+            plan(sql.clone(), connection.plan_beneath(&sql))
+        });
+        seen.into_iter().map(|sql| plan(sql.clone(), connection.plan(&sql))).chain(policies).collect()
     }
 
     /// Brings everything that was written to the disk. After a failure it is not known what the disk has, and

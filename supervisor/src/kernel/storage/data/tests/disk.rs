@@ -28,15 +28,18 @@ fn failing() -> Failing {
     let mut stage = Stage::new(&plain());
     let (broken, loses) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (fails, drops, app) = (Arc::clone(&broken), Arc::clone(&loses), stage.app.to_string());
-    let disk = Disk::new(Arc::new(move |cartridge, file| {
-        if !fails.load(Ordering::Relaxed) || !cartridge.to_string_lossy().contains(&app) {
-            return file.sync_data();
-        }
-        if drops.swap(false, Ordering::Relaxed) {
-            lose(cartridge);
-        }
-        Err(io::Error::from_raw_os_error(5))
-    }));
+    let disk = Disk::new(
+        Arc::new(move |cartridge, file| {
+            if !fails.load(Ordering::Relaxed) || !cartridge.to_string_lossy().contains(&app) {
+                return file.sync_data();
+            }
+            if drops.swap(false, Ordering::Relaxed) {
+                lose(cartridge);
+            }
+            Err(io::Error::from_raw_os_error(5))
+        }),
+        Arc::new(|_| Ok(u64::MAX)),
+    );
     let clock = Arc::clone(&stage.clock);
     let now = Arc::new(move || clock.load(Ordering::Relaxed));
     stage.data = Data::on(disk, stage.folder.path().to_owned(), [7; 32], now);
@@ -97,6 +100,36 @@ async fn after_a_failed_sync_nothing_is_written_before_the_file_is_made_good() {
         assert_eq!(text(got).as_deref(), expect, "{key}");
     }
     Cartridge::open(&to.join("app.fazt"), Mode::Existing).expect("opens").check().expect("sound");
+}
+
+#[tokio::test]
+async fn the_last_bytes_of_a_disk_are_for_deleting_and_for_the_kernel() {
+    let mut stage = Stage::new(&plain());
+    let free = Arc::new(AtomicU64::new(u64::MAX));
+    let (bytes, clock) = (Arc::clone(&free), Arc::clone(&stage.clock));
+    let disk =
+        Disk::new(Arc::new(|_, file| file.sync_data()), Arc::new(move |_| Ok(bytes.load(Ordering::Relaxed))));
+    let apps = stage.folder.path().to_owned();
+    stage.data = Data::on(disk, apps, [7; 32], Arc::new(move || clock.load(Ordering::Relaxed)));
+    let (who, space) = (person(1), SpaceName::User);
+    stage.set(who, space, "k", "v").await.expect("sets");
+    let delete = || Request::Kv(space, KvCall::Delete { key: "k".into(), if_version: None });
+    free.store(limits::RESERVE_BYTES - 1, Ordering::Relaxed);
+    // It is looked every so often.
+    let error = loop {
+        if let Err(error) = stage.set(who, space, "k", "v").await {
+            break error;
+        }
+    };
+    assert_eq!(error.code, ErrorCode::Unavailable, "{error}");
+    assert!(error.message.contains("no room"), "{error}");
+    assert_eq!(text(stage.get(who, space, "k").await).as_deref(), Some("v"), "reading goes on");
+    assert_eq!(stage.ask(who, delete()).await, Ok(Response::Deleted(true)), "and deleting");
+    free.store(0, Ordering::Relaxed);
+    while stage.ask(who, delete()).await.is_ok() {}
+    free.store(u64::MAX, Ordering::Relaxed);
+    while stage.set(who, space, "k", "w").await.is_err() {}
+    assert_eq!(text(stage.get(who, space, "k").await).as_deref(), Some("w"));
 }
 
 #[tokio::test]

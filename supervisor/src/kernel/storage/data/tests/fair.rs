@@ -159,6 +159,19 @@ async fn uses_up_all_memory() {
     }
     over.store(true, Ordering::Relaxed);
     assert!(beside.await.expect("the neighbour was served") > 0);
+    // A new index sorts a whole collection, which is larger than the memory there is.
+    let many = AppId::new(5, 5);
+    let old = notes(&[("m", FieldKind::Json)], &[]);
+    stage.deploy(many, &old).expect("deploys");
+    let raw = db::open(&stage.file(many), &cartridge::SCHEMA, Mode::Existing).expect("opens");
+    raw.execute_batch(
+        "WITH RECURSIVE c(x) AS (VALUES(1) UNION ALL SELECT x + 1 FROM c WHERE x < 100000)
+        INSERT INTO doc_1(_space, id, version, created, updated, body)
+        SELECT 1, 'doc' || x, 1, 0, 0, '{\"m\":\"some words that are ' || (x * 7919 % 100003) || '\"}' FROM c",
+    )
+    .expect("rows");
+    stage.deploy(many, &notes(&[("m", FieldKind::Json)], &[&["m"]])).expect("an index of 100,000 rows");
+    stage.data.call(neighbour, Request::Kv(SpaceName::User, set("k", "x"))).await.expect("is served");
     println!("served");
 }
 

@@ -2,6 +2,7 @@
 
 mod blobs;
 mod bounds;
+mod cost;
 mod crash;
 mod disk;
 mod fair;
