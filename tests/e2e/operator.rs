@@ -17,6 +17,7 @@ fn filled() -> Server {
     enter(&server, &mut anna);
     gave(&mut anna, "/queries");
     gave(&mut anna, "/mine/of-anna");
+    gave(&mut anna, "/blobs");
     gave(&mut owner, "/mine/of-the-owner");
     gave(&mut owner, "/shared/of-all");
     gave(&mut owner, "/create");
@@ -39,8 +40,8 @@ fn an_operator_sees_how_much_there_is_and_of_which_kind() {
     let used = json(&server, &["usage"]);
     let notes = &used[0];
     assert_eq!(notes["app"], "notes");
-    // 24 documents of Anna's, three keys.
-    assert_eq!((&notes["rows"], &notes["rows_max"]), (&27.into(), &(256 * 8192).into()), "{used}");
+    // 24 documents, one key and two blobs of Anna's, two keys of others.
+    assert_eq!((&notes["rows"], &notes["rows_max"]), (&29.into(), &(256 * 8192).into()), "{used}");
     assert_eq!(notes["data_bytes_max"], 256u64 << 20);
     assert!(
         notes["data_bytes"].as_u64().is_some_and(|bytes| bytes > 4096) && notes["trouble"].is_null(),
@@ -203,6 +204,13 @@ fn a_user_s_archive_has_what_is_theirs_and_nothing_else() {
     );
     let keys = lines("apps/notes/kv-0001.jsonl");
     assert_eq!((keys.len(), &keys[0]["key"], &keys[0]["value"]), (1, &"mine".into(), &"of-anna".into()));
+    let blobs = lines("apps/notes/blobs-0001.jsonl");
+    let sizes: Vec<_> = blobs.iter().map(|blob| blob["size"].as_u64().expect("size")).collect();
+    assert_eq!(sizes, [300_000, 5], "{blobs:?}");
+    for blob in &blobs {
+        let bytes = read(&format!("apps/notes/{}", blob["file"].as_str().expect("a file")));
+        assert_eq!(bytes, "b".repeat(blob["size"].as_u64().expect("size") as usize));
+    }
     let spaces = lines("apps/notes/spaces-0001.jsonl");
     assert_eq!((spaces.len(), &spaces[0]["kind"], &spaces[0]["own"]), (1, &"user".into(), &true.into()));
     assert_eq!(keys[0]["space"], spaces[0]["space"]);

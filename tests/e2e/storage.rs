@@ -36,6 +36,10 @@ const actions = {
     const { items } = await all.docs("notes").find({});
     return items.every((item) => item.title === text) && items.length;
   },
+  async blobs() {
+    await storage.blobs.put("long", "b".repeat(300_000)); await storage.blobs.put("short", "b".repeat(5));
+    return (await storage.blobs.list()).blobs.length;
+  },
   async mine(value) { if (value) await storage.kv.set("mine", value); return storage.kv.get("mine"); },
   async shared(value) { if (value) await all.kv.set("shared", value); return all.kv.get("shared"); },
   async create() { const space = await storage.spaces.create("room"); return [space.id, await storage.spaces.add(space.id, "writer")]; },

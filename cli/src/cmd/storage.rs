@@ -257,11 +257,12 @@ async fn export(client: &Client, user: &str, path: &Path, out: Out) -> Done {
     let apps = about["apps"].as_array().cloned().unwrap_or_default();
     let answer = json!({ "user": user, "file": shown, "bytes": bytes, "apps": apps });
     out.show(&answer, |_| {
-        let mut table = Table::new(&["APP", ">SPACES", ">DOCS", ">KEYS", "TROUBLE"]);
+        let mut table = Table::new(&["APP", ">SPACES", ">DOCS", ">KEYS", ">BLOBS", "TROUBLE"]);
         for app in &apps {
             let count = |name: &str| app[name].as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
             let word = |name: &str| app[name].as_str().unwrap_or_default().to_owned();
-            table.row([word("name"), count("spaces"), count("docs"), count("keys"), word("trouble")]);
+            let [spaces, docs, keys, blobs] = ["spaces", "docs", "keys", "blobs"].map(count);
+            table.row([word("name"), spaces, docs, keys, blobs, word("trouble")]);
         }
         out.table(&table);
         let size = text::bytes(bytes);
@@ -271,8 +272,10 @@ async fn export(client: &Client, user: &str, path: &Path, out: Out) -> Done {
     if missing == 0 {
         return Ok(());
     }
-    let message =
-        format!("{} could not be read and is missing in the archive", text::count(missing as u64, "app"));
+    let message = format!(
+        "not everything of {} could be read; the rest is in the archive",
+        text::count(missing as u64, "app")
+    );
     Err(problem(ErrorKind::Failed, message, "fazt storage check says what is wrong"))
 }
 

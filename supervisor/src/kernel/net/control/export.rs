@@ -6,13 +6,16 @@
 //!                              they are a member ("own": false: of these there is nothing but this line)
 //! apps/NAME/docs-0001.jsonl    documents: {"space", "collection", "id", "version", "created", "updated", "body"}
 //! apps/NAME/kv-0001.jsonl      keys: {"space", "key", "kind", "version", "expires", "metadata", "value"}
+//! apps/NAME/blobs-0001.jsonl   blobs: {"space", "key", "size", "etag", "uploaded", "http", "metadata", "file"}
+//! apps/NAME/blobs/000001       the bytes of a blob, as its `file` says; null: they are missing on the server
 //! export.json                  whose, when, how much of each app, and which app could not be read
 //! ```
 //! A `.jsonl` file has one JSON object a line and is followed by another one where it would be larger than 4 MiB.
 //! Times are milliseconds since 1970. `space` is the number of a line in `spaces`. The value of a key is JSON, a
 //! text, or base 64, as `kind` says. `export.json` comes last: an archive that has it is whole.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -26,7 +29,8 @@ use tokio::sync::mpsc;
 use crate::kernel::fs::{AppInfo, Fs};
 use crate::kernel::net::edge::unix_ms;
 use crate::kernel::storage::StorageError;
-use crate::kernel::storage::data::{KvKind, Owned};
+use crate::kernel::storage::data::{Held, KvKind, Owned};
+use crate::limits::PIECE_BYTES;
 
 /// Bytes of a file of the archive after which the next one begins.
 const FILE_BYTES: usize = 4 << 20;
@@ -40,6 +44,8 @@ apps/NAME/spaces-0001.jsonl  the private space, the spaces that the person made,
                              member only (\"own\": false: nothing of these is here but this line)
 apps/NAME/docs-0001.jsonl    documents: space, collection, id, version, created, updated, body
 apps/NAME/kv-0001.jsonl      keys: space, key, kind, version, expires, metadata, value
+apps/NAME/blobs-0001.jsonl   blobs: space, key, size, etag, uploaded, http, metadata, and the file with the bytes
+apps/NAME/blobs/000001       the bytes of a blob
 export.json                  whose, when, how much of each app, and which app could not be read
 
 A .jsonl file has one JSON object a line; more than 4 MiB go on in the next one. Times are milliseconds since 1970.
@@ -92,12 +98,18 @@ struct Counts {
     spaces: u64,
     docs: u64,
     keys: u64,
+    blobs: u64,
+    /// Blobs whose bytes are not there.
+    missing: u64,
 }
 
 impl Counts {
     fn told(&self, id: AppId, name: &str) -> Value {
-        let Self { spaces, docs, keys } = self;
-        json!({ "name": name, "id": id, "spaces": spaces, "docs": docs, "keys": keys, "trouble": null })
+        let Self { spaces, docs, keys, blobs, missing } = self;
+        let trouble = (*missing > 0).then(|| format!("the bytes of {missing} blobs are missing"));
+        json!({
+            "name": name, "id": id, "spaces": spaces, "docs": docs, "keys": keys, "blobs": blobs, "trouble": trouble,
+        })
     }
 }
 
@@ -143,6 +155,7 @@ fn one(
         Lines { send, path, files: 0, text: String::new(), created }
     };
     let (mut spaces, mut docs, mut keys) = (lines("spaces"), lines("docs"), lines("kv"));
+    let mut blobs = lines("blobs");
     let (mut counts, mut space_now) = (Counts::default(), 0);
     let known = fs.owned_blocking(app, user, &mut |part| match part {
         Owned::Space { space, own } => {
@@ -176,29 +189,77 @@ fn one(
                 r#"{{"space":{space_now},"key":{key},"kind":"{kind}","version":{version},"expires":{expires},"metadata":{meta},"value":{value}}}"#
             ))
         }
+        Owned::Blob { key, size, etag, uploaded_ms, http, meta, bytes } => {
+            counts.blobs += 1;
+            let path = format!("apps/{name}/blobs/{:06}", counts.blobs);
+            let sent = match bytes {
+                Held::Whole(bytes) => {
+                    Some(send.blocking_send(Ok(file(&path, bytes, created))).is_ok())
+                }
+                Held::File(from) => File::open(from).ok().map(|from| copy(from, size, &path, created, send)),
+            };
+            counts.missing += u64::from(sent.is_none());
+            let (key, etag) = (Value::from(key), Value::from(etag));
+            let at = Value::from(sent.map(|_| format!("blobs/{:06}", counts.blobs)));
+            let (http, meta) = (http.unwrap_or("null"), meta.unwrap_or("null"));
+            sent.unwrap_or(true)
+                && blobs.add(&format!(
+                    r#"{{"space":{space_now},"key":{key},"size":{size},"etag":{etag},"uploaded":{uploaded_ms},"http":{http},"metadata":{meta},"file":{at}}}"#
+                ))
+        }
     })?;
-    for mut rest in [spaces, docs, keys] {
+    for mut rest in [spaces, docs, keys, blobs] {
         rest.flush();
     }
     Ok(known.then_some(counts))
 }
 
+/// Copies a file into the archive, in pieces. One that is shorter than it should be ends the archive.
+fn copy(from: File, size: u64, path: &str, created: u64, send: &mpsc::Sender<Piece>) -> bool {
+    if send.blocking_send(Ok(head(path, size, created).into())).is_err() {
+        return false;
+    }
+    let mut from = from.take(size);
+    let mut left = size;
+    while left > 0 {
+        let bytes = u32::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let mut piece = vec![0; bytes as usize];
+        if let Err(error) = from.read_exact(&mut piece) {
+            let _ = send.blocking_send(Err(error));
+            return false;
+        }
+        left -= piece.len() as u64;
+        if left == 0 {
+            piece.resize(piece.len() + (size.next_multiple_of(BLOCK as u64) - size) as usize, 0);
+        }
+        if send.blocking_send(Ok(piece.into())).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
 /// A file as it stands in a tar archive: head, bytes, zeros up to a whole block.
 fn file(path: &str, bytes: &[u8], unix_ms: u64) -> Bytes {
+    let mut out = head(path, bytes.len() as u64, unix_ms);
+    out.extend_from_slice(bytes);
+    out.resize(out.len().next_multiple_of(BLOCK), 0);
+    out.into()
+}
+
+fn head(path: &str, size: u64, unix_ms: u64) -> Vec<u8> {
     let mut out = vec![0; BLOCK];
     let mut put = |at: usize, text: &[u8]| out[at..at + text.len()].copy_from_slice(text);
     put(0, &path.as_bytes()[..path.len().min(100)]);
     put(100, b"0000600\0");
     put(108, b"0000000\0");
     put(116, b"0000000\0");
-    put(124, format!("{:011o}\0", bytes.len()).as_bytes());
+    put(124, format!("{size:011o}\0").as_bytes());
     put(136, format!("{:011o}\0", unix_ms / 1000).as_bytes());
     put(148, b"        ");
     put(156, b"0");
     put(257, b"ustar\x0000");
     let sum: u32 = out.iter().map(|byte| u32::from(*byte)).sum();
     out[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    out.extend_from_slice(bytes);
-    out.resize(out.len().next_multiple_of(BLOCK), 0);
-    out.into()
+    out
 }

@@ -74,7 +74,7 @@ impl Cartridge {
     /// When the file cannot be read.
     pub fn owned(&self, user: UserId, each: &mut dyn FnMut(Owned<'_>) -> bool) -> Result<(), StorageError> {
         let transaction = self.connection.unchecked_transaction().map_err(self.fail())?;
-        look::owned(&transaction, user, each).map_err(self.fail())
+        look::owned(&transaction, &self.path, user, each).map_err(self.fail())
     }
 
     /// Whether there is any data of a person.

@@ -1,10 +1,12 @@
 //! What operators and exports read of an app's data, on a connection of the kernel's.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use fazt_ipc::ids::UserId;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::blobs::folder_of;
 use super::request::{KvKind, Role};
 use super::schema::{DataSchema, FieldKind};
 use crate::kernel::security::Principal;
@@ -77,6 +79,32 @@ pub enum Owned<'a> {
         /// The value.
         value: &'a [u8],
     },
+    /// A blob.
+    Blob {
+        /// Its key.
+        key: &'a str,
+        /// Bytes.
+        size: u64,
+        /// MD5, or the MD5 of those of its parts and how many.
+        etag: &'a str,
+        /// When it was put, in milliseconds since 1970.
+        uploaded_ms: u64,
+        /// Content type and the like, as JSON.
+        http: Option<&'a str>,
+        /// The app's own, as JSON.
+        meta: Option<&'a str>,
+        /// Its bytes.
+        bytes: Held<'a>,
+    },
+}
+
+/// Where bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held<'a> {
+    /// Here.
+    Whole(&'a [u8]),
+    /// In a file.
+    File(PathBuf),
 }
 
 pub(in crate::kernel::storage) fn collections(
@@ -145,6 +173,7 @@ fn member_of(connection: &Connection, user: UserId) -> rusqlite::Result<Vec<Reac
 
 pub(in crate::kernel::storage) fn owned(
     connection: &Connection,
+    cartridge: &Path,
     user: UserId,
     each: &mut dyn FnMut(Owned<'_>) -> bool,
 ) -> rusqlite::Result<()> {
@@ -164,7 +193,7 @@ pub(in crate::kernel::storage) fn owned(
                 return Ok(());
             }
         }
-        if !keys(connection, space.n, each)? {
+        if !keys(connection, space.n, each)? || !blobs(connection, cartridge, space.n, each)? {
             return Ok(());
         }
     }
@@ -221,6 +250,41 @@ fn keys(
             value: row.get_ref(5)?.as_blob()?,
         };
         if !each(key) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn blobs(
+    connection: &Connection,
+    cartridge: &Path,
+    space: i64,
+    each: &mut dyn FnMut(Owned<'_>) -> bool,
+) -> rusqlite::Result<bool> {
+    let folder = folder_of(cartridge);
+    let sql =
+        "SELECT key, size, etag, uploaded, http, meta, file, value FROM blob WHERE _space = ?1 ORDER BY key";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([space])?;
+    while let Some(row) = rows.next()? {
+        let bytes = match row.get_ref(6)?.as_str_or_null()? {
+            Some(name) => {
+                let (first, rest) = name.split_at_checked(2).unwrap_or((name, ""));
+                Held::File(folder.join(first).join(rest))
+            }
+            None => Held::Whole(row.get_ref(7)?.as_blob_or_null()?.unwrap_or_default()),
+        };
+        let blob = Owned::Blob {
+            key: row.get_ref(0)?.as_str()?,
+            size: row.get::<_, i64>(1)?.cast_unsigned(),
+            etag: row.get_ref(2)?.as_str()?,
+            uploaded_ms: row.get::<_, i64>(3)?.cast_unsigned(),
+            http: row.get_ref(4)?.as_str_or_null()?,
+            meta: row.get_ref(5)?.as_str_or_null()?,
+            bytes,
+        };
+        if !each(blob) {
             return Ok(false);
         }
     }

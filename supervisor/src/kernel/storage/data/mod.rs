@@ -45,7 +45,7 @@ mod watch;
 pub use engine::{Clock, Data};
 pub use error::DataError;
 pub(in crate::kernel::storage) use error::starved;
-pub use look::{CollectionUse, Owned, Reached};
+pub use look::{CollectionUse, Held, Owned, Reached};
 pub use request::{
     DocCall, DocWrite, Entry, Find, KeyInfo, KvCall, KvKind, Request, Response, Role, SpaceCall, SpaceInfo,
     SpaceName,

@@ -47,6 +47,7 @@ impl Request {
             Self::Docs(_, _, DocCall::Batch(writes)) => {
                 writes.iter().all(|write| matches!(write, DocWrite::Delete { .. }))
             }
+            Self::Blobs(_, call) => matches!(call, BlobCall::Delete { .. } | BlobCall::Abort { .. }),
             Self::Docs(..) | Self::Spaces(_) => false,
         }
     }

@@ -24,7 +24,7 @@ mod stage;
 use std::fs::File;
 use std::sync::Arc;
 
-pub(super) use files::Files;
+pub(super) use files::{Files, folder_of};
 pub(super) use rows::{Blobs, Gone, check, expire, files_bytes};
 pub(in crate::kernel::storage) use stage::clear;
 pub use stage::{Content, Kept, Stager, Sums};
