@@ -144,7 +144,8 @@ fn every_operation_answers_as_it_is_described() {
     assert!(added["link"]["url"].as_str().is_some_and(|url| url.contains("/join/")));
     call("user.list", "/api/users", Value::Null);
     call("user.password", "/api/users/bo/password", json!({ "password": PASSWORD }));
-    call("user.link", "/api/users/bo/link", Value::Null);
+    call("user.link", "/api/users/bo/link", json!({ "reset_totp": false }));
+    call("user.role", "/api/users/bo/role", json!({ "role": "member" }));
     call("user.apps", "/api/users/bo/apps", json!({ "apps": null }));
     let sessions = call("user.sessions", "/api/users/anna/sessions", Value::Null);
     let session = sessions[0]["id"].as_str().expect("anna is signed in").to_owned();
@@ -328,7 +329,9 @@ fn a_token_reaches_as_far_as_its_scope_and_its_user() {
     let password = json!({ "password": PASSWORD });
     for (method, path, body) in [
         ("POST", "/api/users/olga/password", password.clone()),
-        ("POST", "/api/users/olga/link", Value::Null),
+        ("POST", "/api/users/olga/link", json!({})),
+        ("POST", "/api/users/olga/role", json!({ "role": "member" })),
+        ("POST", "/api/users/anna/role", json!({ "role": "admin" })),
         ("POST", "/api/users/olga/apps", json!({ "apps": [] })),
         ("POST", "/api/tokens", json!({ "scope": "admin", "user": "olga" })),
         ("POST", "/api/tokens", json!({ "scope": "app:notes", "user": "anna" })),

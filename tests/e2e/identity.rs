@@ -250,7 +250,7 @@ fn passwords_are_set_and_recovered_on_the_console() {
     let _owner = server.owner();
     let mut anna = server.user("anna", &[]);
     who(&mut anna, "notes");
-    let link = server.fazt(&["user", "passwd", "anna", "--link", "--json"]).ok().json();
+    let link = server.fazt(&["user", "passwd", "anna", "--json"]).ok().json();
     let mut other = server.browser();
     let page = other.open(link["url"].as_str().expect("url"));
     assert!(page.text().contains("A password for anna"));
@@ -263,11 +263,33 @@ fn passwords_are_set_and_recovered_on_the_console() {
     let page = anna.open(&anna.url("", "/sign-in"));
     assert_eq!(anna.submit(&page, &[("name", "anna"), ("password", PASSWORD)]).status(), 403);
     assert_eq!(anna.submit(&page, &[("name", "anna"), ("password", new)]).status(), 200);
-    assert_eq!(server.fazt(&["user", "passwd", "nobody", "--link"]).code, 3);
-    assert_eq!(server.fazt(&["user", "passwd", "anna"]).code, 2, "no terminal to ask on");
+    assert_eq!(server.fazt(&["user", "passwd", "nobody"]).code, 3);
+    assert_eq!(server.fazt(&["user", "passwd", "anna", "--stdin"]).code, 2, "an empty password");
     assert_eq!(server.fazt(&["user", "add", "anna"]).code, 5, "taken");
     assert_eq!(server.fazt(&["user", "add", "An na"]).code, 2);
     assert_eq!(server.fazt(&["user", "add", "x", "--role", "owner"]).code, 5);
+}
+
+#[test]
+fn a_role_holds_at_once_and_the_owner_stays() {
+    let server = Server::start();
+    deploy(&server, "notes", "members");
+    let _owner = server.owner();
+    let mut anna = server.user("anna", &[]);
+    assert_eq!(who(&mut anna, "notes")["user"]["role"], "member");
+    let user = server.fazt(&["user", "role", "anna", "admin", "--json"]).ok().json();
+    assert_eq!((&user["name"], &user["role"]), (&"anna".into(), &"admin".into()));
+    assert_eq!(who(&mut anna, "notes")["user"]["role"], "admin", "in the session and the worker she has");
+    for (name, role) in [("anna", "owner"), ("olga", "member")] {
+        assert_eq!(server.fazt(&["user", "role", name, role]).code, 5, "{name} {role}");
+    }
+    assert_eq!(server.fazt(&["user", "role", "nobody", "admin"]).code, 3);
+    assert_eq!(server.fazt(&["user", "role", "anna", "king"]).code, 2);
+    let invite = server.fazt(&["user", "invite", "--role", "admin", "--json"]).ok().json();
+    let mut bo = server.browser();
+    let page = bo.open(invite["url"].as_str().expect("url"));
+    bo.submit(&page, &[("name", "bo"), ("password", PASSWORD), ("again", PASSWORD)]);
+    assert_eq!(who(&mut bo, "notes")["user"]["role"], "admin");
 }
 
 #[test]
@@ -376,12 +398,16 @@ fn everybody_minds_their_own_sessions_tokens_and_password_at_home() {
     assert!(second.open(&second.url("", "/")).text().contains("Sign in"));
     assert_eq!(post(&mut anna, "token-remove", &format!("id={hers}")).status, 303);
     assert_eq!(ask().status, 401);
-    // The password, for whoever knows it.
-    let fields = |old: &str| {
-        format!("old={}&new=another+horse+battery&again=another+horse+battery", old.replace(' ', "+"))
-    };
-    assert_eq!(post(&mut anna, "password", &fields("wrong horse battery")).status, 422);
-    assert_eq!(post(&mut anna, "password", &fields(PASSWORD)).status, 303);
+    // Confirming that it is she, which a moment after signing in nothing asks for yet.
+    let page = anna.open(&anna.url("", "/confirm"));
+    assert_eq!(anna.submit(&page, &[("password", "wrong horse battery")]).status(), 403);
+    assert_eq!(anna.submit(&page, &[("password", PASSWORD)]).url, anna.url("", "/"));
+    // The password.
+    assert_eq!(post(&mut anna, "password", "new=another+horse+battery&again=other").status, 422);
+    assert_eq!(
+        post(&mut anna, "password", "new=another+horse+battery&again=another+horse+battery").status,
+        303
+    );
     assert!(anna.open(&anna.url("", "/")).text().contains("anna"), "this browser goes on");
     let page = second.open(&second.url("", "/sign-in"));
     assert_eq!(second.submit(&page, &[("name", "anna"), ("password", PASSWORD)]).status(), 403);

@@ -1,6 +1,6 @@
 //! Attacks on people: forged, planted and stolen cookies, forms of other sites, guesses, codes of others.
 
-use fazt_tests::{Browser, PASSWORD, Server, ServerOptions};
+use fazt_tests::{Browser, Client, PASSWORD, Server, ServerOptions};
 use serde_json::Value;
 
 use crate::identity::{deploy, who};
@@ -170,6 +170,30 @@ fn guessing_is_slow_and_tells_nothing() {
     assert_eq!(wrong, 10);
 }
 
+/// A page's script asks as often as it likes where only somebody who looks should come by.
+#[test]
+fn a_script_signs_nobody_in_or_out() {
+    let server = Server::start();
+    deploy(&server, "one", "members");
+    let mut owner = server.owner();
+    who(&mut owner, "one");
+    let state = "A".repeat(43);
+    let authorize = owner.url("", &format!("/authorize?app=one&state={state}&to=/"));
+    for url in [owner.url("one", "/_fazt/sign-in"), owner.url("one", "/_fazt/enter?code=x"), authorize] {
+        for mode in ["cors", "no-cors", "same-origin", "websocket"] {
+            let answer = owner.send("GET", &url, &[("sec-fetch-mode", mode)], b"");
+            assert_eq!((answer.status, answer.field("set-cookie")), (403, None), "{mode} {url}");
+        }
+    }
+    // Coming by again and again as somebody who looks keeps one session at that origin.
+    for _ in 0..20 {
+        owner.open(&owner.url("one", "/_fazt/sign-in"));
+    }
+    let sessions = server.fazt(&["user", "sessions", "olga", "--json"]).ok().json();
+    assert_eq!(sessions.as_array().map(Vec::len), Some(2), "{sessions}");
+    assert_eq!(who(&mut owner, "one")["user"]["name"], "olga");
+}
+
 #[test]
 fn our_pages_run_no_script_and_are_framed_by_nobody() {
     let server = Server::start();
@@ -228,6 +252,23 @@ fn plain_http_from_elsewhere_signs_nobody_in() {
     assert_eq!(answer.status, 200);
     let cookie = answer.field("set-cookie").expect("a cookie");
     assert!(cookie.starts_with("__Host-fazt-form=") && cookie.ends_with("; Secure"), "{cookie}");
+}
+
+/// A tunnel that ends at loopback and says nothing of whom it carries: its clients find it by another name than
+/// this machine's.
+#[test]
+fn a_tunnel_to_loopback_signs_nobody_in() {
+    let server = Server::with(ServerOptions {
+        config: "domain = 'cloud.example'\n".into(),
+        ..ServerOptions::default()
+    });
+    let host = format!("cloud.example:{}", server.address.port());
+    for path in ["/sign-in", "/confirm", "/join/x"] {
+        let mut client = Client::connect(server.address, &host).expect("connection");
+        let answer = client.request("GET", path, &[("accept", "text/html")], b"").expect("answer");
+        assert_eq!((answer.status, answer.field("set-cookie")), (403, None), "{path}");
+        assert!(answer.text().contains("https"), "{}", answer.text());
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::io::{self, BufRead as _};
 
 use clap::Subcommand;
 use fazt_ipc::control::{
-    AddedUser, Admission, ErrorKind, NewInvite, NewPassword, NewUser, Role, SessionInfo, SignInLink, UserInfo,
+    AddedUser, Admission, ErrorKind, NewInvite, NewLink, NewPassword, NewRole, NewUser, Role, SessionInfo,
+    SignInLink, UserInfo,
 };
 
 use crate::client::{Client, part};
@@ -67,19 +68,31 @@ pub(crate) enum Verb {
         #[arg(short, long)]
         yes: bool,
     },
-    /// Set a password, or print a link with which the user does
+    /// Say what somebody may do: it holds at once
+    #[command(after_help = "Examples:\n  fazt user role anna admin\n  fazt user role anna member")]
+    Role {
+        /// Name of the user
+        name: String,
+        /// member or admin
+        role: Role,
+    },
+    /// Print a link with which somebody chooses a new password, once, within an hour; or set one
     #[command(
-        after_help = "Examples:\n  fazt user passwd anna\n  fazt user passwd anna --link\n  fazt user passwd anna --stdin"
+        long_about = "Print a link with which somebody chooses a new password, once, within an hour; or set one\n\nA new password signs them out everywhere and ends their tokens, links and passkeys; whoever opens the link may keep the passkeys. Codes of an authenticator app go on being asked for unless they are reset.",
+        after_help = "Examples:\n  fazt user passwd anna\n  fazt user passwd anna --reset-totp\n  fazt user passwd anna --stdin"
     )]
     Passwd {
         /// Name of the user
         name: String,
-        /// Print a link that works once, within an hour
-        #[arg(long, conflicts_with = "stdin")]
+        /// Print a link: what happens anyway
+        #[arg(long, conflicts_with = "stdin", hide = true)]
         link: bool,
-        /// Read the password from the first line of standard input
+        /// Set the password that is typed, or in the first line of standard input
         #[arg(long)]
         stdin: bool,
+        /// Ask for codes of their authenticator app no more
+        #[arg(long)]
+        reset_totp: bool,
     },
     /// List somebody's sessions
     #[command(after_help = "Example:\n  fazt user sessions anna")]
@@ -113,11 +126,19 @@ pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
             })
         }
         Verb::Remove { name, yes } => remove(client, &name, yes, out).await,
-        Verb::Passwd { name, link: true, .. } => {
-            let link: SignInLink = client.order(&format!("{}/link", url(&name))).await?;
+        Verb::Role { name, role } => {
+            let user: UserInfo = client.post(&format!("{}/role", url(&name)), &NewRole { role }).await?;
+            out.show(&user, |user| {
+                let article = if user.role == Role::Member { "a" } else { "an" };
+                out.line(format!("{} is {article} {} now", text::clean(&user.name), user.role));
+            })
+        }
+        Verb::Passwd { name, stdin: false, reset_totp, link: _ } => {
+            let link: SignInLink =
+                client.post(&format!("{}/link", url(&name)), &NewLink { reset_totp }).await?;
             out.show(&link, |link| print_link(link, "A new password can be chosen here", out))
         }
-        Verb::Passwd { name, stdin, .. } => passwd(client, &name, stdin, out).await,
+        Verb::Passwd { name, reset_totp, .. } => passwd(client, &name, reset_totp, out).await,
         Verb::Sessions { name } => sessions(client, &name, out).await,
         Verb::RevokeSession { id } => {
             client.delete(&format!("/api/sessions/{}", part(&id))).await?;
@@ -210,34 +231,26 @@ async fn remove(client: &Client, name: &str, yes: bool, out: Out) -> Done {
     })
 }
 
-async fn passwd(client: &Client, name: &str, stdin: bool, out: Out) -> Done {
-    let password = if stdin {
-        let mut line = String::new();
-        let mut input = io::stdin().lock();
-        input.read_line(&mut line).map_err(|error| failed(format!("cannot read the password: {error}")))?;
-        line.trim_end_matches(['\r', '\n']).to_owned()
-    } else {
-        let first = hidden(&format!("New password for {}: ", text::clean(name)))?;
-        if hidden("The same again: ")? != first {
-            return Err(invalid("the two passwords are not the same", ""));
+async fn passwd(client: &Client, name: &str, reset_totp: bool, out: Out) -> Done {
+    let first = secret::ask(&format!("New password for {}: ", text::clean(name)))?;
+    let password = match first {
+        Some(first) if secret::ask("The same again: ")?.as_deref() == Some(&first) => first,
+        Some(_) => return Err(invalid("the two passwords are not the same", "")),
+        None => {
+            let mut line = String::new();
+            let read = io::stdin().lock().read_line(&mut line);
+            read.map_err(|error| failed(format!("cannot read the password: {error}")))?;
+            line.trim_end_matches(['\r', '\n']).to_owned()
         }
-        first
     };
-    let done: serde_json::Value =
-        client.post(&format!("{}/password", url(name)), &NewPassword { password }).await?;
+    let new = NewPassword { password, reset_totp };
+    let done: serde_json::Value = client.post(&format!("{}/password", url(name)), &new).await?;
     drop(done);
     out.show(&serde_json::json!({ "user": name, "password_set": true }), |_| {
-        out.line(format!("The password of {} is set; their sessions have ended.", text::clean(name)));
-    })
-}
-
-/// Asks for a password on the terminal.
-fn hidden(question: &str) -> Done<String> {
-    secret::ask(question)?.ok_or_else(|| {
-        invalid(
-            "there is no terminal to ask for a password on",
-            "pass it with --stdin, or print a link with --link",
-        )
+        let name = text::clean(name);
+        out.line(format!(
+            "The password of {name} is set. Their sessions, links, tokens and passkeys have ended."
+        ));
     })
 }
 

@@ -70,6 +70,9 @@ pub struct UserInfo {
     pub apps: Option<Vec<String>>,
     /// They have set a password.
     pub password: bool,
+    /// Codes of an authenticator app are asked for beside it.
+    #[serde(default)]
+    pub totp: bool,
     /// Sessions that are open, counting one for each browser.
     pub sessions: u64,
     /// Made, in milliseconds since 1970.
@@ -129,12 +132,32 @@ pub struct SignInLink {
 pub struct NewPassword {
     /// The password.
     pub password: String,
+    /// Codes of the user's app are asked for no more.
+    #[serde(default)]
+    pub reset_totp: bool,
 }
 
 impl fmt::Debug for NewPassword {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NewPassword")
     }
+}
+
+/// `fazt user passwd`: a link with which the user chooses a new one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NewLink {
+    /// It ends the codes of the user's app too.
+    #[serde(default)]
+    pub reset_totp: bool,
+}
+
+/// `fazt user role`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct NewRole {
+    /// What they may do from now on.
+    pub role: Role,
 }
 
 /// Which apps for members a user is admitted to from now on.

@@ -79,20 +79,25 @@ fn give(folder: &OwnedFd, user: User, depth: usize) -> io::Result<()> {
             show(folder, user)?;
             continue;
         }
-        let about = match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        // What is looked at is what is given: by this descriptor, whatever the name means meanwhile.
+        let this = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let entry = match rustix::fs::openat(folder, name, this, Mode::empty()) {
             Err(rustix::io::Errno::NOENT) => continue,
             other => other?,
         };
+        let about = rustix::fs::fstat(&entry)?;
         match FileType::from_raw_mode(about.st_mode) {
             FileType::Directory if depth == 0 => return Err(io::ErrorKind::QuotaExceeded.into()),
-            FileType::Directory => match rustix::fs::openat(folder, name, flags, Mode::empty()) {
-                Ok(below) => give(&below, user, depth - 1)?,
-                // Not a folder any more.
-                Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {}
-                Err(error) => return Err(error.into()),
-            },
+            FileType::Directory => {
+                let below = rustix::fs::openat(&entry, c".", flags, Mode::empty())?;
+                give(&below, user, depth - 1)?;
+            }
             _ if about.st_nlink > 1 || (about.st_uid, about.st_gid) == (user.uid, user.gid) => {}
-            _ => rustix::fs::chownat(folder, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?,
+            FileType::RegularFile | FileType::Socket => {
+                rustix::fs::chownat(&entry, c"", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+            }
+            // A link, a device, a pipe: nothing that a server made.
+            _ => {}
         }
     }
     let about = rustix::fs::fstat(folder)?;
@@ -105,6 +110,42 @@ fn give(folder: &OwnedFd, user: User, depth: usize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Only root may give files away.
+    #[test]
+    fn what_lies_in_the_folder_is_given_and_what_it_points_to_is_not() {
+        use std::os::unix::fs::{MetadataExt as _, symlink};
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let user = User { uid: 64_999, gid: 64_998 };
+        let (data, outside) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+        let owner = |path: &Path| {
+            let about = fs::symlink_metadata(path).expect("file");
+            (about.uid(), about.gid())
+        };
+        let theirs = outside.path().join("theirs");
+        fs::write(&theirs, "x").expect("file");
+        let (inner, file) = (data.path().join("a/b"), data.path().join("a/b/file"));
+        fs::create_dir_all(&inner).expect("folders");
+        fs::write(&file, "x").expect("file");
+        fs::write(data.path().join(Config::FILE), "").expect("file");
+        symlink(&theirs, inner.join("soft")).expect("link");
+        symlink(outside.path(), inner.join("folder")).expect("link");
+        let hard = inner.join("hard");
+        // Where both lie on one file system.
+        let linked = fs::hard_link(&theirs, &hard).is_ok();
+        own(data.path(), user).expect("given");
+        let given = (user.uid, user.gid);
+        assert_eq!((owner(data.path()), owner(&inner), owner(&file)), (given, given, given));
+        for kept in [theirs.as_path(), outside.path(), &inner.join("soft")] {
+            assert_eq!(owner(kept), (0, 0), "{}", kept.display());
+        }
+        assert!(!linked || owner(&hard) == (0, 0), "a file with a second name");
+        assert_eq!(owner(&data.path().join(Config::FILE)), (0, user.gid), "to read, not to write");
+        fs::write(&file, "y").expect("file");
+        own(data.path(), user).expect("again");
+    }
 
     #[test]
     fn the_user_is_read_from_the_file_and_never_root() {

@@ -103,11 +103,15 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     identity.on_end(move |user, app| workers.end(user, app));
     let sweeping = Arc::clone(&identity);
     let sweeping = tokio::spawn(async move { sweeping.sweep().await });
-    // On a full disk nobody can be added, but whoever is there is served.
-    let first_link = identity.first_link().await.unwrap_or_else(|error| {
-        tracing::error!(%error, "no sign-in link for the owner: `fazt user passwd owner --link` makes one later");
-        None
-    });
+    // On a full disk nobody can be added, but whoever is there is served. After a restart the link that was
+    // announced stays the good one.
+    let first_link = match facts.restarts {
+        0 => identity.first_link().await.unwrap_or_else(|error| {
+            tracing::error!(%error, "no sign-in link for the owner: `fazt user passwd owner` makes one later");
+            None
+        }),
+        _ => None,
+    };
 
     let metrics = Arc::new(Metrics::default());
     let people = People { identity: Arc::clone(&identity), fs: Arc::clone(&fs) };
@@ -218,6 +222,13 @@ async fn until_stopped(mut stopping: watch::Receiver<bool>) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether what is said lands in a log that others read too: a service manager gives its services a socket.
+fn is_logged() -> bool {
+    let about = rustix::fs::fstat(io::stdout());
+    about
+        .is_ok_and(|about| rustix::fs::FileType::from_raw_mode(about.st_mode) == rustix::fs::FileType::Socket)
+}
+
 /// Tells whoever started the server that it serves: from the first line on, a request is answered.
 fn say(control: &Control, announce: Announce, first_link: Option<String>) {
     let url = control.url(None);
@@ -245,8 +256,14 @@ fn say(control: &Control, announce: Announce, first_link: Option<String>) {
                      `fazt proc doctor` says more.\n"
                 ));
             }
-            if let Some(link) = first_link {
-                text.push_str(&format!("Choose your name and password, once, within three days: {link}\n"));
+            match first_link {
+                Some(link) if !is_logged() => {
+                    text.push_str(&format!("Choose your name and password, once, within a day: {link}\n"));
+                }
+                Some(_) => {
+                    text.push_str("Nobody owns this server yet: `fazt user passwd owner` prints a link.\n")
+                }
+                None => {}
             }
             text.push_str("Deploy an app: fazt app deploy DIR --name NAME\n");
             text

@@ -203,7 +203,7 @@ impl<A: Apps> Edge<A> {
         }
         let site = |os| Site {
             https: asked.https,
-            safe: asked.https || self.is_local(&asked, &parts.headers),
+            safe: asked.https || (is_this_machine(&host.name) && self.is_local(&asked, &parts.headers)),
             authority: &host.authority,
             os,
             client: asked.client,
@@ -315,9 +315,7 @@ impl<A: Apps> Edge<A> {
         if self.config.trusted_proxies.is_empty() || !self.trusts(peer) {
             return asked;
         }
-        asked.https = headers
-            .get(X_FORWARDED_PROTO)
-            .is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+        asked.https = forwarded_https(headers);
         // From the nearest hop outwards, up to the first that is not trusted: what lies beyond is hearsay.
         let hops = headers.get_all(X_FORWARDED_FOR).iter().rev();
         let hops = hops.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
@@ -506,6 +504,22 @@ fn prepare(headers: &mut HeaderMap, asked: &Asked<'_>, origin: &str) {
     headers.insert(X_FORWARDED_FOR, chain);
 }
 
+/// What the proxy before us says the client came over: the last word. What stands before it may be the client's
+/// own, which the proxy did not take away.
+fn forwarded_https(headers: &HeaderMap) -> bool {
+    let last = headers.get_all(X_FORWARDED_PROTO).iter().next_back();
+    let last = last.and_then(|value| value.as_bytes().rsplit(|&b| b == b',').next());
+    last.is_some_and(|proto| proto.trim_ascii().eq_ignore_ascii_case(b"https"))
+}
+
+/// Whether a host's name means the very machine that the browser runs on. Over plain HTTP only such a one is
+/// safe: a tunnel that ends at loopback and says nothing of it looks like a browser here, but its clients find
+/// it under another name.
+fn is_this_machine(name: &str) -> bool {
+    let local = name == "localhost" || name.ends_with(".localhost");
+    local || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Whether a head is over the bounds that a worker is sent.
 fn oversized(parts: &http::request::Parts) -> Option<(StatusCode, &'static str)> {
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
@@ -534,4 +548,46 @@ pub(crate) fn unix_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_of_a_proxy_counts() {
+        for (values, expect) in [
+            (&["https"][..], true),
+            (&["HTTPS"], true),
+            (&["http"], false),
+            (&["https", "http"], false),
+            (&["https, http"], false),
+            (&["http, https"], true),
+            (&["http", "https"], true),
+            (&["https,"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(X_FORWARDED_PROTO, HeaderValue::from_static(value));
+            }
+            assert_eq!(forwarded_https(&headers), expect, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_this_machine_is_no_other_name() {
+        for (name, expect) in [
+            ("localhost", true),
+            ("notes.localhost", true),
+            ("127.0.0.1", true),
+            ("[::1]", true),
+            ("cloud.example", false),
+            ("localhost.evil.example", false),
+            ("evillocalhost", false),
+            ("192.0.2.1", false),
+        ] {
+            assert_eq!(is_this_machine(name), expect, "{name}");
+        }
+    }
 }

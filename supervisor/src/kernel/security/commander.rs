@@ -5,7 +5,7 @@
 //! |---|---|
 //! | the console | everything |
 //! | a token `admin` of the owner | everything but what is done on the server itself |
-//! | a token `admin` of an admin | the same, but nothing to the owner (password, links, sessions, tokens) and nothing to an app that is for the owner alone |
+//! | a token `admin` of an admin | the same, but nothing to the owner or other admins (password, links, sessions, tokens), who are not below them, and nothing to an app that is for the owner alone |
 //! | a token `app:NAME` of the owner or an admin | with that one app: look at it, deploy, roll back, logs, files, variables, its processes |
 //! | a token `app:NAME` of a member | nothing here: it acts as its user at the app's own origin |
 //! | nobody | read the description of the API |
@@ -17,7 +17,7 @@ use fazt_ipc::ids::{AppId, TokenId};
 
 use super::book::Scope;
 use super::edge::Person;
-use super::identity::{Bearer, CONSOLE, Client};
+use super::identity::{Bearer, By, CONSOLE, Client};
 
 /// What an operation asks of whoever wants it done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +95,12 @@ impl Commander {
             Who::Console => CONSOLE,
             Who::Bearer { person, .. } => person.name(),
         }
+    }
+
+    /// By whose word something is done to people.
+    #[must_use]
+    pub fn word(&self) -> By {
+        self.person().map_or_else(By::console, By::person)
     }
 
     /// The person, where it is one.
@@ -187,9 +193,11 @@ mod tests {
             role,
             apps: Apps::All,
             password: None,
+            totp: false,
+            epoch: 0,
             created_unix_ms: 0,
         };
-        let client = Client { address: [192, 0, 2, 1].into(), agent: String::new() };
+        let client = Client { address: [192, 0, 2, 1].into(), device: None, agent: String::new() };
         let (person, token) = (Arc::new(Person::of(&account)), TokenId::new(1, 1));
         Commander(Who::Bearer { person, scope, token, client })
     }

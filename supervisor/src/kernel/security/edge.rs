@@ -15,11 +15,20 @@ pub struct Person {
     name: String,
     role: Role,
     apps: Apps,
+    totp: bool,
+    epoch: u64,
 }
 
 impl Person {
     pub(super) fn of(account: &Account) -> Self {
-        Self { id: account.id, name: account.name.clone(), role: account.role, apps: account.apps.clone() }
+        Self {
+            id: account.id,
+            name: account.name.clone(),
+            role: account.role,
+            apps: account.apps.clone(),
+            totp: account.totp,
+            epoch: account.epoch,
+        }
     }
 
     /// Stable id.
@@ -38,6 +47,17 @@ impl Person {
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
+    }
+
+    /// Codes of an app are asked for when they sign in with a password.
+    #[must_use]
+    pub const fn totp(&self) -> bool {
+        self.totp
+    }
+
+    /// Of what they proved: nothing is changed for them by what is older than their account is now.
+    pub(super) const fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Whether they may reach this app if it is for members.
@@ -126,7 +146,14 @@ mod tests {
     use super::*;
 
     fn person(role: Role, apps: Apps) -> Visitor {
-        Visitor::Known(Arc::new(Person { id: UserId::new(7, 7), name: "anna".into(), role, apps }))
+        Visitor::Known(Arc::new(Person {
+            id: UserId::new(7, 7),
+            name: "anna".into(),
+            role,
+            apps,
+            totp: false,
+            epoch: 0,
+        }))
     }
 
     /// Every visitor at every door. Whoever changes a word of it changes who may read somebody's data.

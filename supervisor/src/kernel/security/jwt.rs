@@ -125,6 +125,8 @@ mod tests {
 
     fn person() -> Person {
         Person::of(&Account {
+            totp: false,
+            epoch: 0,
             id: UserId::new(7, 7),
             name: "anna".into(),
             role: Role::Member,

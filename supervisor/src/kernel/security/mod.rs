@@ -14,8 +14,10 @@
 //! | what is remembered of people, behind a trait | `book.rs` |
 //! | passwords; secrets that we hand out | `password.rs`, `secret.rs` |
 //! | how often somebody may try | `throttle.rs` |
+//! | turns at what is expensive; what waits for an answer | `turns.rs`, `waiting.rs` |
+//! | browsers that were signed in before | `device.rs` |
 //! | a sign-in carried from one origin to another | `codes.rs` |
-//! | passkeys | `passkey.rs` |
+//! | passkeys; codes of an app and recovery codes | `passkey.rs`, `totp.rs` |
 //! | tokens for one audience, signed | `jwt.rs` |
 //! | values that lie in a database sealed | `seal.rs` |
 //! | clock and randomness | `world.rs` |
@@ -24,6 +26,7 @@ mod actor;
 pub mod book;
 mod codes;
 mod commander;
+mod device;
 mod edge;
 pub mod identity;
 mod jwt;
@@ -34,6 +37,9 @@ mod principal;
 mod seal;
 mod secret;
 mod throttle;
+mod totp;
+mod turns;
+mod waiting;
 mod world;
 
 pub use actor::Actor;
@@ -45,6 +51,8 @@ pub use peer::{Admin, Peer, PeerRefused, Server, admit};
 pub use principal::Principal;
 pub use seal::Sealer;
 pub use secret::{Mark, Secret, same};
+#[cfg(test)]
+pub(crate) use totp::code_at;
 #[cfg(test)]
 pub(crate) use world::Fixed;
 pub use world::{Real, World};

@@ -4,8 +4,6 @@
 //! Nobody is asked for a name: the browser shows the passkeys that it has for this origin, so no answer tells
 //! who has one.
 
-use std::collections::HashMap;
-
 use fazt_ipc::ids::UserId;
 use webauthn_rs::prelude::{
     CreationChallengeResponse, DiscoverableAuthentication, DiscoverableKey, Passkey, PasskeyRegistration,
@@ -16,11 +14,14 @@ use webauthn_rs_proto::ResidentKeyRequirement;
 
 use super::World;
 use super::secret::{Mark, Secret};
+use super::waiting::Waiting;
 
 /// A challenge is worthless after this time.
 const CHALLENGE_MS_MAX: u64 = 5 * 60 * 1_000;
-/// Challenges at once. When there are more, the oldest goes.
+/// Challenges at once.
 const CHALLENGES_MAX: usize = 512;
+/// Challenges at once of one user who makes a passkey, or one network of strangers who use one.
+const CHALLENGES_EACH_MAX: usize = 16;
 /// Largest answer of a browser, and largest key that is kept.
 pub const ANSWER_BYTES_MAX: usize = 12 * 1024;
 
@@ -45,9 +46,12 @@ enum Challenge {
 }
 
 /// Challenges that wait for their answer.
-#[derive(Default)]
-pub struct Challenges {
-    open: HashMap<Mark, (Challenge, u64)>,
+pub struct Challenges(Waiting<Challenge>);
+
+impl Default for Challenges {
+    fn default() -> Self {
+        Self(Waiting::new(CHALLENGES_MAX, CHALLENGES_EACH_MAX))
+    }
 }
 
 /// A passkey that was made.
@@ -80,7 +84,9 @@ impl Challenges {
             selection.require_resident_key = true;
             selection.resident_key = Some(ResidentKeyRequirement::Required);
         }
-        Ok((self.keep(Challenge::Register(user, Box::new(state)), world), options))
+        let holder = Mark::of(&[b"user", user.to_string().as_bytes()]);
+        let challenge = Challenge::Register(user, Box::new(state));
+        Ok((self.0.keep(holder, challenge, CHALLENGE_MS_MAX, world), options))
     }
 
     /// Takes in what a browser made for `user`. The challenge is spent, whatever the outcome.
@@ -95,7 +101,7 @@ impl Challenges {
         origin: &Origin,
         now_ms: u64,
     ) -> Result<Made, NotGood> {
-        let Some(Challenge::Register(of, state)) = self.take(ticket, now_ms) else { return Err(NotGood) };
+        let Some(Challenge::Register(of, state)) = self.0.take(ticket, now_ms) else { return Err(NotGood) };
         if of != user {
             return Err(NotGood);
         }
@@ -105,17 +111,18 @@ impl Challenges {
         if key.len() > ANSWER_BYTES_MAX { Err(NotGood) } else { Ok(Made { id, key }) }
     }
 
-    /// Begins to sign somebody in: what the browser is given.
+    /// Begins to sign somebody in, who is in the network `holder`: what the browser is given.
     ///
     /// # Errors
     /// When the origin cannot have passkeys.
     pub fn enter(
         &mut self,
+        holder: Mark,
         origin: &Origin,
         world: &dyn World,
     ) -> Result<(Secret, RequestChallengeResponse), NotGood> {
         let (options, state) = webauthn(origin)?.start_discoverable_authentication().map_err(|_| NotGood)?;
-        Ok((self.keep(Challenge::Enter(Box::new(state)), world), options))
+        Ok((self.0.keep(holder, Challenge::Enter(Box::new(state)), CHALLENGE_MS_MAX, world), options))
     }
 
     /// Judges a browser's answer by the key that is kept of `user`: the key as it is to be kept from now on. The
@@ -131,7 +138,7 @@ impl Challenges {
         origin: &Origin,
         now_ms: u64,
     ) -> Result<String, NotGood> {
-        let Some(Challenge::Enter(state)) = self.take(ticket, now_ms) else { return Err(NotGood) };
+        let Some(Challenge::Enter(state)) = self.0.take(ticket, now_ms) else { return Err(NotGood) };
         let (user, kept) = kept.ok_or(NotGood)?;
         let mut key = read(kept).ok_or(NotGood)?;
         let webauthn = webauthn(origin)?;
@@ -147,23 +154,6 @@ impl Challenges {
         }
         key.update_credential(&result);
         serde_json::to_string(&key).map_err(|_| NotGood)
-    }
-
-    fn keep(&mut self, challenge: Challenge, world: &dyn World) -> Secret {
-        let now = world.now_ms();
-        self.open.retain(|_, (_, expires)| now < *expires);
-        if self.open.len() >= CHALLENGES_MAX {
-            let oldest = self.open.iter().min_by_key(|(_, (_, expires))| *expires).map(|(&mark, _)| mark);
-            oldest.and_then(|mark| self.open.remove(&mark));
-        }
-        let ticket = Secret::new(world);
-        self.open.insert(ticket.mark(), (challenge, now + CHALLENGE_MS_MAX));
-        ticket
-    }
-
-    fn take(&mut self, ticket: &Secret, now_ms: u64) -> Option<Challenge> {
-        let (challenge, expires) = self.open.remove(&ticket.mark())?;
-        (now_ms < expires).then_some(challenge)
     }
 }
 

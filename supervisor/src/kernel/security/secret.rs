@@ -23,6 +23,11 @@ impl Secret {
     pub fn new(world: &dyn World) -> Self {
         let mut bytes = [0; 32];
         world.fill(&mut bytes);
+        Self::of(&bytes)
+    }
+
+    /// Of bytes that were made to be one.
+    pub(super) fn of(bytes: &[u8; 32]) -> Self {
         Self(URL_SAFE_NO_PAD.encode(bytes))
     }
 

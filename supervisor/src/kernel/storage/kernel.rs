@@ -25,9 +25,10 @@ const SCHEMA: Schema = Schema {
             removed INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;
     ",
-        super::people::SCHEMA,
-        super::people::PASSKEYS,
+        super::people::schema::SCHEMA,
+        super::people::schema::PASSKEYS,
         super::env::SCHEMA,
+        super::people::schema::PROOFS,
     ],
 };
 

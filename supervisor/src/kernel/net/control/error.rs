@@ -55,7 +55,8 @@ impl From<IdentityError> for Refused {
     fn from(error: IdentityError) -> Self {
         use IdentityError as E;
         let (kind, hint) = match &error {
-            E::Wrong | E::Passkey => (ErrorKind::PermissionDenied, ""),
+            E::Wrong | E::Passkey | E::Code | E::Confirm | E::Rank(_) => (ErrorKind::PermissionDenied, ""),
+            E::Stale => (ErrorKind::Conflict, "look again, and try once more"),
             E::Wait(_) | E::Busy => (ErrorKind::Failed, "try again later"),
             E::Link => (ErrorKind::NotFound, ""),
             E::Name | E::Password(_) | E::Again => (ErrorKind::Invalid, ""),

@@ -1,15 +1,15 @@
-//! Operations on users, sessions, tokens, and the audit log, by the console or by whoever showed a token. An admin
-//! does nothing to the owner.
+//! Operations on users, sessions, tokens, and the audit log, by the console or by whoever showed a token. Whom
+//! they may do it to is for `security` to say.
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use axum::{Extension, Json};
 use fazt_ipc::control::{
-    AddedUser, Admission, AuditLine, ErrorKind, MadeToken, Myself, NewInvite, NewPassword, NewToken, NewUser,
-    Role, SessionInfo, SignInLink, TokenInfo, UserInfo,
+    AddedUser, Admission, AuditLine, ErrorKind, MadeToken, Myself, NewInvite, NewLink, NewPassword, NewRole,
+    NewToken, NewUser, Role, SessionInfo, SignInLink, TokenInfo, UserInfo,
 };
-use fazt_ipc::ids::{AppId, SessionId, TokenId, UserId};
+use fazt_ipc::ids::{AppId, SessionId, TokenId};
 use serde_json::{Value, json};
 
 use super::apps::id;
@@ -46,7 +46,7 @@ pub(super) async fn add(
 ) -> Answer<AddedUser> {
     let Json(new) = new?;
     let apps = control.admission(new.apps)?;
-    let (account, link, expires) = control.identity.add_user(&new.name, new.role, apps, by.name()).await?;
+    let (account, link, expires) = control.identity.add_user(&new.name, new.role, apps, &by.word()).await?;
     Ok(Json(AddedUser { user: control.user(&account, &[]), link: control.link(&link, expires) }))
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn remove(
     Extension(by): By,
     Path(name): Path<String>,
 ) -> Answer<Value> {
-    control.identity.remove_user(&name, by.name()).await?;
+    control.identity.remove_user(&name, &by.word()).await?;
     Ok(Json(json!({})))
 }
 
@@ -68,8 +68,7 @@ pub(super) async fn password(
     new: Result<Json<NewPassword>, JsonRejection>,
 ) -> Answer<Value> {
     let Json(new) = new?;
-    control.may_touch(&by, &name).await?;
-    control.identity.set_password(&name, &new.password, by.name()).await?;
+    control.identity.set_password(&name, &new.password, new.reset_totp, &by.word()).await?;
     Ok(Json(json!({})))
 }
 
@@ -78,10 +77,24 @@ pub(super) async fn link(
     State(control): Shared,
     Extension(by): By,
     Path(name): Path<String>,
+    new: Result<Json<NewLink>, JsonRejection>,
 ) -> Answer<SignInLink> {
-    control.may_touch(&by, &name).await?;
-    let (link, expires) = control.identity.enter_link(&name, by.name()).await?;
+    let Json(new) = new?;
+    let (link, expires) = control.identity.enter_link(&name, new.reset_totp, &by.word()).await?;
     Ok(Json(control.link(&link, expires)))
+}
+
+/// `POST /api/users/NAME/role`
+pub(super) async fn role(
+    State(control): Shared,
+    Extension(by): By,
+    Path(name): Path<String>,
+    new: Result<Json<NewRole>, JsonRejection>,
+) -> Answer<UserInfo> {
+    let Json(new) = new?;
+    let account = control.identity.set_role(&name, new.role, &by.word()).await?;
+    let sessions = control.identity.sessions(Some(account.id)).await?;
+    Ok(Json(control.user(&account, &sessions)))
 }
 
 /// `POST /api/users/NAME/apps`
@@ -93,8 +106,7 @@ pub(super) async fn admit(
 ) -> Answer<UserInfo> {
     let Json(admission) = admission?;
     let apps = control.admission(admission.apps)?;
-    control.may_touch(&by, &name).await?;
-    let account = control.identity.admit(&name, apps, by.name()).await?;
+    let account = control.identity.admit(&name, apps, &by.word()).await?;
     let sessions = control.identity.sessions(Some(account.id)).await?;
     Ok(Json(control.user(&account, &sessions)))
 }
@@ -124,11 +136,7 @@ pub(super) async fn revoke(
 ) -> Answer<Value> {
     let id: SessionId =
         text.parse().map_err(|_| Refused::from(IdentityError::Unknown("session", text.clone())))?;
-    if let Some(session) = control.identity.sessions(None).await?.into_iter().find(|session| session.id == id)
-    {
-        control.may_touch_id(&by, session.user).await?;
-    }
-    control.identity.revoke_session(id, by.name()).await?;
+    control.identity.revoke_session(id, &by.word()).await?;
     Ok(Json(json!({})))
 }
 
@@ -141,7 +149,7 @@ pub(super) async fn invite(
     let Json(new) = new?;
     let apps = control.admission(new.apps)?;
     let life = new.expires_s.map(|seconds| seconds.saturating_mul(1_000));
-    let (link, expires) = control.identity.invite(new.role, apps, life, by.name()).await?;
+    let (link, expires) = control.identity.invite(new.role, apps, life, &by.word()).await?;
     Ok(Json(control.link(&link, expires)))
 }
 
@@ -191,7 +199,7 @@ pub(super) async fn new_token(
         return Err(Refused::new(ErrorKind::PermissionDenied, message, "leave --user out"));
     }
     let life = new.expires_s.map(|seconds| seconds.saturating_mul(1_000));
-    let (text, token) = control.identity.new_token(&account, scope, &new.note, life, by.name()).await?;
+    let (text, token) = control.identity.new_token(&account, scope, &new.note, life, &by.word()).await?;
     Ok(Json(MadeToken { token: text, info: control.token(token, &account.name) }))
 }
 
@@ -203,10 +211,7 @@ pub(super) async fn remove_token(
 ) -> Answer<Value> {
     let id: TokenId =
         text.parse().map_err(|_| Refused::from(IdentityError::Unknown("token", text.clone())))?;
-    if let Some(token) = control.identity.tokens(None).await?.into_iter().find(|token| token.id == id) {
-        control.may_touch_id(&by, token.user).await?;
-    }
-    control.identity.remove_token(id, by.name()).await?;
+    control.identity.remove_token(id, &by.word()).await?;
     Ok(Json(json!({})))
 }
 
@@ -229,18 +234,6 @@ impl Control {
         Ok(Apps::Some(apps))
     }
 
-    /// Whether somebody may change anything about the user of this name.
-    async fn may_touch(&self, by: &Commander, name: &str) -> Result<(), Refused> {
-        Ok(by.may_touch(self.identity.user(name).await?.role)?)
-    }
-
-    /// The same, by id.
-    async fn may_touch_id(&self, by: &Commander, user: UserId) -> Result<(), Refused> {
-        let users = self.identity.users().await?;
-        let role = users.iter().find(|account| account.id == user).map(|account| account.role);
-        Ok(role.map_or(Ok(()), |role| by.may_touch(role))?)
-    }
-
     pub(super) fn app_name(&self, app: AppId) -> String {
         self.fs.name_of(app).unwrap_or_else(|| app.to_string())
     }
@@ -255,6 +248,7 @@ impl Control {
                 Apps::Some(apps) => Some(apps.iter().filter_map(|app| self.fs.name_of(*app)).collect()),
             },
             password: account.password.is_some(),
+            totp: account.totp,
             sessions: sessions
                 .iter()
                 .filter(|session| session.user == account.id && session.app.is_none())

@@ -6,8 +6,8 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use fazt_ipc::control::{
     AddedUser, Admission, App, AuditLine, Changed, Checked, CollectionInfo, DeployPlan, DeployTicket,
     Deployed, Doctor, EnvChange, EnvList, Explanation, Listing, LogLine, MadeToken, Myself, NewInvite,
-    NewPassword, NewToken, NewUser, Process, Rename, Rollback, SessionInfo, SignInLink, Status, StoragePage,
-    StorageQuery, StorageUse, TokenInfo, TraceLine, UserInfo, Version,
+    NewLink, NewPassword, NewRole, NewToken, NewUser, Process, Rename, Rollback, SessionInfo, SignInLink,
+    Status, StoragePage, StorageQuery, StorageUse, TokenInfo, TraceLine, UserInfo, Version,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
@@ -445,7 +445,7 @@ pub(super) static TABLE: &[Operation] = &[
         Post,
         "/api/users/{user}/password",
         "user.password",
-        "Sets a password; ends the user's sessions.",
+        "Sets a password; ends the user's sessions, links, tokens and passkeys.",
         Need::Server,
         Nothing,
         || post(people::password),
@@ -461,6 +461,18 @@ pub(super) static TABLE: &[Operation] = &[
         json::<SignInLink>(),
         || post(people::link),
     )
+    .takes(body::<NewLink>())
+    .audit(Identity),
+    operation(
+        Post,
+        "/api/users/{user}/role",
+        "user.role",
+        "Says what a user may do; what runs for them ends.",
+        Need::Server,
+        json::<UserInfo>(),
+        || post(people::role),
+    )
+    .takes(body::<NewRole>())
     .audit(Identity),
     operation(
         Post,

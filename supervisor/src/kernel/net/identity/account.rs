@@ -3,12 +3,10 @@
 use http::{Response, StatusCode};
 
 use super::super::body::Whole;
-use super::cookie::Jar;
 use super::form::Sent;
 use super::pages::{self, escape};
-use super::{People, Site, Turned, form, home};
+use super::{People, Site, Turned, entry, form, home, totp};
 use crate::kernel::security::IdentityError;
-use crate::kernel::security::book::Scope;
 use crate::kernel::security::identity::Known;
 
 impl People {
@@ -19,12 +17,19 @@ impl People {
         what: &str,
         body: B,
     ) -> Result<Response<Whole>, Turned> {
+        form::own_page(site)?;
         let tie = self.tie(site).await?;
         let Some(known) = &tie.known else { return Ok(pages::redirect("/sign-in")) };
         let form = form::take(site, Some(&tie.secret), body).await?;
         let done = match what {
             "session-end" => self.end_session(known, form.field("id")).await,
             "token-new" => self.make_token(known, form.field("app"), form.field("note")).await,
+            "totp-on" => self.totp_on(site, &tie, known, &form).await,
+            "totp-off" => self.identity.totp_remove(known, &site.who()).await.map(|()| pages::redirect("/")),
+            "recovery-new" => {
+                let codes = self.identity.recovery_anew(known, &site.who()).await;
+                codes.map(|codes| totp::recovery_page(&codes))
+            }
             "token-remove" => self.remove_token(known, form.field("id")).await,
             "passkey-remove" => {
                 let removed = self.identity.passkey_remove(&known.person, form.field("id")).await;
@@ -36,6 +41,7 @@ impl People {
         match done {
             Ok(response) => Ok(response),
             Err(error @ IdentityError::Failed(_)) => Err(Turned::Broken(error)),
+            Err(IdentityError::Confirm) => Ok(pages::redirect("/confirm")),
             Err(error) => self.home_of(site, &tie, known, &error.to_string()).await,
         }
     }
@@ -55,9 +61,7 @@ impl People {
         let apps = self.fs.apps().await.map_err(|error| IdentityError::Failed(error.to_string()))?;
         let app = apps.iter().find(|app| app.name == name && home::is_for(&known.person, app));
         let app = app.ok_or_else(|| IdentityError::Unknown("app", cut(name)))?;
-        let by = known.person.name();
-        let account = self.identity.user(by).await?;
-        let (token, _) = self.identity.new_token(&account, Scope::App(app.id), note, None, by).await?;
+        let token = self.identity.new_own_token(known, app.id, note).await?;
         let inside = format!(
             "<p>For <strong>{}</strong>. Keep it now: it is not shown again.</p><p><code>{}</code></p>\
              <p><a href=\"/\">Back</a></p>",
@@ -84,10 +88,9 @@ impl People {
             return Err(IdentityError::Again);
         }
         let who = site.who();
-        let opened = self.identity.change_password(&known.person, form.field("old"), new, &who).await?;
-        let mut response = pages::redirect("/");
-        site.set_cookie(&mut response, Jar::Session, Some(&opened.secret), opened.seconds);
-        Ok(response)
+        let keeps = form.field("keep") == "yes";
+        let opened = self.identity.change_password(known, new, keeps, &who).await?;
+        Ok(entry::welcome(site, &opened, "/"))
     }
 }
 

@@ -64,7 +64,8 @@ impl People {
             self.identity.turned_away(&known.person, app, why, &site.who()).await;
             return Ok(self.not_for_you(site, &known.person, &name, why));
         }
-        let code = self.identity.code(&known, app, state, local(query(uri, "to")));
+        let to = local(query(uri, "to"));
+        let code = self.identity.pass(&known, app, (state, site.client), to);
         Ok(pages::redirect(&format!("{}{RESERVED}enter?code={}", site.app_origin(&name), code.expose())))
     }
 
@@ -106,8 +107,8 @@ impl People {
         };
         let Some(arrived) = arrived else {
             // Not by itself: a browser that keeps no cookies would go round for ever.
-            let inside = "<p>Signing in took too long, or this browser keeps no cookies for this site.</p>\
-                <p><a href=\"/_fazt/sign-in\">Try again</a></p>";
+            let inside = "<p>Signing in took too long, the network changed meanwhile, or this browser keeps no \
+                cookies for this site.</p><p><a href=\"/_fazt/sign-in\">Try again</a></p>";
             return Ok(pages::page(StatusCode::BAD_REQUEST, "Not signed in", inside, ""));
         };
         let opened = &arrived.opened;

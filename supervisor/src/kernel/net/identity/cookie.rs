@@ -16,6 +16,8 @@ pub(super) enum Jar {
     State,
     /// Before there is a session: what forms are tied to.
     Form,
+    /// Somebody has signed in with this browser before.
+    Device,
 }
 
 impl Jar {
@@ -27,6 +29,8 @@ impl Jar {
             (Self::State, false) => "fazt_state",
             (Self::Form, true) => "__Host-fazt-form",
             (Self::Form, false) => "fazt_form",
+            (Self::Device, true) => "__Host-fazt-device",
+            (Self::Device, false) => "fazt_device",
         }
     }
 }

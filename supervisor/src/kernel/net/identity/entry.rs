@@ -1,4 +1,4 @@
-//! Signing in and out at the OS origin, and links that work once.
+//! Signing in and out at the OS origin.
 
 use http::{Response, StatusCode};
 
@@ -6,9 +6,12 @@ use super::super::body::Whole;
 use super::cookie::{self, Jar};
 use super::form::Sent;
 use super::pages::{self, escape, hidden};
-use super::{People, Site, Turned, form, next, passkey, query};
-use crate::kernel::security::identity::Opened;
+use super::{People, Site, Tie, Turned, form, next, passkey, query};
+use crate::kernel::security::identity::{Entered, Opened};
 use crate::kernel::security::{IdentityError, Secret};
+
+/// A browser is known for this time after a sign-in: the longest that browsers keep a cookie.
+const DEVICE_SECONDS: u64 = 400 * 24 * 60 * 60;
 
 impl People {
     /// `GET /sign-in`, and again with what was wrong.
@@ -53,7 +56,8 @@ impl People {
         let form = form::take(site, Some(&tie.secret), body).await?;
         let (name, next) = (form.field("name"), next(form.field("next").to_owned()));
         match self.identity.sign_in(name, form.field("password"), &site.who()).await {
-            Ok(opened) => {
+            Ok(Entered::Code(ticket)) => Ok(self.code_page(site, &tie, &ticket, &next, "")),
+            Ok(Entered::Opened(opened)) => {
                 // One browser, one session: whoever was signed in here before is signed out.
                 if let Some(known) = &tie.known {
                     self.identity.sign_out(known, &site.who()).await.map_err(Turned::Broken)?;
@@ -63,89 +67,63 @@ impl People {
             Err(error @ IdentityError::Failed(_)) => Err(Turned::Broken(error)),
             Err(error) => {
                 let mut response = self.sign_in_page(site, &next, name, &error.to_string()).await?;
-                if let IdentityError::Wait(seconds) = error {
-                    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-                    response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
-                }
+                waits(&mut response, &error);
                 Ok(response)
             }
         }
     }
 
-    /// `GET /join/LINK`, and again with what was wrong. Looking does not spend the link.
-    pub(super) async fn join_page(
+    /// After a right password: asks for the code of an app.
+    fn code_page(
         &self,
         site: &Site<'_>,
-        link: &Secret,
-        name: &str,
+        tie: &Tie,
+        ticket: &Secret,
+        next: &str,
         wrong: &str,
-    ) -> Result<Response<Whole>, Turned> {
-        let linked = match self.identity.linked(link).await {
-            Ok(linked) => linked,
-            Err(error @ IdentityError::Failed(_)) => return Err(Turned::Broken(error)),
-            Err(error) => return Ok(site.refuse(StatusCode::GONE, &error.to_string(), None)),
-        };
-        let tie = self.tie(site).await?;
-        let (title, chooses) = match &linked.name {
-            None => ("Welcome".to_owned(), true),
-            Some(_) if linked.renames => ("Welcome to your cloud".to_owned(), true),
-            Some(name) => (format!("A password for {name}"), false),
-        };
-        let shown = if name.is_empty() { linked.name.as_deref().unwrap_or_default() } else { name };
-        let name_field = if chooses {
-            format!(
-                "<label for=\"name\">Your name here<br><small>letters a to z, digits, dots and hyphens</small></label>\
-                 <input id=\"name\" name=\"name\" value=\"{}\" required autocomplete=\"username\" \
-                 autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"32\" autofocus>",
-                escape(shown)
-            )
-        } else {
-            // For password stores, which want to know whose it is.
-            format!(
-                "<input name=\"name\" type=\"hidden\" value=\"{}\" autocomplete=\"username\">",
-                escape(shown)
-            )
-        };
+    ) -> Response<Whole> {
         let inside = format!(
-            "{}<form method=\"post\" action=\"/join/{}\">{}{name_field}\
-             <label for=\"password\">Password<br><small>at least ten characters; a few words are good</small></label>\
-             <input id=\"password\" name=\"password\" type=\"password\" required minlength=\"10\" maxlength=\"1024\" \
-             autocomplete=\"new-password\"><label for=\"again\">The same again</label>\
-             <input id=\"again\" name=\"again\" type=\"password\" required maxlength=\"1024\" \
-             autocomplete=\"new-password\"><button>Go on</button></form>",
+            "{}<form method=\"post\" action=\"/sign-in/code\">{}{}{}{}<button>Sign in</button></form>\
+             <p><small>Without the app: one of your recovery codes. Without those: ask the owner of this server \
+             for a link.</small></p>",
             pages::error(wrong),
-            link.expose(),
             tie.field(),
+            hidden("ticket", ticket.expose()),
+            hidden("next", next),
+            pages::code_field("Code of your app, or a recovery code"),
         );
-        let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-        let mut response = pages::page(status, &title, &inside, "");
-        tie.keep(site, &mut response);
-        Ok(response)
+        let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        pages::page(status, "One more step", &inside, &self.leads_to(site, next))
     }
 
-    /// `POST /join/LINK`
-    pub(super) async fn join<B: Sent>(
+    /// `POST /sign-in/code`
+    pub(super) async fn sign_in_code<B: Sent>(
         &self,
         site: &Site<'_>,
-        link: &Secret,
         body: B,
     ) -> Result<Response<Whole>, Turned> {
         let tie = self.tie(site).await?;
         let form = form::take(site, Some(&tie.secret), body).await?;
-        let (name, password) = (form.field("name"), form.field("password"));
-        if password != form.field("again") {
-            return self.join_page(site, link, name, "the two passwords are not the same").await;
-        }
-        match self.identity.join(link, name, password, &site.who()).await {
+        let next = next(form.field("next").to_owned());
+        let Some(ticket) = Secret::read(form.field("ticket")) else {
+            return Ok(pages::redirect("/sign-in"));
+        };
+        match self.identity.sign_in_code(&ticket, form.field("code"), &site.who()).await {
             Ok(opened) => {
                 if let Some(known) = &tie.known {
                     self.identity.sign_out(known, &site.who()).await.map_err(Turned::Broken)?;
                 }
-                Ok(welcome(site, &opened, "/"))
+                Ok(welcome(site, &opened, &next))
             }
             Err(error @ IdentityError::Failed(_)) => Err(Turned::Broken(error)),
-            Err(error @ IdentityError::Link) => Ok(site.refuse(StatusCode::GONE, &error.to_string(), None)),
-            Err(error) => self.join_page(site, link, name, &error.to_string()).await,
+            Err(IdentityError::Stale) => {
+                self.sign_in_page(site, &next, "", "that took too long: sign in again").await
+            }
+            Err(error) => {
+                let mut response = self.code_page(site, &tie, &ticket, &next, &error.to_string());
+                waits(&mut response, &error);
+                Ok(response)
+            }
         }
     }
 
@@ -203,9 +181,25 @@ impl People {
 }
 
 /// Goes on, signed in.
-fn welcome(site: &Site<'_>, opened: &Opened, next: &str) -> Response<Whole> {
+pub(super) fn welcome(site: &Site<'_>, opened: &Opened, next: &str) -> Response<Whole> {
     let mut response = pages::redirect(next);
-    site.set_cookie(&mut response, Jar::Session, Some(&opened.secret), opened.seconds);
-    site.set_cookie(&mut response, Jar::Form, None, 0);
+    keep(site, &mut response, opened);
     response
+}
+
+/// Gives the browser what a sign-in opened.
+pub(super) fn keep(site: &Site<'_>, response: &mut Response<Whole>, opened: &Opened) {
+    site.set_cookie(response, Jar::Session, Some(&opened.secret), opened.seconds);
+    site.set_cookie(response, Jar::Form, None, 0);
+    if let Some(device) = &opened.device {
+        site.set_cookie(response, Jar::Device, Some(device), DEVICE_SECONDS);
+    }
+}
+
+/// Says in the answer how long to wait, where that is what is wrong.
+pub(super) fn waits(response: &mut Response<Whole>, error: &IdentityError) {
+    if let IdentityError::Wait(seconds) = error {
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        response.headers_mut().insert(http::header::RETRY_AFTER, (*seconds).into());
+    }
 }

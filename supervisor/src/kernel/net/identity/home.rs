@@ -1,4 +1,5 @@
-//! The home page of the OS origin: apps, sessions, tokens, the password.
+//! The home page of the OS origin: apps, sessions, passkeys, codes, tokens, the password. It works without a
+//! script but for passkeys, and every part says so when there is nothing in it.
 
 use std::sync::Arc;
 
@@ -11,6 +12,9 @@ use crate::kernel::fs::AppInfo;
 use crate::kernel::security::book::{PasskeyRow, Scope, Session, Token};
 use crate::kernel::security::identity::Known;
 use crate::kernel::security::{Person, Visitor, decide};
+
+/// What stands in place of a form until it was confirmed who asks.
+const CONFIRM: &str = "<p><a href=\"/confirm\">Confirm that it is you</a> to change this.</p>";
 
 impl People {
     /// `GET /`: for strangers it says nothing of apps or people.
@@ -38,29 +42,73 @@ impl People {
         let sessions = self.identity.sessions(Some(person.id())).await.map_err(Turned::Broken)?;
         let tokens = self.identity.tokens(Some(person.id())).await.map_err(Turned::Broken)?;
         let passkeys = self.identity.passkeys(person.id()).await.map_err(Turned::Broken)?;
+        let left = if person.totp() {
+            self.identity.recovery_left(person.id()).await.map_err(Turned::Broken)?
+        } else {
+            0
+        };
+        let now = self.identity.world().now_ms();
+        let fresh = self.identity.is_fresh(known);
         let word = tie.field();
+        let parts = [
+            pages::section("apps", "Apps", &apps_list(site, &mine)),
+            pages::section("sessions", "Signed in at", &self.sessions_table(&sessions, known, &word, now)),
+            pages::section("passkeys", "Passkeys", &{
+                let add = passkey::place("add", "Add a passkey of this device", tie, "/");
+                passkeys_table(&passkeys, &word, now) + if fresh { &add } else { CONFIRM }
+            }),
+            pages::section("totp", "Codes of an app", &totp_part(person, left, fresh, &word)),
+            pages::section("tokens", "Tokens", &{
+                let form = new_token_form(&mine, &word);
+                self.tokens_table(&tokens, &word, now) + if fresh { &form } else { CONFIRM }
+            }),
+            pages::section("password", "Password", &{
+                if fresh { password_form(person, &word) } else { CONFIRM.to_owned() }
+            }),
+        ];
         let inside = format!(
-            "{}<p>You are signed in as <strong>{}</strong> ({}).</p>{}<h2>Apps</h2>{}<h2>Signed in at</h2>{}\
-             <h2>Tokens</h2><p><small>For programs that act for you in one app, with the field \
-             <code>Authorization: Bearer</code>.</small></p>{}{}<h2>Password</h2>{}",
+            "{}<p>You are signed in as <strong>{}</strong> ({}).</p>{}{}{}",
             pages::error(wrong),
             escape(person.name()),
             person.role(),
             pages::button("/sign-out", &word, "Sign out"),
-            apps_list(site, &mine),
-            sessions_table(&sessions, known, &word),
-            self.tokens_table(&tokens, &word),
-            new_token_form(&mine, &word),
-            password_form(person, &word),
-        ) + "<h2>Passkeys</h2>"
-            + &passkeys_table(&passkeys, &word)
-            + &passkey::place("add", "Add a passkey of this device", tie, "/")
-            + pages::SCRIPT;
+            parts.concat(),
+            pages::SCRIPT,
+        );
         let status = if wrong.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         Ok(pages::page(status, "Your cloud", &inside, ""))
     }
 
-    fn tokens_table(&self, tokens: &[Token], word: &str) -> String {
+    /// One row for each browser: what it opened at apps' origins ends with it.
+    fn sessions_table(&self, sessions: &[Session], known: &Known, word: &str, now: u64) -> String {
+        let row = |session: &Session| {
+            let agent: String = session.agent.chars().take(80).collect();
+            let agent = if agent.is_empty() { "a program that does not say its name" } else { &agent };
+            let end = if session.id == known.id {
+                "this browser".to_owned()
+            } else {
+                let id = hidden("id", &session.id.to_string());
+                let what = format!("the browser at {}", session.address);
+                pages::button_for("/account/session-end", &format!("{word}{id}"), "Sign out", &what)
+            };
+            let below = sessions.iter().filter(|below| below.parent == Some(session.id));
+            let apps: Vec<_> =
+                below.filter_map(|below| self.fs.name_of(below.app?)).map(|name| escape(&name)).collect();
+            let apps = if apps.is_empty() { "none".to_owned() } else { apps.join(", ") };
+            format!(
+                "<tr><td>{}<br><small>{}</small><td>{}<td>{apps}<td>{end}",
+                escape(&session.address),
+                escape(agent),
+                pages::ago(session.seen_unix_ms, now),
+            )
+        };
+        let homes = sessions.iter().filter(|session| session.app.is_none());
+        pages::table(&["Browser", "Last used", "Apps", ""], &homes.map(row).collect::<String>())
+    }
+
+    fn tokens_table(&self, tokens: &[Token], word: &str, now: u64) -> String {
+        const ABOUT: &str = "<p><small>For programs that act for you in one app, with the field \
+            <code>Authorization: Bearer</code>.</small></p>";
         let rows: String = tokens
             .iter()
             .map(|token| {
@@ -69,16 +117,24 @@ impl People {
                     Scope::App(app) => self.fs.name_of(app).unwrap_or_else(|| "an app that is gone".into()),
                 };
                 let id = hidden("id", &token.id.to_string());
-                let days = token.expires_unix_ms.saturating_sub(self.identity.world().now_ms()) / 86_400_000;
+                let days = token.expires_unix_ms.saturating_sub(now) / 86_400_000;
+                let used = match token.used_unix_ms {
+                    0 => "never".to_owned(),
+                    used => pages::ago(used, now),
+                };
+                let what = format!("the token for {scope}");
                 format!(
-                    "<tr><td>{}<td>{}<td>{days} days left<td>{}",
+                    "<tr><td>{}<br><small>{}</small><td>{used}<td>{days} days<td>{}",
                     escape(&scope),
                     escape(&token.note),
-                    pages::button("/account/token-remove", &format!("{word}{id}"), "Remove")
+                    pages::button_for("/account/token-remove", &format!("{word}{id}"), "Remove", &what)
                 )
             })
             .collect();
-        if rows.is_empty() { String::new() } else { format!("<table>{rows}</table>") }
+        match rows.as_str() {
+            "" => format!("{ABOUT}<p>You have none.</p>"),
+            rows => ABOUT.to_owned() + &pages::table(&["For", "Last used", "Good for", ""], rows),
+        }
     }
 }
 
@@ -102,37 +158,48 @@ fn apps_list(site: &Site<'_>, apps: &[AppInfo]) -> String {
     }
 }
 
-/// One row for each browser: what it opened at apps' origins ends with it.
-fn sessions_table(sessions: &[Session], known: &Known, word: &str) -> String {
-    let row = |session: &Session| {
-        let agent: String = session.agent.chars().take(80).collect();
-        let end = if session.id == known.id {
-            "this browser".to_owned()
-        } else {
-            let id = hidden("id", &session.id.to_string());
-            pages::button("/account/session-end", &format!("{word}{id}"), "Sign out")
-        };
-        format!("<tr><td>{}<br><small>{}</small><td>{end}", escape(&session.address), escape(&agent))
-    };
-    let homes = sessions.iter().filter(|session| session.app.is_none());
-    format!("<table>{}</table>", homes.map(row).collect::<String>())
-}
-
-fn passkeys_table(passkeys: &[PasskeyRow], word: &str) -> String {
+fn passkeys_table(passkeys: &[PasskeyRow], word: &str, now: u64) -> String {
     let row = |passkey: &PasskeyRow| {
         let remove = format!("{word}{}", hidden("id", &passkey.id));
-        let button = pages::button("/account/passkey-remove", &remove, "Remove");
-        format!("<tr><td>{}<td>{button}", escape(&passkey.note))
+        let used = match passkey.used_unix_ms {
+            0 => "never".to_owned(),
+            used => pages::ago(used, now),
+        };
+        let note = if passkey.note.is_empty() { "a passkey" } else { &passkey.note };
+        let what = format!("the passkey made with {note}");
+        let button = pages::button_for("/account/passkey-remove", &remove, "Remove", &what);
+        let added = pages::ago(passkey.created_unix_ms, now);
+        format!("<tr><td>{}<td>{added}<td>{used}<td>{button}", escape(note))
     };
     match passkeys.iter().map(row).collect::<String>().as_str() {
-        "" => "<p><small>None yet. A passkey signs you in without a password.</small></p>".to_owned(),
-        rows => format!("<table>{rows}</table>"),
+        "" => "<p>You have none. A passkey signs you in without a password.</p>".to_owned(),
+        rows => pages::table(&["Made with", "Added", "Last used", ""], rows),
     }
+}
+
+fn totp_part(person: &Person, left: u64, fresh: bool, word: &str) -> String {
+    if !person.totp() {
+        return "<p>Off. With an authenticator app a stolen password alone lets nobody in.</p>\
+            <p><a href=\"/account/totp\">Set it up</a></p>"
+            .to_owned();
+    }
+    let codes = match left {
+        0 => "No recovery code is left: make new ones.".to_owned(),
+        1 => "One recovery code is left.".to_owned(),
+        left => format!("{left} recovery codes are left."),
+    };
+    let change = if fresh {
+        pages::button("/account/recovery-new", word, "Make new recovery codes")
+            + &pages::button("/account/totp-off", word, "Turn codes off")
+    } else {
+        CONFIRM.to_owned()
+    };
+    format!("<p>On: a code is asked for beside your password. {codes}</p>{change}")
 }
 
 fn new_token_form(apps: &[AppInfo], word: &str) -> String {
     if apps.is_empty() {
-        return String::new();
+        return "<p><small>There is no app for you yet that a token could be for.</small></p>".to_owned();
     }
     let options: String = apps.iter().map(|app| format!("<option>{}</option>", escape(&app.name))).collect();
     format!(
@@ -146,12 +213,13 @@ fn password_form(person: &Person, word: &str) -> String {
     format!(
         "<form method=\"post\" action=\"/account/password\">{word}\
          <input name=\"name\" type=\"hidden\" value=\"{}\" autocomplete=\"username\">\
-         <label for=\"old\">Password of now</label><input id=\"old\" name=\"old\" type=\"password\" required \
-         autocomplete=\"current-password\" maxlength=\"1024\"><label for=\"new\">New password</label>\
+         <label for=\"new\">New password<br><small>at least ten characters; a few words are good</small></label>\
          <input id=\"new\" name=\"new\" type=\"password\" required minlength=\"10\" maxlength=\"1024\" \
          autocomplete=\"new-password\"><label for=\"again\">The same again</label>\
          <input id=\"again\" name=\"again\" type=\"password\" required maxlength=\"1024\" \
-         autocomplete=\"new-password\"><button>Change it</button></form>",
+         autocomplete=\"new-password\"><label><input type=\"checkbox\" name=\"keep\" value=\"yes\" checked> \
+         Keep my passkeys and tokens</label><button>Change it</button></form>\
+         <p><small>Other browsers are signed out.</small></p>",
         escape(person.name())
     )
 }

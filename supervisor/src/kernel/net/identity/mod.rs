@@ -13,9 +13,12 @@
 //!
 //! | task | file |
 //! |---|---|
-//! | sign in, links, sign out | `entry.rs` |
+//! | sign in, sign out | `entry.rs` |
+//! | links that work once | `join.rs` |
 //! | from origin to origin | `across.rs` |
 //! | the home page, and what one changes there | `home.rs`, `account.rs` |
+//! | confirming that it is still they | `confirm.rs` |
+//! | codes of an authenticator app | `totp.rs` |
 //! | passkeys, and the one script | `passkey.rs`, `passkey.js` |
 //! | cookies | `cookie.rs` |
 //! | who may send a form | `form.rs` |
@@ -23,12 +26,15 @@
 
 mod account;
 mod across;
+mod confirm;
 mod cookie;
 mod entry;
 mod form;
 mod home;
+mod join;
 mod pages;
 mod passkey;
+mod totp;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -103,7 +109,15 @@ impl Site<'_> {
     pub(crate) fn who(&self) -> Client {
         let agent = self.headers.get(http::header::USER_AGENT).map_or(&[][..], HeaderValue::as_bytes);
         let agent = String::from_utf8_lossy(&agent[..agent.len().min(AGENT_BYTES_MAX)]).into_owned();
-        Client { address: self.client, agent }
+        // Of no use if it is there twice, and no reason to turn anybody away.
+        let device = self.cookie(Jar::Device).unwrap_or_default();
+        Client { address: self.client, device, agent }
+    }
+
+    /// A script asks for what only somebody who looks at a page should come by: then what is set in cookies on
+    /// the way is nobody's wish. Browsers that do not say are taken at their word.
+    fn is_scripted(&self) -> bool {
+        self.headers.get(SEC_FETCH_MODE).is_some_and(|mode| mode.as_bytes() != b"navigate")
     }
 
     /// A refusal in the form that the client prefers.
@@ -139,6 +153,8 @@ pub(crate) enum Turned {
     Token,
     /// A token over plain HTTP.
     Plain,
+    /// A script where somebody should look.
+    Scripted,
     /// A form that is not taken.
     Form(FormError),
     /// The book cannot be read.
@@ -194,6 +210,11 @@ impl People {
             ),
             Turned::Token => unauthorised(site, "this token is not good for this app"),
             Turned::Plain => unauthorised(site, "tokens are taken over https only"),
+            Turned::Scripted => site.refuse(
+                StatusCode::FORBIDDEN,
+                "this address is for a browser to go to, not for a script to ask",
+                None,
+            ),
             Turned::Form(error) => site.refuse(StatusCode::FORBIDDEN, &error.to_string(), None),
             Turned::Broken(error) => {
                 tracing::error!(%error, request = %site.id, "a session cannot be looked up");
@@ -232,6 +253,7 @@ impl People {
     ) -> Response<Whole> {
         let path = uri.path().strip_prefix(RESERVED).unwrap_or_default();
         let done = match (method, path) {
+            (&Method::GET, "sign-in" | "enter") if site.is_scripted() => Err(Turned::Scripted),
             (&Method::GET, "sign-in") => Ok(self.leave(site, name, &local(query(uri, "to")))),
             (&Method::GET, "enter") => self.enter(site, app, uri).await,
             (&Method::GET, "sign-out") => self.sign_out_page(site, Some(app)).await,
@@ -263,6 +285,7 @@ impl People {
         }
         let done = match path {
             "/" if reads => self.home(site).await,
+            "/account/totp" if reads => self.totp_page(site).await,
             _ if path.starts_with("/account/") && method == Method::POST => {
                 self.account(site, &path["/account/".len()..], body).await
             }
@@ -272,11 +295,16 @@ impl People {
             "/passkey.js" if reads => Ok(passkey::script()),
             "/sign-in" if reads => self.sign_in_page(site, &next(query(uri, "next")), "", "").await,
             "/sign-in" if method == Method::POST => self.sign_in(site, body).await,
+            "/sign-in/code" if method == Method::POST => self.sign_in_code(site, body).await,
+            "/confirm" if reads => self.confirm_page(site, &confirm::next(query(uri, "next")), "").await,
+            "/confirm" if method == Method::POST => self.confirm(site, body).await,
             "/sign-out" if reads => self.sign_out_page(site, None).await,
             "/sign-out" if method == Method::POST => self.sign_out(site, None, body).await,
+            "/authorize" if site.is_scripted() => Err(Turned::Scripted),
             "/authorize" if method == Method::GET => self.authorize(site, uri).await,
             "/" | "/authorize" | page::SCHEMA_PATH => Ok(method_not_allowed(site, "GET, HEAD")),
-            "/sign-in" | "/sign-out" => Ok(method_not_allowed(site, "GET, HEAD, POST")),
+            "/sign-in" | "/sign-out" | "/confirm" => Ok(method_not_allowed(site, "GET, HEAD, POST")),
+            "/sign-in/code" => Ok(pages::redirect("/sign-in")),
             _ => match path.strip_prefix("/join/").and_then(Secret::read) {
                 Some(link) if reads => self.join_page(site, &link, "", "").await,
                 Some(link) if method == Method::POST => self.join(site, &link, body).await,

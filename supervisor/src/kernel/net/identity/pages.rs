@@ -18,11 +18,12 @@ pub(super) use super::super::page::escape;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:3rem auto;padding:0 1rem;\
 color-scheme:light dark}h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}label{display:block;margin:1rem 0 0}\
-input:not([type=hidden]){font:inherit;width:100%;box-sizing:border-box;padding:.5rem}\
+input:not([type=hidden]):not([type=checkbox]),select{font:inherit;width:100%;box-sizing:border-box;padding:.5rem}\
 button{font:inherit;padding:.5rem 1rem;margin:1rem 0 0}.error{border-left:.25rem solid #c33;padding-left:.75rem}\
 small{opacity:.75}table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.35rem .75rem .35rem 0;\
 vertical-align:top}td form{margin:0}td button{margin:0;padding:.15rem .6rem}ul.apps{list-style:none;padding:0}\
-ul.apps a{display:block;padding:.5rem 0}";
+ul.apps a{display:inline-block;padding:.5rem 0}ul.codes{columns:2;font-size:1.1rem}code{overflow-wrap:anywhere}\
+svg{max-width:100%;height:auto}small{display:block}td small{display:inline}";
 
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 const CSP: HeaderName = HeaderName::from_static("content-security-policy");
@@ -112,6 +113,44 @@ pub(super) fn error(text: &str) -> String {
     }
 }
 
+/// A field for a code of an authenticator app, or a recovery code.
+pub(super) fn code_field(label: &str) -> String {
+    format!(
+        "<label for=\"code\">{}</label><input id=\"code\" name=\"code\" required autocomplete=\"one-time-code\" \
+         autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"32\">",
+        escape(label)
+    )
+}
+
+/// How long ago, in words.
+pub(super) fn ago(then_ms: u64, now_ms: u64) -> String {
+    let minutes = now_ms.saturating_sub(then_ms) / 60_000;
+    let (count, unit) = match minutes {
+        0 => return "just now".to_owned(),
+        1..60 => (minutes, "minute"),
+        60..1_440 => (minutes / 60, "hour"),
+        _ => (minutes / 1_440, "day"),
+    };
+    format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// A part of a page with a heading, which those who do not see it can jump to.
+pub(super) fn section(id: &str, title: &str, inside: &str) -> String {
+    format!("<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{}</h2>{inside}</section>", escape(title))
+}
+
+/// A table; `heads` name its columns. The last may be empty: buttons.
+pub(super) fn table(heads: &[&str], rows: &str) -> String {
+    let heads: String = heads
+        .iter()
+        .map(|head| match *head {
+            "" => "<td></td>".to_owned(),
+            head => format!("<th scope=\"col\">{}</th>", escape(head)),
+        })
+        .collect();
+    format!("<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>")
+}
+
 /// A hidden field.
 pub(super) fn hidden(name: &str, value: &str) -> String {
     format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value))
@@ -119,8 +158,17 @@ pub(super) fn hidden(name: &str, value: &str) -> String {
 
 /// A button that is a form of its own.
 pub(super) fn button(action: &str, fields: &str, text: &str) -> String {
+    button_for(action, fields, text, "")
+}
+
+/// One of several that look the same: `what` says to those who do not see it what it is for.
+pub(super) fn button_for(action: &str, fields: &str, text: &str, what: &str) -> String {
+    let label = match what {
+        "" => String::new(),
+        what => format!(" aria-label=\"{} {}\"", escape(text), escape(what)),
+    };
     format!(
-        "<form method=\"post\" action=\"{}\">{fields}<button>{}</button></form>",
+        "<form method=\"post\" action=\"{}\">{fields}<button{label}>{}</button></form>",
         escape(action),
         escape(text)
     )

@@ -15,25 +15,29 @@ async function post(path, value) {
   return said;
 }
 
-const ways = {
-  async enter(form, data) {
-    const { ticket, options } = await post("/passkey/ask", { form });
-    const key = options.publicKey;
-    key.challenge = bytes(key.challenge);
-    const made = await navigator.credentials.get({ publicKey: key });
-    const answer = made.response;
-    const { to } = await post("/passkey/enter", {
-      form, ticket, next: data.next,
-      answer: {
-        id: made.id, rawId: text(made.rawId), type: made.type, extensions: {},
-        response: {
-          authenticatorData: text(answer.authenticatorData), clientDataJSON: text(answer.clientDataJSON),
-          signature: text(answer.signature), userHandle: answer.userHandle ? text(answer.userHandle) : null,
-        },
+// Signs in, or confirms that it is still they: `what` says which.
+const show = (what) => async (form, data) => {
+  const { ticket, options } = await post("/passkey/ask", { form });
+  const key = options.publicKey;
+  key.challenge = bytes(key.challenge);
+  const made = await navigator.credentials.get({ publicKey: key });
+  const answer = made.response;
+  const { to } = await post(`/passkey/${what}`, {
+    form, ticket, next: data.next,
+    answer: {
+      id: made.id, rawId: text(made.rawId), type: made.type, extensions: {},
+      response: {
+        authenticatorData: text(answer.authenticatorData), clientDataJSON: text(answer.clientDataJSON),
+        signature: text(answer.signature), userHandle: answer.userHandle ? text(answer.userHandle) : null,
       },
-    });
-    location.assign(to);
-  },
+    },
+  });
+  location.assign(to);
+};
+
+const ways = {
+  enter: show("enter"),
+  confirm: show("confirm"),
   async add(form) {
     const { ticket, options } = await post("/passkey/begin", { form });
     const key = options.publicKey;

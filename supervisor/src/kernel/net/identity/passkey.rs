@@ -7,10 +7,9 @@ use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 
 use super::super::body::Whole;
-use super::cookie::Jar;
 use super::form::Sent;
 use super::pages::{self, escape};
-use super::{People, Site, Tie, Turned, form, next};
+use super::{People, Site, Tie, Turned, confirm, entry, form, next};
 use crate::kernel::security::passkey::{ANSWER_BYTES_MAX, Origin};
 use crate::kernel::security::{IdentityError, Secret};
 
@@ -66,15 +65,21 @@ impl People {
             pages::json(StatusCode::OK, &json!({ "ticket": ticket.expose(), "options": options }))
         };
         let done = match (what, &tie.known, ticket) {
-            ("ask", _, _) => self.identity.passkey_ask(&origin).map(begun),
+            ("ask", _, _) => self.identity.passkey_ask(&origin, &site.who()).map(begun),
             ("enter", _, Some(ticket)) => {
                 let to = next(said["next"].as_str().unwrap_or_default().to_owned());
                 self.enter_with(site, &tie, &ticket, answer, &to).await
             }
-            ("begin", Some(known), _) => self.identity.passkey_begin(&known.person, &origin).await.map(begun),
+            ("confirm", Some(known), Some(ticket)) => {
+                let who = site.who();
+                let confirmed = self.identity.passkey_confirm(known, &ticket, answer, &origin, &who);
+                let to = confirm::next(said["next"].as_str().unwrap_or_default().to_owned());
+                confirmed.await.map(|()| pages::json(StatusCode::OK, &json!({ "to": to })))
+            }
+            ("begin", Some(known), _) => self.identity.passkey_begin(known, &origin).await.map(begun),
             ("add", Some(known), Some(ticket)) => {
                 let who = site.who();
-                let added = self.identity.passkey_add(&known.person, &ticket, answer, &origin, &who);
+                let added = self.identity.passkey_add(known, &ticket, answer, &origin, &who);
                 added.await.map(|()| pages::json(StatusCode::OK, &json!({})))
             }
             _ => return refuse(StatusCode::NOT_FOUND, "there is nothing here"),
@@ -99,8 +104,7 @@ impl People {
             self.identity.sign_out(known, &site.who()).await?;
         }
         let mut response = pages::json(StatusCode::OK, &json!({ "to": to }));
-        site.set_cookie(&mut response, Jar::Session, Some(&opened.secret), opened.seconds);
-        site.set_cookie(&mut response, Jar::Form, None, 0);
+        entry::keep(site, &mut response, &opened);
         Ok(response)
     }
 }

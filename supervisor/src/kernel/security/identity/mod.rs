@@ -8,14 +8,20 @@
 //! | a password or a link for a session | `entry.rs` |
 //! | a session by its cookie, across origins, ended | `sessions.rs` |
 //! | a passkey for a session | `passkeys.rs` |
-//! | users, links, admission | `people.rs` |
+//! | codes of an app beside the password | `second.rs` |
+//! | that it is still they, before what matters | `fresh.rs` |
+//! | users, links, roles, admission | `people.rs` |
+//! | who says what is to be done | `by.rs` |
 //! | API tokens | `tokens.rs` |
 //! | the audit log | `audit.rs` |
 
 mod audit;
+mod by;
 mod entry;
+mod fresh;
 mod passkeys;
 mod people;
+mod second;
 mod sessions;
 mod tokens;
 
@@ -30,22 +36,31 @@ use tokio::sync::{Semaphore, broadcast};
 use super::World;
 use super::book::{Book, BookError};
 use super::codes::Codes;
+use super::device::Devices;
 use super::jwt::Jwt;
 use super::passkey::Challenges;
 use super::password::PasswordError;
-use super::secret::Mark;
+use super::seal::Sealer;
+use super::secret::{Mark, Secret};
 use super::throttle::Throttle;
+use super::turns::{Holder, Turns};
+use super::waiting::Waiting;
 
 pub use audit::CONSOLE;
-pub use entry::Opened;
-pub use people::{LINK_MS_DEFAULT, NAME_BYTES_MAX, name_is_good};
+pub use by::By;
+pub use entry::{Choice, Entered, Linked, Opened};
+pub use fresh::FRESH_MS;
+pub use people::{FIRST_LINK_MS, LINK_MS_DEFAULT, NAME_BYTES_MAX, name_is_good};
+pub use second::Enrolment;
 pub use sessions::{Arrived, Known, SESSION_MS_MAX};
 pub use tokens::{Bearer, TOKEN_MS_DEFAULT, TOKEN_PREFIX};
 
 /// Passwords hashed at once: 19 MiB each.
 const HASHING_MAX: usize = 2;
-/// Sign-ins that wait for their turn to be hashed; more are told to come back.
-const HASHING_QUEUE_MAX: usize = 32;
+/// Places to wait for a turn at it.
+const HASHING_PLACES: usize = 32;
+/// Of those, for strangers of one network.
+const HASHING_EACH_MAX: usize = 4;
 /// Questions to the book at once.
 const BOOK_MAX: usize = 4;
 /// Sessions and tokens kept in memory. When there are more, all are asked for again.
@@ -64,6 +79,18 @@ pub enum IdentityError {
     /// A passkey.
     #[error("this passkey is not good here")]
     Passkey,
+    /// A code of an app, or a recovery code.
+    #[error("this code is not right, or was used already: wait for the next one")]
+    Code,
+    /// What was checked is of before a change.
+    #[error("your account was changed meanwhile: sign in again")]
+    Stale,
+    /// It must be shown anew who asks.
+    #[error("confirm first that it is you")]
+    Confirm,
+    /// Somebody may not do this to somebody of that role.
+    #[error("{0}")]
+    Rank(&'static str),
     /// Too many tries.
     #[error("too many tries: wait {0} seconds")]
     Wait(u64),
@@ -116,6 +143,8 @@ impl From<BookError> for IdentityError {
 pub struct Client {
     /// Its address.
     pub address: IpAddr,
+    /// What it keeps of an earlier sign-in: not a proof of anything but that.
+    pub device: Option<Secret>,
     /// `User-Agent`; cut to [`AGENT_BYTES_MAX`].
     pub agent: String,
 }
@@ -135,9 +164,15 @@ pub struct Identity {
     throttle: Mutex<Throttle>,
     codes: Mutex<Codes>,
     challenges: Mutex<Challenges>,
+    /// Those whose password was right, until they say the code of their app.
+    halves: Mutex<Waiting<second::Half>>,
+    /// Secrets of apps that were shown and not yet confirmed.
+    enrolling: Mutex<Waiting<second::Offered>>,
+    devices: Devices,
+    sealer: Sealer,
+    refused: Mutex<audit::Refused>,
     known: Mutex<Cache>,
-    hashing: Semaphore,
-    hashing_queue: Semaphore,
+    turns: Arc<Turns>,
     asking: Semaphore,
     audit: broadcast::Sender<AuditLine>,
     ended: OnceLock<Box<Ended>>,
@@ -165,9 +200,13 @@ impl Identity {
             throttle: Mutex::default(),
             codes: Mutex::default(),
             challenges: Mutex::default(),
+            halves: Mutex::new(Waiting::new(second::HALVES_MAX, second::EACH_MAX)),
+            enrolling: Mutex::new(Waiting::new(second::HALVES_MAX, second::EACH_MAX)),
+            devices: Devices::new(Mark::of(&[b"fazt devices", secret]).0),
+            sealer: Sealer::new(&Mark::of(&[b"fazt totp", secret]).0),
+            refused: Mutex::default(),
             known: Mutex::default(),
-            hashing: Semaphore::new(HASHING_MAX),
-            hashing_queue: Semaphore::new(HASHING_MAX + HASHING_QUEUE_MAX),
+            turns: Turns::new(HASHING_MAX, HASHING_PLACES, HASHING_EACH_MAX),
             asking: Semaphore::new(BOOK_MAX),
             audit: broadcast::channel(AUDIT_BEHIND_MAX).0,
             ended: OnceLock::new(),
@@ -186,6 +225,7 @@ impl Identity {
             if let Err(error) = self.ask(move |book| book.sweep(now)).await {
                 tracing::warn!(%error, "what is over cannot be forgotten");
             }
+            self.note_sums().await;
             tokio::time::sleep(SWEEP).await;
         }
     }
@@ -208,16 +248,21 @@ impl Identity {
         Ok(done.map_err(|error| broken(&error))??)
     }
 
-    /// Hashes on a blocking thread, few at a time; the queue is bounded.
+    /// Hashes on a blocking thread, few at a time. Who is gone meanwhile does not make it end sooner, so the turn
+    /// is the hashing's own.
     async fn hashing<T: Send + 'static>(
         &self,
+        holder: Holder,
         work: impl FnOnce(&dyn World) -> T + Send + 'static,
     ) -> Result<T, IdentityError> {
-        let broken = |error: &dyn std::fmt::Display| IdentityError::Failed(error.to_string());
-        let _place = self.hashing_queue.try_acquire().map_err(|_| IdentityError::Busy)?;
-        let _turn = self.hashing.acquire().await.map_err(|error| broken(&error))?;
+        let turn = self.turns.wait(holder).await.ok_or(IdentityError::Busy)?;
         let world = Arc::clone(&self.world);
-        tokio::task::spawn_blocking(move || work(&*world)).await.map_err(|error| broken(&error))
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&*world);
+            drop(turn);
+            done
+        });
+        done.await.map_err(|error| IdentityError::Failed(error.to_string()))
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {

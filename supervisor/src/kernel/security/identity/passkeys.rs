@@ -5,12 +5,13 @@ use std::sync::PoisonError;
 use fazt_ipc::ids::UserId;
 use serde_json::Value;
 
-use super::super::book::PasskeyRow;
+use super::super::book::{Account, PasskeyRow};
 use super::super::edge::Person;
 use super::super::passkey::{Challenges, NotGood, Origin, id_of};
 use super::super::secret::Secret;
+use super::super::throttle::network;
 use super::entry::Opened;
-use super::{Client, Identity, IdentityError};
+use super::{Client, Identity, IdentityError, Known};
 
 /// Passkeys of one user.
 const PASSKEYS_MAX: u64 = 20;
@@ -29,12 +30,14 @@ impl Identity {
     /// What a browser needs to make a passkey for somebody, and the ticket that its answer comes with.
     ///
     /// # Errors
-    /// When there are too many, or the origin cannot have any.
+    /// When it was not confirmed that it is they, there are too many, or the origin cannot have any.
     pub async fn passkey_begin(
         &self,
-        person: &Person,
+        known: &Known,
         origin: &Origin,
     ) -> Result<(Secret, Value), IdentityError> {
+        self.fresh(known)?;
+        let person = &known.person;
         let have = self.passkeys(person.id()).await?;
         if have.len() as u64 >= PASSKEYS_MAX {
             return Err(IdentityError::Full("passkeys"));
@@ -52,12 +55,14 @@ impl Identity {
     /// When the answer is not good.
     pub async fn passkey_add(
         &self,
-        person: &Person,
+        known: &Known,
         ticket: &Secret,
         answer: Value,
         origin: &Origin,
         client: &Client,
     ) -> Result<(), IdentityError> {
+        self.fresh(known)?;
+        let person = &known.person;
         let answer = serde_json::from_value(answer).map_err(|_| IdentityError::Passkey)?;
         let now = self.world.now_ms();
         let user = person.id();
@@ -70,7 +75,10 @@ impl Identity {
             created_unix_ms: now,
             used_unix_ms: 0,
         };
-        self.ask(move |book| book.add_passkey(&row, PASSKEYS_MAX)).await?;
+        let epoch = person.epoch();
+        if !self.ask(move |book| book.add_passkey(&row, epoch, PASSKEYS_MAX)).await? {
+            return Err(IdentityError::Stale);
+        }
         self.note(person.name(), "passkey.add", "", true, Some(client), "").await;
         Ok(())
     }
@@ -79,8 +87,10 @@ impl Identity {
     ///
     /// # Errors
     /// When the origin cannot have passkeys.
-    pub fn passkey_ask(&self, origin: &Origin) -> Result<(Secret, Value), IdentityError> {
-        let (ticket, options) = self.challenges(|challenges| challenges.enter(origin, &*self.world))?;
+    pub fn passkey_ask(&self, origin: &Origin, client: &Client) -> Result<(Secret, Value), IdentityError> {
+        let holder = network(client.address);
+        let (ticket, options) =
+            self.challenges(|challenges| challenges.enter(holder, origin, &*self.world))?;
         Ok((ticket, serde_json::to_value(options).map_err(|_| IdentityError::Passkey)?))
     }
 
@@ -95,28 +105,53 @@ impl Identity {
         origin: &Origin,
         client: &Client,
     ) -> Result<Opened, IdentityError> {
+        let account = self.passkey_judge(ticket, answer, origin, client).await?;
+        let opened = self.open(&account, client).await?;
+        self.note(&account.name, "sign-in", "", true, Some(client), "passkey").await;
+        Ok(opened)
+    }
+
+    /// Takes a passkey as a proof that it is still the user of this session.
+    ///
+    /// # Errors
+    /// [`IdentityError::Passkey`], whatever is not good about it.
+    pub async fn passkey_confirm(
+        &self,
+        known: &Known,
+        ticket: &Secret,
+        answer: Value,
+        origin: &Origin,
+        client: &Client,
+    ) -> Result<(), IdentityError> {
+        let account = self.passkey_judge(ticket, answer, origin, client).await?;
+        self.proved(known, &account, client).await.map_err(|error| match error {
+            IdentityError::Wrong => IdentityError::Passkey,
+            error => error,
+        })
+    }
+
+    /// Whose passkey this is. Nobody is made to wait here: a signature cannot be guessed, and each try needs a
+    /// challenge, of which a network has few.
+    async fn passkey_judge(
+        &self,
+        ticket: &Secret,
+        answer: Value,
+        origin: &Origin,
+        client: &Client,
+    ) -> Result<Account, IdentityError> {
         let answer: webauthn_rs::prelude::PublicKeyCredential =
             serde_json::from_value(answer).map_err(|_| IdentityError::Passkey)?;
         let now = self.world.now_ms();
-        let id = id_of(answer.get_credential_id());
-        let tried = {
-            let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-            throttle.begin(&format!("passkey {id}"), client.address, now)
-        };
-        let tried = tried.map_err(|wait_ms| IdentityError::Wait(wait_ms.div_ceil(1_000)))?;
-        let asked = id.clone();
+        let asked = id_of(answer.get_credential_id());
         let found = self.ask(move |book| book.passkey(&asked)).await?;
         let kept = found.as_ref().map(|(row, _)| (row.user, row.key.as_str()));
         let judged = self.challenges(|challenges| challenges.entered(ticket, &answer, kept, origin, now));
         let (Ok(key), Some((row, account))) = (judged, found) else {
-            self.note("somebody", "sign-in", "", false, Some(client), "passkey").await;
+            self.note_refused("somebody", "sign-in", client, "passkey").await;
             return Err(IdentityError::Passkey);
         };
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).right(tried);
         self.ask(move |book| book.passkey_used(&row.id, &key, now)).await?;
-        let opened = self.open(&account, client).await?;
-        self.note(&account.name, "sign-in", "", true, Some(client), "passkey").await;
-        Ok(opened)
+        Ok(account)
     }
 
     /// Passkeys of a user.
@@ -136,6 +171,7 @@ impl Identity {
         if !self.ask(move |book| book.remove_passkey(user, &asked)).await? {
             return Err(IdentityError::Unknown("passkey", id.chars().take(64).collect()));
         }
+        self.forget();
         self.note(person.name(), "passkey.remove", "", true, None, "").await;
         Ok(())
     }

@@ -3,10 +3,11 @@
 use fazt_ipc::control::Role;
 use fazt_ipc::ids::UserId;
 
-use super::super::book::{Account, Apps, Invite, Purpose};
+use super::super::book::{Account, Apps, Invite, Keeps, Purpose};
 use super::super::password;
 use super::super::secret::Secret;
-use super::{Identity, IdentityError};
+use super::super::turns::Holder;
+use super::{By, Identity, IdentityError};
 
 /// Longest name.
 pub const NAME_BYTES_MAX: usize = 32;
@@ -16,6 +17,11 @@ pub const LINK_MS_DEFAULT: u64 = 3 * 24 * 60 * 60 * 1_000;
 pub const LINK_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Users of one server.
 const USERS_MAX: usize = 10_000;
+/// The owner's first link is worthless after this time: whoever installs a server opens it at once, and a log
+/// may have it. The next start, or the console, makes another.
+pub const FIRST_LINK_MS: u64 = 24 * 60 * 60 * 1_000;
+/// A link for a new password is worthless after this time.
+const ENTER_LINK_MS: u64 = 60 * 60 * 1_000;
 /// What the owner is called until they choose.
 const OWNER: &str = "owner";
 
@@ -47,6 +53,8 @@ impl Identity {
                     role: Role::Owner,
                     apps: Apps::All,
                     password: None,
+                    totp: false,
+                    epoch: 0,
                     created_unix_ms: now,
                 };
                 let made = owner.clone();
@@ -57,7 +65,14 @@ impl Identity {
         if owner.password.is_some() {
             return Ok(None);
         }
-        self.link(Purpose::Enter(owner.id), LINK_MS_DEFAULT).await.map(Some)
+        let purpose = Purpose::Enter { user: owner.id, resets_totp: false };
+        self.link(purpose, FIRST_LINK_MS).await.map(Some)
+    }
+
+    /// The user of this id.
+    pub(super) async fn account(&self, user: UserId) -> Result<Account, IdentityError> {
+        let found = self.ask(move |book| book.account(user)).await?;
+        found.ok_or_else(|| IdentityError::Unknown("user", user.to_string()))
     }
 
     /// Every user.
@@ -87,12 +102,13 @@ impl Identity {
         name: &str,
         role: Role,
         apps: Apps,
-        by: &str,
+        by: &By,
     ) -> Result<(Account, Secret, u64), IdentityError> {
         if !name_is_good(name) {
             return Err(IdentityError::Name);
         }
         one_owner(role)?;
+        by.may_give(role)?;
         let now = self.world.now_ms();
         let account = Account {
             id: UserId::new(now, self.random_id()),
@@ -100,6 +116,8 @@ impl Identity {
             role,
             apps,
             password: None,
+            totp: false,
+            epoch: 0,
             created_unix_ms: now,
         };
         if self.users().await?.len() >= USERS_MAX {
@@ -107,8 +125,9 @@ impl Identity {
         }
         let made = account.clone();
         self.ask(move |book| book.add_account(&made)).await?;
-        self.note(by, "user.add", name, true, None, role.name()).await;
-        let (link, expires) = self.link(Purpose::Enter(account.id), LINK_MS_DEFAULT).await?;
+        self.note(by.name(), "user.add", name, true, None, role.name()).await;
+        let purpose = Purpose::Enter { user: account.id, resets_totp: false };
+        let (link, expires) = self.link(purpose, LINK_MS_DEFAULT).await?;
         Ok((account, link, expires))
     }
 
@@ -121,23 +140,32 @@ impl Identity {
         role: Role,
         apps: Apps,
         life_ms: Option<u64>,
-        by: &str,
+        by: &By,
     ) -> Result<(Secret, u64), IdentityError> {
         one_owner(role)?;
+        by.may_give(role)?;
         let life = life_ms.unwrap_or(LINK_MS_DEFAULT).min(LINK_MS_MAX);
         let link = self.link(Purpose::Join { role, apps }, life).await?;
-        self.note(by, "user.invite", role.name(), true, None, "").await;
+        self.note(by.name(), "user.invite", role.name(), true, None, "").await;
         Ok(link)
     }
 
-    /// A link with which a user sets a new password: recovery, by the word of somebody at the console.
+    /// A link with which a user sets a new password: recovery. With `resets_totp` it ends the codes of their app
+    /// too; else one is asked for where the link leads.
     ///
     /// # Errors
-    /// When there is no such user.
-    pub async fn enter_link(&self, name: &str, by: &str) -> Result<(Secret, u64), IdentityError> {
+    /// When there is no such user, or `by` may not change them.
+    pub async fn enter_link(
+        &self,
+        name: &str,
+        resets_totp: bool,
+        by: &By,
+    ) -> Result<(Secret, u64), IdentityError> {
         let account = self.user(name).await?;
-        let link = self.link(Purpose::Enter(account.id), 60 * 60 * 1_000).await?;
-        self.note(by, "user.link", name, true, None, "").await;
+        by.may_change(&account)?;
+        let link = self.link(Purpose::Enter { user: account.id, resets_totp }, ENTER_LINK_MS).await?;
+        let detail = if resets_totp { "codes of an app end" } else { "" };
+        self.note(by.name(), "user.link", name, true, None, detail).await;
         Ok(link)
     }
 
@@ -150,28 +178,61 @@ impl Identity {
         Ok((secret, expires))
     }
 
-    /// Sets a user's password. Their sessions end.
+    /// Sets a user's password by somebody else's word. What was open with the old one ends: sessions, links,
+    /// tokens and passkeys, and with `resets_totp` the codes of their app.
     ///
     /// # Errors
-    /// When there is no such user or the password is not good enough.
-    pub async fn set_password(&self, name: &str, new: &str, by: &str) -> Result<(), IdentityError> {
+    /// When there is no such user, `by` may not change them, or the password is not good enough.
+    pub async fn set_password(
+        &self,
+        name: &str,
+        new: &str,
+        resets_totp: bool,
+        by: &By,
+    ) -> Result<(), IdentityError> {
         let account = self.user(name).await?;
+        by.may_change(&account)?;
         password::acceptable(new, &account.name)?;
         let given = new.to_owned();
-        let hash = self.hashing(move |world| password::hash(&given, world)).await?;
+        let hash = self.hashing(Holder::Known, move |world| password::hash(&given, world)).await?;
         let id = account.id;
-        self.ask(move |book| book.set_password(id, &hash)).await?;
+        let keeps = Keeps { passkeys: false, tokens: false, totp: !resets_totp };
+        self.ask(move |book| book.set_password(id, &hash, keeps, None)).await?;
         self.end(id, None);
-        self.note(by, "user.password", name, true, None, "").await;
+        self.note(by.name(), "user.password", name, true, None, "").await;
         Ok(())
+    }
+
+    /// Gives a user another role. What runs for them ends, so that it holds at once; who is a member now loses
+    /// the tokens that command the server.
+    ///
+    /// # Errors
+    /// When there is no such user, it is the owner or would be a second one, or `by` may not do it.
+    pub async fn set_role(&self, name: &str, role: Role, by: &By) -> Result<Account, IdentityError> {
+        let account = self.user(name).await?;
+        by.may_change(&account)?;
+        by.may_give(role)?;
+        if account.role == Role::Owner && role != Role::Owner {
+            return Err(IdentityError::Owner("the owner of the server stays its owner"));
+        }
+        if account.role == role {
+            return Ok(account);
+        }
+        one_owner(role)?;
+        let id = account.id;
+        self.ask(move |book| book.set_role(id, role)).await?;
+        self.end(id, None);
+        self.note(by.name(), "user.role", name, true, None, role.name()).await;
+        Ok(Account { role, ..account })
     }
 
     /// Says which apps for members a user is admitted to. What runs for them in others ends.
     ///
     /// # Errors
     /// When there is no such user.
-    pub async fn admit(&self, name: &str, apps: Apps, by: &str) -> Result<Account, IdentityError> {
+    pub async fn admit(&self, name: &str, apps: Apps, by: &By) -> Result<Account, IdentityError> {
         let account = self.user(name).await?;
+        by.may_change(&account)?;
         let (id, set) = (account.id, apps.clone());
         self.ask(move |book| book.set_apps(id, &set)).await?;
         self.end(id, None);
@@ -179,7 +240,7 @@ impl Identity {
             Apps::All => "all".to_owned(),
             Apps::Some(apps) => apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         };
-        self.note(by, "user.apps", name, true, None, &detail).await;
+        self.note(by.name(), "user.apps", name, true, None, &detail).await;
         Ok(Account { apps, ..account })
     }
 
@@ -187,15 +248,16 @@ impl Identity {
     ///
     /// # Errors
     /// When there is no such user, or it is the owner.
-    pub async fn remove_user(&self, name: &str, by: &str) -> Result<(), IdentityError> {
+    pub async fn remove_user(&self, name: &str, by: &By) -> Result<(), IdentityError> {
         let account = self.user(name).await?;
+        by.may_change(&account)?;
         if account.role == Role::Owner {
             return Err(IdentityError::Owner("the owner of the server cannot be removed"));
         }
         let id = account.id;
         self.ask(move |book| book.remove_account(id)).await?;
         self.end(id, None);
-        self.note(by, "user.remove", name, true, None, "").await;
+        self.note(by.name(), "user.remove", name, true, None, "").await;
         Ok(())
     }
 }

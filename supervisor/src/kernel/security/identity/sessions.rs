@@ -1,20 +1,24 @@
 //! Sessions: found by what a cookie holds, opened at an app's origin by a code, listed, ended.
 
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 
 use fazt_ipc::ids::{AppId, SessionId, UserId};
 
-use super::super::book::Session;
-use super::super::codes::Grant;
+use super::super::book::{Session, SessionsMax};
+use super::super::codes::{Grant, near};
 use super::super::edge::Person;
 use super::super::secret::{Mark, Secret};
 use super::entry::Opened;
-use super::{Client, Identity, IdentityError, KNOWN_MAX};
+use super::{By, Client, Identity, IdentityError, KNOWN_MAX};
 
 /// A session is over after this time: 30 days. It does not grow by being used.
 pub const SESSION_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
-/// Sessions of one user, those at apps' origins included; the oldest ends for another.
-pub(super) const SESSIONS_PER_USER_MAX: u64 = 500;
+/// Sessions of one user at the OS origin, one for each browser; the one that was not used for longest ends for
+/// another.
+pub(super) const HOMES_MAX: u64 = 50;
+/// Sessions at apps' origins that hang on one of those: as many apps as one uses in a month.
+pub(super) const BELOW_EACH_MAX: u64 = 200;
 /// How exact a session's last use is.
 const SEEN_MS: u64 = 60 * 60 * 1_000;
 
@@ -29,6 +33,7 @@ pub struct Known {
     pub app: Option<AppId>,
     /// Whose.
     pub person: Arc<Person>,
+    pub(super) proved_unix_ms: u64,
     expires_unix_ms: u64,
     seen_unix_ms: u64,
 }
@@ -81,6 +86,7 @@ impl Identity {
                 parent: session.parent,
                 app: session.app,
                 person: Arc::new(Person::of(&account)),
+                proved_unix_ms: session.proved_unix_ms,
                 expires_unix_ms: session.expires_unix_ms,
                 seen_unix_ms: now,
             };
@@ -97,11 +103,11 @@ impl Identity {
         }
     }
 
-    /// Makes a code that opens a session at the origin of `app`, for the browser that holds the state of this
-    /// mark.
+    /// Makes a code that opens a session at the origin of `app`, for the browser at this address that holds the
+    /// state of this mark.
     #[must_use]
-    pub fn code(&self, known: &Known, app: AppId, state: Mark, to: String) -> Secret {
-        let grant = Grant { session: known.id, user: known.person.id(), app, state, to };
+    pub fn pass(&self, known: &Known, app: AppId, (state, at): (Mark, IpAddr), to: String) -> Secret {
+        let grant = Grant { session: known.id, user: known.person.id(), app, state, near: near(at), to };
         self.codes.lock().unwrap_or_else(PoisonError::into_inner).make(grant, &*self.world)
     }
 
@@ -119,7 +125,7 @@ impl Identity {
         let now = self.world.now_ms();
         let grant = {
             let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-            codes.redeem(code, app, state, now)
+            codes.redeem(code, app, (state, client.address), now)
         };
         let Some(grant) = grant else { return Ok(None) };
         let secret = Secret::new(&*self.world);
@@ -130,10 +136,8 @@ impl Identity {
             .ask(move |book| {
                 // The session at the OS origin may have ended since.
                 let open = book.sessions(Some(user))?;
-                let Some(parent) = open.into_iter().find(|open| open.id == id && now < open.expires_unix_ms)
-                else {
-                    return Ok(None);
-                };
+                let Some(parent) = open.into_iter().find(|open| open.id == id) else { return Ok(None) };
+                let Some(account) = book.account(user)? else { return Ok(None) };
                 let session = Session {
                     id: SessionId::new(now, random),
                     user,
@@ -142,18 +146,23 @@ impl Identity {
                     created_unix_ms: now,
                     seen_unix_ms: now,
                     expires_unix_ms: parent.expires_unix_ms,
+                    proved_unix_ms: 0,
                     address,
                     agent,
                 };
-                book.add_session(mark, &session, SESSIONS_PER_USER_MAX)?;
-                Ok(book.session(mark)?.map(|(session, account)| (session.expires_unix_ms, account)))
+                let most = SessionsMax { homes: HOMES_MAX, below_each: BELOW_EACH_MAX };
+                let ended = book.add_session(mark, &session, account.epoch, most)?;
+                Ok(ended.map(|ended| (session.expires_unix_ms, account, ended)))
             })
             .await?;
-        let Some((expires, account)) = opened else { return Ok(None) };
+        let Some((expires, account, ended)) = opened else { return Ok(None) };
+        // The one before, in whose place it comes, may be in memory. What runs goes on.
+        self.forget();
+        self.ended(&ended);
         let person = Arc::new(Person::of(&account));
         self.note(&account.name, "session.open", &app.to_string(), true, Some(client), "").await;
         let seconds = expires.saturating_sub(now) / 1_000;
-        Ok(Some(Arrived { opened: Opened { secret, person, seconds }, to: grant.to }))
+        Ok(Some(Arrived { opened: Opened { secret, device: None, person, seconds }, to: grant.to }))
     }
 
     /// Signs a browser out: its session at the OS origin ends, and all that hang on it.
@@ -170,12 +179,16 @@ impl Identity {
     ///
     /// # Errors
     /// When there is none, or the book cannot be written.
-    pub async fn revoke_session(&self, id: SessionId, by: &str) -> Result<(), IdentityError> {
+    pub async fn revoke_session(&self, id: SessionId, by: &By) -> Result<(), IdentityError> {
+        let open = self.sessions(None).await?;
+        let session = open.iter().find(|session| session.id == id);
+        let session = session.ok_or_else(|| IdentityError::Unknown("session", id.to_string()))?;
+        by.may_change(&self.account(session.user).await?)?;
         let ended = self.end_tree(id).await?;
         if ended.is_empty() {
             return Err(IdentityError::Unknown("session", id.to_string()));
         }
-        self.note(by, "session.revoke", &id.to_string(), true, None, "").await;
+        self.note(by.name(), "session.revoke", &id.to_string(), true, None, "").await;
         Ok(())
     }
 
@@ -188,7 +201,7 @@ impl Identity {
         if !own.iter().any(|session| session.id == id) {
             return Err(IdentityError::Unknown("session", id.to_string()));
         }
-        self.revoke_session(id, person.name()).await
+        self.revoke_session(id, &By::person(person)).await
     }
 
     async fn end_tree(&self, id: SessionId) -> Result<Vec<Session>, IdentityError> {
@@ -199,6 +212,9 @@ impl Identity {
 
     /// What follows the end of sessions.
     pub(super) fn ended(&self, ended: &[Session]) {
+        if ended.is_empty() {
+            return;
+        }
         self.codes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

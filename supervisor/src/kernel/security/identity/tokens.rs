@@ -7,7 +7,7 @@ use fazt_ipc::ids::{AppId, TokenId, UserId};
 use super::super::book::{Account, Scope, Token};
 use super::super::edge::Person;
 use super::super::secret::Secret;
-use super::{Identity, IdentityError, KNOWN_MAX};
+use super::{By, Identity, IdentityError, KNOWN_MAX, Known};
 
 /// What every token begins with, so that scanners for leaked secrets know it.
 pub const TOKEN_PREFIX: &str = "fazt_";
@@ -91,8 +91,9 @@ impl Identity {
         scope: Scope,
         note: &str,
         life_ms: Option<u64>,
-        by: &str,
+        by: &By,
     ) -> Result<(String, Token), IdentityError> {
+        by.may_change(account)?;
         let now = self.world.now_ms();
         let secret = Secret::new(&*self.world);
         let life = life_ms.unwrap_or(TOKEN_MS_DEFAULT).min(TOKEN_MS_MAX);
@@ -106,15 +107,35 @@ impl Identity {
             used_unix_ms: 0,
             expires_unix_ms: now.saturating_add(life),
         };
-        let (mark, made) = (secret.mark(), token.clone());
-        self.ask(move |book| book.add_token(mark, &made, TOKENS_PER_USER_MAX)).await?;
+        let (mark, made, epoch) = (secret.mark(), token.clone(), account.epoch);
+        if !self.ask(move |book| book.add_token(mark, &made, epoch, TOKENS_PER_USER_MAX)).await? {
+            return Err(IdentityError::Stale);
+        }
         let detail = match scope {
             Scope::Admin => "admin".to_owned(),
             Scope::App(app) => app.to_string(),
         };
-        self.note(by, "token.new", &token.id.to_string(), true, None, &format!("{} {detail}", account.name))
-            .await;
+        let (id, detail) = (token.id.to_string(), format!("{} {detail}", account.name));
+        self.note(by.name(), "token.new", &id, true, None, &detail).await;
         Ok((format!("{TOKEN_PREFIX}{}", secret.expose()), token))
+    }
+
+    /// Makes a token for one app for somebody who just confirmed that it is they.
+    ///
+    /// # Errors
+    /// When it was not confirmed, or they have too many.
+    pub async fn new_own_token(
+        &self,
+        known: &Known,
+        app: AppId,
+        note: &str,
+    ) -> Result<String, IdentityError> {
+        self.fresh(known)?;
+        let account = self.account(known.person.id()).await?;
+        let account = Account { epoch: known.person.epoch(), ..account };
+        let by = By::person(&known.person);
+        let (text, _) = self.new_token(&account, Scope::App(app), note, None, &by).await?;
+        Ok(text)
     }
 
     /// All tokens; those of one user where `user` says.
@@ -134,21 +155,24 @@ impl Identity {
         if !self.tokens(Some(person.id())).await?.iter().any(|token| token.id == id) {
             return Err(IdentityError::Unknown("token", id.to_string()));
         }
-        self.remove_token(id, person.name()).await
+        self.remove_token(id, &By::person(person)).await
     }
 
     /// Removes a token. What runs for its user where it counted ends.
     ///
     /// # Errors
     /// When there is none.
-    pub async fn remove_token(&self, id: TokenId, by: &str) -> Result<(), IdentityError> {
+    pub async fn remove_token(&self, id: TokenId, by: &By) -> Result<(), IdentityError> {
+        let found = self.tokens(None).await?.into_iter().find(|token| token.id == id);
+        let found = found.ok_or_else(|| IdentityError::Unknown("token", id.to_string()))?;
+        by.may_change(&self.account(found.user).await?)?;
         let removed = self.ask(move |book| book.remove_token(id)).await?;
         let token = removed.ok_or_else(|| IdentityError::Unknown("token", id.to_string()))?;
         match token.scope {
             Scope::App(app) => self.end(token.user, Some(app)),
             Scope::Admin => self.forget(),
         }
-        self.note(by, "token.rm", &id.to_string(), true, None, "").await;
+        self.note(by.name(), "token.rm", &id.to_string(), true, None, "").await;
         Ok(())
     }
 }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fazt_ipc::ids::AppId;
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{DerSignature, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::*;
-use crate::kernel::security::identity::Client;
+use crate::kernel::security::identity::{By, Choice, Client, Entered, Known};
 use crate::kernel::security::passkey::Origin;
-use crate::kernel::security::{Fixed, Identity, IdentityError, Person, Secret};
+use crate::kernel::security::{Fixed, Identity, IdentityError, Secret};
 
 /// What a device keeps of one passkey.
 struct Device {
@@ -108,13 +109,15 @@ impl Device {
     }
 }
 
+const GOOD: &str = "correct horse battery";
 const VERIFIED: u8 = 0x05;
 const PRESENT: u8 = 0x01;
 
 struct Stage {
     identity: Arc<Identity>,
     world: Arc<Fixed>,
-    person: Arc<Person>,
+    known: Known,
+    secret: Secret,
     origin: Origin,
     client: Client,
     _data: tempfile::TempDir,
@@ -126,19 +129,22 @@ async fn stage() -> Stage {
     let storage = Storage::open(data.path()).expect("storage");
     let world = Fixed::at(1_800_000_000_000);
     let identity = Identity::new(storage as Arc<dyn Book>, Arc::clone(&world) as _, &[7; 32]);
-    let client = Client { address: [192, 0, 2, 1].into(), agent: "a browser".into() };
+    let client = Client { address: [192, 0, 2, 1].into(), device: None, agent: "a browser".into() };
     let (link, _) = identity.first_link().await.expect("book").expect("a link");
-    let person = identity.join(&link, "olga", "correct horse battery", &client).await.expect("in").person;
+    let opened = {
+        let choice = Choice { name: "olga", password: GOOD, code: "", keeps_passkeys: false };
+        identity.join(&link, choice, &client).await.expect("in")
+    };
+    let known = identity.session(&opened.secret, None).await.expect("book").expect("open");
     let origin = Origin { url: "https://cloud.example".into(), domain: "cloud.example".into() };
-    Stage { identity, world, person, origin, client, _data: data }
+    Stage { identity, world, known, secret: opened.secret, origin, client, _data: data }
 }
 
 impl Stage {
     async fn add(&self, device: &mut Device) {
-        let (ticket, options) = self.identity.passkey_begin(&self.person, &self.origin).await.expect("begun");
+        let (ticket, options) = self.identity.passkey_begin(&self.known, &self.origin).await.expect("begun");
         let answer = device.create(&options, &self.origin.domain, &self.origin.url);
-        let added =
-            self.identity.passkey_add(&self.person, &ticket, answer, &self.origin, &self.client).await;
+        let added = self.identity.passkey_add(&self.known, &ticket, answer, &self.origin, &self.client).await;
         added.expect("added");
     }
 
@@ -154,7 +160,7 @@ async fn a_passkey_signs_in_at_the_exact_origin_and_each_challenge_once() {
     let mut device = Device::new(7);
     stage.add(&mut device).await;
     let (domain, url) = (stage.origin.domain.clone(), stage.origin.url.clone());
-    let ask = || stage.identity.passkey_ask(&stage.origin).expect("asked");
+    let ask = || stage.identity.passkey_ask(&stage.origin, &stage.client).expect("asked");
     let (ticket, options) = ask();
     let answer = device.get(&options, &domain, &url, VERIFIED);
     assert_eq!(stage.enter(&ticket, answer.clone()).await.expect("in"), "olga");
@@ -187,7 +193,7 @@ async fn a_key_that_is_not_kept_opens_nothing_and_one_that_was_removed_neither()
     let mut device = Device::new(7);
     let (domain, url) = (stage.origin.domain.clone(), stage.origin.url.clone());
     let enter = async |device: &mut Device| {
-        let (ticket, options) = stage.identity.passkey_ask(&stage.origin).expect("asked");
+        let (ticket, options) = stage.identity.passkey_ask(&stage.origin, &stage.client).expect("asked");
         let answer = device.get(&options, &domain, &url, VERIFIED);
         stage.enter(&ticket, answer).await
     };
@@ -205,9 +211,97 @@ async fn a_key_that_is_not_kept_opens_nothing_and_one_that_was_removed_neither()
     // A copy that counts from the beginning again.
     let mut copy = Device { user_handle: device.user_handle.clone(), ..Device::new(7) };
     assert!(enter(&mut copy).await.is_err(), "a cloned device");
-    let mine = stage.identity.passkeys(stage.person.id()).await.expect("book");
+    let mine = stage.identity.passkeys(stage.known.person.id()).await.expect("book");
     assert_eq!((mine.len(), mine[0].note.as_str()), (1, "a browser"));
-    stage.identity.passkey_remove(&stage.person, &mine[0].id).await.expect("removed");
-    assert!(stage.identity.passkey_remove(&stage.person, &mine[0].id).await.is_err());
+    stage.identity.passkey_remove(&stage.known.person, &mine[0].id).await.expect("removed");
+    assert!(stage.identity.passkey_remove(&stage.known.person, &mine[0].id).await.is_err());
     assert!(enter(&mut device).await.is_err());
+}
+
+#[tokio::test]
+async fn a_passkey_confirms_that_it_is_still_they_and_is_added_by_nobody_else() {
+    let stage = stage().await;
+    let mut device = Device::new(7);
+    stage.add(&mut device).await;
+    let (domain, url) = (stage.origin.domain.clone(), stage.origin.url.clone());
+    stage.world.pass(10 * 60 * 1_000);
+    let known = async || stage.identity.session(&stage.secret, None).await.expect("book").expect("open");
+    let begun = stage.identity.passkey_begin(&known().await, &stage.origin).await;
+    assert!(matches!(begun, Err(IdentityError::Confirm)), "the sign-in is long ago");
+    let confirm = async |device: &mut Device| {
+        let (ticket, options) = stage.identity.passkey_ask(&stage.origin, &stage.client).expect("asked");
+        let answer = device.get(&options, &domain, &url, VERIFIED);
+        let (known, origin) = (known().await, &stage.origin);
+        stage.identity.passkey_confirm(&known, &ticket, answer, origin, &stage.client).await
+    };
+    assert!(confirm(&mut Device::new(9)).await.is_err(), "nobody's");
+    assert!(stage.identity.passkey_begin(&known().await, &stage.origin).await.is_err());
+    confirm(&mut device).await.expect("it is she");
+    stage.identity.passkey_begin(&known().await, &stage.origin).await.expect("confirmed");
+}
+
+#[tokio::test]
+async fn a_reset_ends_passkeys_and_tokens_unless_they_are_kept() {
+    let stage = stage().await;
+    let user = stage.known.person.id();
+    let app = AppId::new(1, 1);
+    let left = async || {
+        let passkeys = stage.identity.passkeys(user).await.expect("book").len();
+        (passkeys, stage.identity.tokens(Some(user)).await.expect("book").len())
+    };
+    let mut session = stage.secret.clone();
+    let refill = async |secret: &Secret, device: &mut Device| {
+        let known = stage.identity.session(secret, None).await.expect("book").expect("open");
+        stage.identity.new_own_token(&known, app, "").await.expect("a token");
+        let (ticket, options) = stage.identity.passkey_begin(&known, &stage.origin).await.expect("begun");
+        let answer = device.create(&options, &stage.origin.domain, &stage.origin.url);
+        stage
+            .identity
+            .passkey_add(&known, &ticket, answer, &stage.origin, &stage.client)
+            .await
+            .expect("added");
+    };
+    let mut made = 0;
+    for (keeps_passkeys, expect) in [(true, (1, 0)), (false, (0, 0))] {
+        made += 1;
+        refill(&session, &mut Device::new(made)).await;
+        let (link, _) = stage.identity.enter_link("olga", false, &By::console()).await.expect("link");
+        assert!(stage.identity.linked(&link).await.expect("good").passkeys, "she is asked");
+        let choice = Choice { name: "", password: GOOD, code: "", keeps_passkeys };
+        session = stage.identity.join(&link, choice, &stage.client).await.expect("in").secret;
+        assert_eq!(left().await, expect, "by a link, passkeys kept: {keeps_passkeys}");
+    }
+    refill(&session, &mut Device::new(10)).await;
+    stage.identity.set_password("olga", GOOD, false, &By::console()).await.expect("set");
+    assert_eq!(left().await, (0, 0), "on the console");
+    let opened = stage.identity.sign_in("olga", GOOD, &stage.client).await.expect("in");
+    let Entered::Opened(opened) = opened else { panic!("a code is asked for") };
+    let mut session = opened.secret;
+    for (keeps, expect) in [(true, (1, 1)), (false, (0, 0))] {
+        made += 1;
+        if expect != left().await {
+            refill(&session, &mut Device::new(20 + made)).await;
+        }
+        let known = stage.identity.session(&session, None).await.expect("book").expect("open");
+        session =
+            stage.identity.change_password(&known, GOOD, keeps, &stage.client).await.expect("set").secret;
+        assert_eq!(left().await, expect, "by herself, kept: {keeps}");
+    }
+}
+
+/// Strangers ask for challenges as often as they like: whoever asked once is still answered.
+#[tokio::test]
+async fn strangers_push_out_nobody_elses_challenge() {
+    let stage = stage().await;
+    let mut device = Device::new(7);
+    stage.add(&mut device).await;
+    let (domain, url) = (stage.origin.domain.clone(), stage.origin.url.clone());
+    let (ticket, options) = stage.identity.passkey_ask(&stage.origin, &stage.client).expect("asked");
+    for n in 0..2_000u32 {
+        let address = std::net::IpAddr::from([203, 0, 113, (n % 7) as u8]);
+        let stranger = Client { address, ..stage.client.clone() };
+        stage.identity.passkey_ask(&stage.origin, &stranger).expect("asked");
+    }
+    let answer = device.get(&options, &domain, &url, VERIFIED);
+    assert_eq!(stage.enter(&ticket, answer).await.expect("in"), "olga");
 }

@@ -1,103 +1,36 @@
 //! `kernel.db`: people. Implements the book of `security`; every call is one transaction on the one connection.
 //!
+//! | task | file |
+//! |---|---|
+//! | the tables | `schema.rs` |
+//! | rows as values | `rows.rs` |
+//! | opening sessions | `sessions.rs` |
+//! | codes of an app, recovery codes | `second.rs` |
+//! | the audit log | `audit.rs` |
+//!
 //! Secrets are here as SHA-256 alone, passwords as argon2id. Whoever reads this file signs in as nobody.
 
+mod audit;
+mod rows;
+pub(super) mod schema;
+mod second;
+mod sessions;
+
 use fazt_ipc::control::{AuditLine, Role};
-use fazt_ipc::ids::{AppId, SessionId, TokenId, UserId};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use fazt_ipc::ids::{SessionId, TokenId, UserId};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::error::StorageError;
 use super::pool::Storage;
 use crate::kernel::security::Mark;
 use crate::kernel::security::book::{
-    Account, Apps, Book, BookError, Invite, Joining, PasskeyRow, Purpose, Scope, Session, Token,
+    Account, Apps, Book, BookError, Invite, Joining, Keeps, PasskeyRow, Purpose, Scope, Session, SessionsMax,
+    Token, Totp,
 };
-
-/// The step of the schema that makes the tables.
-pub(super) const SCHEMA: &str = "
-    CREATE TABLE user(
-        id       TEXT PRIMARY KEY,
-        name     TEXT NOT NULL UNIQUE,
-        role     TEXT NOT NULL CHECK(role IN ('member', 'admin', 'owner')),
-        -- Ids of apps with a space between; null: all.
-        apps     TEXT,
-        password TEXT,
-        created  INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE UNIQUE INDEX user_owner ON user(role) WHERE role = 'owner';
-    CREATE TABLE session(
-        id      TEXT PRIMARY KEY,
-        mark    BLOB NOT NULL UNIQUE,
-        user    TEXT NOT NULL REFERENCES user(id) ON DELETE CASCADE,
-        parent  TEXT REFERENCES session(id) ON DELETE CASCADE,
-        app     TEXT,
-        created INTEGER NOT NULL,
-        seen    INTEGER NOT NULL,
-        expires INTEGER NOT NULL,
-        address TEXT NOT NULL,
-        agent   TEXT NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX session_user ON session(user, created);
-    CREATE INDEX session_parent ON session(parent);
-    CREATE TABLE invite(
-        mark    BLOB PRIMARY KEY,
-        -- Whom it lets in; null: it makes a user of this role.
-        user    TEXT REFERENCES user(id) ON DELETE CASCADE,
-        role    TEXT NOT NULL,
-        apps    TEXT,
-        expires INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX invite_user ON invite(user);
-    CREATE TABLE token(
-        id      TEXT PRIMARY KEY,
-        mark    BLOB NOT NULL UNIQUE,
-        user    TEXT NOT NULL REFERENCES user(id) ON DELETE CASCADE,
-        -- The app that it is for; null: it commands the server.
-        app     TEXT,
-        note    TEXT NOT NULL,
-        created INTEGER NOT NULL,
-        used    INTEGER NOT NULL,
-        expires INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX token_user ON token(user);
-    CREATE TABLE audit(
-        n       INTEGER PRIMARY KEY AUTOINCREMENT,
-        at      INTEGER NOT NULL,
-        who     TEXT NOT NULL,
-        action  TEXT NOT NULL,
-        target  TEXT NOT NULL,
-        ok      INTEGER NOT NULL,
-        address TEXT NOT NULL,
-        detail  TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX audit_at ON audit(at);
-";
-
-/// The step that makes room for passkeys.
-pub(super) const PASSKEYS: &str = "
-    CREATE TABLE passkey(
-        id      TEXT PRIMARY KEY,
-        user    TEXT NOT NULL REFERENCES user(id) ON DELETE CASCADE,
-        note    TEXT NOT NULL,
-        key     TEXT NOT NULL,
-        created INTEGER NOT NULL,
-        used    INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX passkey_user ON passkey(user);
-";
+use rows::{ACCOUNT, PASSKEY, SESSION, TOKEN, account, apps_text, invite_of, passkey, session, token};
 
 /// Links that are good at once.
 const INVITES_MAX: u64 = 1_000;
-/// Lines of the audit log that are kept.
-const AUDIT_LINES_MAX: i64 = 100_000;
-
-const ACCOUNT: &str = "user.id, user.name, user.role, user.apps, user.password, user.created";
-const SESSION: &str = "session.id, session.user, session.parent, session.app, session.created, session.seen, \
-    session.expires, session.address, session.agent";
-const PASSKEY: &str = "passkey.id, passkey.user, passkey.note, passkey.key, passkey.created, passkey.used";
-const TOKEN: &str = "token.id, token.user, token.app, token.note, token.created, token.used, token.expires";
-
 impl Storage {
     /// One transaction on `kernel.db`.
     fn people<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>) -> Result<T, BookError> {
@@ -152,6 +85,13 @@ impl Book for Storage {
         })
     }
 
+    fn account(&self, user: UserId) -> Result<Option<Account>, BookError> {
+        self.look(|db| {
+            let mut found = db.prepare_cached(&format!("SELECT {ACCOUNT} FROM user WHERE id = ?1"))?;
+            found.query_row([user.to_string()], |row| account(row, 0)).optional()
+        })
+    }
+
     fn account_named(&self, name: &str) -> Result<Option<Account>, BookError> {
         self.look(|db| {
             let mut found = db.prepare_cached(&format!("SELECT {ACCOUNT} FROM user WHERE name = ?1"))?;
@@ -177,27 +117,48 @@ impl Book for Storage {
         })
     }
 
-    fn set_password(&self, user: UserId, hash: &str) -> Result<(), BookError> {
-        self.people(|db| new_password(db, user, hash))
+    fn set_role(&self, user: UserId, role: Role) -> Result<(), BookError> {
+        self.people(|db| {
+            let user = user.to_string();
+            db.execute("UPDATE user SET role = ?2 WHERE id = ?1", params![user, role.name()])
+                .map_err(taken)?;
+            if role < Role::Admin {
+                db.execute("DELETE FROM token WHERE user = ?1 AND app IS NULL", [&user])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn set_password(
+        &self,
+        user: UserId,
+        hash: &str,
+        keeps: Keeps,
+        epoch: Option<u64>,
+    ) -> Result<Option<u64>, BookError> {
+        self.people(|db| match epoch {
+            Some(epoch) if !is_of(db, user, epoch)? => Ok(None),
+            _ => Ok(Some(new_password(db, user, hash, keeps)?)),
+        })
     }
 
     fn add_invite(&self, mark: Mark, invite: &Invite, now_ms: u64) -> Result<(), BookError> {
         self.people(|db| {
             db.execute("DELETE FROM invite WHERE expires <= ?1", [now_ms.cast_signed()])?;
-            let (user, role, apps) = match &invite.purpose {
-                Purpose::Enter(user) => {
+            let (user, role, apps, resets) = match &invite.purpose {
+                Purpose::Enter { user, resets_totp } => {
                     db.execute("DELETE FROM invite WHERE user = ?1", [user.to_string()])?;
-                    (Some(user.to_string()), "", None)
+                    (Some(user.to_string()), "", None, *resets_totp)
                 }
-                Purpose::Join { role, apps } => (None, role.name(), apps_text(apps)),
+                Purpose::Join { role, apps } => (None, role.name(), apps_text(apps), false),
             };
             let open: i64 = db.query_row("SELECT count(*) FROM invite", [], |row| row.get(0))?;
             if open.cast_unsigned() >= INVITES_MAX {
                 return Err(Trouble::Book(BookError::Full("open links")));
             }
             db.execute(
-                "INSERT INTO invite(mark, user, role, apps, expires) VALUES(?1, ?2, ?3, ?4, ?5)",
-                params![mark.0, user, role, apps, invite.expires_unix_ms.cast_signed()],
+                "INSERT INTO invite(mark, user, role, apps, expires, resets) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                params![mark.0, user, role, apps, invite.expires_unix_ms.cast_signed(), resets],
             )?;
             Ok(())
         })
@@ -210,6 +171,9 @@ impl Book for Storage {
     fn redeem(&self, mark: Mark, joining: &Joining, now_ms: u64) -> Result<Option<Account>, BookError> {
         self.people(|db| {
             let Some((invite, account)) = invite_of(db, mark, now_ms)? else { return Ok(None) };
+            if account.as_ref().map(|account| account.epoch) != joining.epoch {
+                return Ok(None);
+            }
             db.execute("DELETE FROM invite WHERE mark = ?1", [mark.0])?;
             let joined = match (invite.purpose, account) {
                 (Purpose::Join { role, apps }, _) => {
@@ -219,51 +183,46 @@ impl Book for Storage {
                         role,
                         apps,
                         password: Some(joining.password.clone()),
+                        totp: false,
+                        epoch: 0,
                         created_unix_ms: now_ms,
                     };
                     insert_account(db, &account)?;
                     account
                 }
-                (Purpose::Enter(_), Some(mut account)) => {
+                (Purpose::Enter { resets_totp, .. }, Some(mut account)) => {
                     if account.renames() && account.name != joining.name {
                         account.name.clone_from(&joining.name);
                         let sql = "UPDATE user SET name = ?2 WHERE id = ?1";
                         db.execute(sql, params![account.id.to_string(), account.name]).map_err(taken)?;
                     }
-                    new_password(db, account.id, &joining.password)?;
-                    Account { password: Some(joining.password.clone()), ..account }
+                    let keeps = Keeps { passkeys: joining.keeps_passkeys, tokens: false, totp: !resets_totp };
+                    let epoch = new_password(db, account.id, &joining.password, keeps)?;
+                    let (password, totp) = (Some(joining.password.clone()), account.totp && keeps.totp);
+                    Account { password, epoch, totp, ..account }
                 }
-                (Purpose::Enter(_), None) => return Ok(None),
+                (Purpose::Enter { .. }, None) => return Ok(None),
             };
             Ok(Some(joined))
         })
     }
 
-    fn add_session(&self, mark: Mark, session: &Session, most: u64) -> Result<(), BookError> {
+    fn add_session(
+        &self,
+        mark: Mark,
+        session: &Session,
+        epoch: u64,
+        most: SessionsMax,
+    ) -> Result<Option<Vec<Session>>, BookError> {
+        self.people(|db| sessions::add(db, mark, session, epoch, most))
+    }
+
+    fn session_proved(&self, id: SessionId, epoch: u64, now_ms: u64) -> Result<bool, BookError> {
         self.people(|db| {
-            let user = session.user.to_string();
-            db.execute(
-                "INSERT INTO session(id, mark, user, parent, app, created, seen, expires, address, agent)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                params![
-                    session.id.to_string(),
-                    mark.0,
-                    user,
-                    session.parent.map(|id| id.to_string()),
-                    session.app.map(|id| id.to_string()),
-                    session.created_unix_ms.cast_signed(),
-                    session.seen_unix_ms.cast_signed(),
-                    session.expires_unix_ms.cast_signed(),
-                    session.address,
-                    session.agent,
-                ],
-            )?;
-            db.execute(
-                "DELETE FROM session WHERE user = ?1 AND id NOT IN
-                 (SELECT id FROM session WHERE user = ?1 ORDER BY created DESC, id DESC LIMIT ?2)",
-                params![user, most.cast_signed()],
-            )?;
-            Ok(())
+            let (id, now, epoch) = (id.to_string(), now_ms.cast_signed(), epoch.cast_signed());
+            let sql = "UPDATE session SET proved = ?2
+                 WHERE id = ?1 AND (SELECT epoch FROM user WHERE user.id = session.user) = ?3";
+            Ok(db.execute(sql, params![id, now, epoch])? > 0)
         })
     }
 
@@ -273,7 +232,7 @@ impl Book for Storage {
                 "SELECT {SESSION}, {ACCOUNT} FROM session JOIN user ON user.id = session.user WHERE mark = ?1"
             );
             let mut found = db.prepare_cached(&sql)?;
-            found.query_row([mark.0], |row| Ok((session(row)?, account(row, 9)?))).optional()
+            found.query_row([mark.0], |row| Ok((session(row)?, account(row, 10)?))).optional()
         })
     }
 
@@ -320,8 +279,11 @@ impl Book for Storage {
         })
     }
 
-    fn add_token(&self, mark: Mark, token: &Token, most: u64) -> Result<(), BookError> {
+    fn add_token(&self, mark: Mark, token: &Token, epoch: u64, most: u64) -> Result<bool, BookError> {
         self.people(|db| {
+            if !is_of(db, token.user, epoch)? {
+                return Ok(false);
+            }
             let user = token.user.to_string();
             let held: i64 =
                 db.query_row("SELECT count(*) FROM token WHERE user = ?1", [&user], |row| row.get(0))?;
@@ -346,7 +308,7 @@ impl Book for Storage {
                     token.expires_unix_ms.cast_signed(),
                 ],
             )?;
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -382,8 +344,11 @@ impl Book for Storage {
         })
     }
 
-    fn add_passkey(&self, row: &PasskeyRow, most: u64) -> Result<(), BookError> {
+    fn add_passkey(&self, row: &PasskeyRow, epoch: u64, most: u64) -> Result<bool, BookError> {
         self.people(|db| {
+            if !is_of(db, row.user, epoch)? {
+                return Ok(false);
+            }
             let user = row.user.to_string();
             let sql = "SELECT count(*) FROM passkey WHERE user = ?1";
             let held: i64 = db.query_row(sql, [&user], |row| row.get(0))?;
@@ -396,7 +361,7 @@ impl Book for Storage {
                 params![row.id, user, row.note, row.key, created, used],
             )
             .map_err(taken)?;
-            Ok(())
+            Ok(true)
         })
     }
 
@@ -429,50 +394,57 @@ impl Book for Storage {
     fn remove_passkey(&self, user: UserId, id: &str) -> Result<bool, BookError> {
         self.people(|db| {
             let sql = "DELETE FROM passkey WHERE user = ?1 AND id = ?2";
-            Ok(db.execute(sql, params![user.to_string(), id])? > 0)
+            let removed = db.execute(sql, params![user.to_string(), id])? > 0;
+            if removed {
+                grown(db, user)?;
+            }
+            Ok(removed)
+        })
+    }
+
+    fn totp(&self, user: UserId) -> Result<Option<Totp>, BookError> {
+        self.look(|db| second::totp(db, user))
+    }
+
+    fn set_totp(&self, user: UserId, totp: &Totp, codes: &[Mark], epoch: u64) -> Result<bool, BookError> {
+        self.people(|db| second::set(db, user, totp, codes, epoch))
+    }
+
+    fn totp_used(&self, user: UserId, step: u64) -> Result<bool, BookError> {
+        self.people(|db| {
+            let sql = "UPDATE totp SET step = ?2 WHERE user = ?1 AND step < ?2";
+            Ok(db.execute(sql, params![user.to_string(), step.cast_signed()])? > 0)
+        })
+    }
+
+    fn remove_totp(&self, user: UserId, epoch: u64) -> Result<bool, BookError> {
+        self.people(|db| Ok(is_of(db, user, epoch)? && second::remove(db, user)?))
+    }
+
+    fn set_recovery(&self, user: UserId, codes: &[Mark], epoch: u64) -> Result<bool, BookError> {
+        self.people(|db| second::set_recovery(db, user, codes, epoch))
+    }
+
+    fn recovery_used(&self, user: UserId, code: Mark) -> Result<bool, BookError> {
+        self.people(|db| {
+            let sql = "DELETE FROM recovery WHERE user = ?1 AND mark = ?2";
+            Ok(db.execute(sql, params![user.to_string(), code.0])? > 0)
+        })
+    }
+
+    fn recovery_left(&self, user: UserId) -> Result<u64, BookError> {
+        self.look(|db| {
+            let sql = "SELECT count(*) FROM recovery WHERE user = ?1";
+            db.query_row(sql, [user.to_string()], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
         })
     }
 
     fn note(&self, line: &AuditLine) -> Result<(), BookError> {
-        self.people(|db| {
-            db.execute(
-                "INSERT INTO audit(at, who, action, target, ok, address, detail)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    line.unix_ms.cast_signed(),
-                    line.who,
-                    line.action,
-                    line.target,
-                    line.ok,
-                    line.address,
-                    line.detail
-                ],
-            )?;
-            let oldest = db.last_insert_rowid() - AUDIT_LINES_MAX;
-            db.execute("DELETE FROM audit WHERE n <= ?1", [oldest])?;
-            Ok(())
-        })
+        self.people(|db| audit::note(db, line))
     }
 
     fn audit(&self, since_ms: u64, most: u32) -> Result<Vec<AuditLine>, BookError> {
-        self.look(|db| {
-            let mut found = db.prepare_cached(
-                "SELECT at, who, action, target, ok, address, detail FROM
-                 (SELECT * FROM audit WHERE at >= ?1 ORDER BY n DESC LIMIT ?2) ORDER BY n",
-            )?;
-            let line = |row: &Row<'_>| {
-                Ok(AuditLine {
-                    unix_ms: row.get::<_, i64>(0)?.cast_unsigned(),
-                    who: row.get(1)?,
-                    action: row.get(2)?,
-                    target: row.get(3)?,
-                    ok: row.get(4)?,
-                    address: row.get(5)?,
-                    detail: row.get(6)?,
-                })
-            };
-            found.query_map(params![since_ms.cast_signed(), most], line)?.collect()
-        })
+        self.look(|db| audit::since(db, since_ms, most))
     }
 }
 
@@ -492,119 +464,42 @@ fn insert_account(db: &Transaction<'_>, account: &Account) -> Result<(), Trouble
     Ok(())
 }
 
-fn new_password(db: &Transaction<'_>, user: UserId, hash: &str) -> Result<(), Trouble> {
+/// Whether the account is still the one of this epoch.
+fn is_of(db: &Transaction<'_>, user: UserId, epoch: u64) -> rusqlite::Result<bool> {
+    let sql = "SELECT epoch FROM user WHERE id = ?1";
+    let now: Option<i64> = db.query_row(sql, [user.to_string()], |row| row.get(0)).optional()?;
+    Ok(now == Some(epoch.cast_signed()))
+}
+
+/// What was checked of an account before now counts no more: its new epoch.
+fn grown(db: &Transaction<'_>, user: UserId) -> rusqlite::Result<u64> {
+    let sql = "UPDATE user SET epoch = epoch + 1 WHERE id = ?1 RETURNING epoch";
+    db.query_row(sql, [user.to_string()], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
+}
+
+/// Sets a password and ends what was open by other ways than those that are kept: the new epoch.
+fn new_password(db: &Transaction<'_>, user: UserId, hash: &str, keeps: Keeps) -> Result<u64, Trouble> {
+    let epoch = grown(db, user)?;
     let user = user.to_string();
     db.execute("UPDATE user SET password = ?2 WHERE id = ?1", params![user, hash])?;
-    db.execute("DELETE FROM session WHERE user = ?1", [&user])?;
-    db.execute("DELETE FROM invite WHERE user = ?1", [&user])?;
-    Ok(())
-}
-
-fn invite_of(
-    db: &Connection,
-    mark: Mark,
-    now_ms: u64,
-) -> rusqlite::Result<Option<(Invite, Option<Account>)>> {
-    let sql = format!(
-        "SELECT invite.user, invite.role, invite.apps, invite.expires, {ACCOUNT} FROM invite
-         LEFT JOIN user ON user.id = invite.user WHERE mark = ?1 AND expires > ?2"
-    );
-    let mut found = db.prepare_cached(&sql)?;
-    let read = |row: &Row<'_>| {
-        let enters: Option<String> = row.get(0)?;
-        let (purpose, account) = match enters {
-            Some(user) => (Purpose::Enter(parsed(0, &user)?), Some(account(row, 4)?)),
-            None => {
-                let role = parsed(1, &row.get::<_, String>(1)?)?;
-                (Purpose::Join { role, apps: apps_read(row, 2)? }, None)
-            }
-        };
-        Ok((Invite { purpose, expires_unix_ms: row.get::<_, i64>(3)?.cast_unsigned() }, account))
-    };
-    found.query_row(params![mark.0, now_ms.cast_signed()], read).optional()
-}
-
-fn account(row: &Row<'_>, from: usize) -> rusqlite::Result<Account> {
-    Ok(Account {
-        id: parsed(from, &row.get::<_, String>(from)?)?,
-        name: row.get(from + 1)?,
-        role: parsed::<Role>(from + 2, &row.get::<_, String>(from + 2)?)?,
-        apps: apps_read(row, from + 3)?,
-        password: row.get(from + 4)?,
-        created_unix_ms: row.get::<_, i64>(from + 5)?.cast_unsigned(),
-    })
-}
-
-fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
-    let optional = |at: usize| row.get::<_, Option<String>>(at);
-    Ok(Session {
-        id: parsed(0, &row.get::<_, String>(0)?)?,
-        user: parsed(1, &row.get::<_, String>(1)?)?,
-        parent: optional(2)?.map(|id| parsed(2, &id)).transpose()?,
-        app: optional(3)?.map(|id| parsed(3, &id)).transpose()?,
-        created_unix_ms: row.get::<_, i64>(4)?.cast_unsigned(),
-        seen_unix_ms: row.get::<_, i64>(5)?.cast_unsigned(),
-        expires_unix_ms: row.get::<_, i64>(6)?.cast_unsigned(),
-        address: row.get(7)?,
-        agent: row.get(8)?,
-    })
-}
-
-fn passkey(row: &Row<'_>) -> rusqlite::Result<PasskeyRow> {
-    Ok(PasskeyRow {
-        id: row.get(0)?,
-        user: parsed(1, &row.get::<_, String>(1)?)?,
-        note: row.get(2)?,
-        key: row.get(3)?,
-        created_unix_ms: row.get::<_, i64>(4)?.cast_unsigned(),
-        used_unix_ms: row.get::<_, i64>(5)?.cast_unsigned(),
-    })
-}
-
-fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
-    let app: Option<String> = row.get(2)?;
-    Ok(Token {
-        id: parsed(0, &row.get::<_, String>(0)?)?,
-        user: parsed(1, &row.get::<_, String>(1)?)?,
-        scope: match app {
-            Some(app) => Scope::App(parsed::<AppId>(2, &app)?),
-            None => Scope::Admin,
-        },
-        note: row.get(3)?,
-        created_unix_ms: row.get::<_, i64>(4)?.cast_unsigned(),
-        used_unix_ms: row.get::<_, i64>(5)?.cast_unsigned(),
-        expires_unix_ms: row.get::<_, i64>(6)?.cast_unsigned(),
-    })
-}
-
-fn apps_text(apps: &Apps) -> Option<String> {
-    match apps {
-        Apps::All => None,
-        Apps::Some(apps) => Some(apps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+    let ends = [
+        ("session", true),
+        ("invite", true),
+        ("passkey", !keeps.passkeys),
+        ("token", !keeps.tokens),
+        ("totp", !keeps.totp),
+    ];
+    for (table, _) in ends.into_iter().filter(|(_, ends)| *ends) {
+        db.execute(&format!("DELETE FROM {table} WHERE user = ?1"), [&user])?;
     }
-}
-
-fn apps_read(row: &Row<'_>, at: usize) -> rusqlite::Result<Apps> {
-    match row.get::<_, Option<String>>(at)? {
-        None => Ok(Apps::All),
-        Some(text) => {
-            text.split_whitespace().map(|id| parsed(at, id)).collect::<rusqlite::Result<_>>().map(Apps::Some)
-        }
-    }
-}
-
-fn parsed<T>(at: usize, text: &str) -> rusqlite::Result<T>
-where
-    T: std::str::FromStr,
-    T::Err: std::error::Error + Send + Sync + 'static,
-{
-    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
+    Ok(epoch)
 }
 
 #[cfg(test)]
-#[path = "people_tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "passkey_tests.rs"]
 mod passkey_tests;
+
+#[cfg(test)]
+mod second_tests;
