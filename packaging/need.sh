@@ -17,6 +17,7 @@ if [ "${1:-build}" != build ]; then
   need setpriv util-linux
   need node nodejs
   need npm npm
+  need "${FAZT_CHROMIUM:-chromium}" chromium
 fi
 if [ "${1:-build}" = bench ]; then
   need wrk wrk

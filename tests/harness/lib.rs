@@ -9,12 +9,14 @@
 //! | a browser with cookies, redirects and forms | `browser.rs` |
 //! | folders to deploy | `folder.rs` |
 //! | an answer against its description | `schema.rs` |
+//! | programs and libraries from npm | `npm.rs` |
 //! | random numbers that can be had again | `random.rs` |
 
 mod browser;
 mod command;
 mod folder;
 mod http;
+mod npm;
 mod random;
 pub mod schema;
 mod server;
@@ -23,5 +25,6 @@ pub use browser::{Browser, Page};
 pub use command::{Outcome, fazt, fazt_path};
 pub use folder::Folder;
 pub use http::{Client, Response};
+pub use npm::npm;
 pub use random::seed;
 pub use server::{PASSWORD, Server, ServerOptions};

@@ -7,28 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// The folder with programs and libraries, filled on first use; other test processes wait for the first.
+/// The folder with programs and libraries.
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let cache = here.join(".cache/oracle");
-        fs::create_dir_all(&cache).expect("cache");
-        let lock = fs::File::create(cache.join("lock")).expect("lock");
-        lock.lock().expect("lock");
-        let wanted = fs::read(here.join("oracle/package.json")).expect("package.json");
-        if fs::read(cache.join("installed.json")).ok().as_ref() != Some(&wanted) {
-            fs::write(cache.join("package.json"), &wanted).expect("package.json");
-            let status = Command::new("npm")
-                .args(["install", "--no-audit", "--no-fund", "--silent"])
-                .current_dir(&cache)
-                .status()
-                .expect("npm");
-            assert!(status.success(), "npm install failed");
-            fs::write(cache.join("installed.json"), &wanted).expect("installed.json");
-        }
-        cache
-    })
+    FOLDER.get_or_init(|| fazt_tests::npm("oracle"))
 }
 
 /// Bundles a fixture with its libraries into one module.
