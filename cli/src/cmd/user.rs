@@ -202,7 +202,12 @@ async fn list(client: &Client, out: Out) -> Done {
                 user.name.clone(),
                 user.role.to_string(),
                 apps_of(user),
-                if user.password { "set" } else { "not yet" }.to_owned(),
+                match (user.password, user.totp) {
+                    (false, _) => "not yet",
+                    (true, false) => "set",
+                    (true, true) => "set, and codes",
+                }
+                .to_owned(),
                 user.sessions.to_string(),
                 text::ago(user.created_unix_ms, now),
             ]);

@@ -116,7 +116,7 @@ impl Identity {
         let stored = account.as_ref().and_then(|account| account.password.clone());
         let given = password.to_owned();
         let holder = match checking.known {
-            Some(_) => Holder::Known,
+            Some(known) => Holder::Known(known),
             None => Holder::Stranger(network(client.address)),
         };
         let right = self
@@ -155,7 +155,8 @@ impl Identity {
         let person = &known.person;
         password::acceptable(new, person.name())?;
         let given = new.to_owned();
-        let hash = self.hashing(Holder::Known, move |world| password::hash(&given, world)).await?;
+        let holder = Holder::Known(Mark::of(&[b"user", person.id().to_string().as_bytes()]));
+        let hash = self.hashing(holder, move |world| password::hash(&given, world)).await?;
         let (id, epoch) = (person.id(), person.epoch());
         let keeps = Keeps { passkeys: keeps, tokens: keeps, totp: true };
         let epoch = self.ask(move |book| book.set_password(id, &hash, keeps, Some(epoch))).await?;
@@ -228,7 +229,7 @@ impl Identity {
             self.code(account, choice.code, "user.enter", client).await?;
         }
         let given = choice.password.to_owned();
-        let hash = self.hashing(Holder::Known, move |world| password::hash(&given, world)).await?;
+        let hash = self.hashing(Holder::Known(mark), move |world| password::hash(&given, world)).await?;
         let joining = Joining {
             id: UserId::new(now, self.random_id()),
             name: name.clone(),

@@ -43,7 +43,7 @@ use super::password::PasswordError;
 use super::seal::Sealer;
 use super::secret::{Mark, Secret};
 use super::throttle::Throttle;
-use super::turns::{Holder, Turns};
+use super::turns::{Holder, Places, Turns};
 use super::waiting::Waiting;
 
 pub use audit::CONSOLE;
@@ -57,10 +57,8 @@ pub use tokens::{Bearer, TOKEN_MS_DEFAULT, TOKEN_PREFIX};
 
 /// Passwords hashed at once: 19 MiB each.
 const HASHING_MAX: usize = 2;
-/// Places to wait for a turn at it.
-const HASHING_PLACES: usize = 32;
-/// Of those, for strangers of one network.
-const HASHING_EACH_MAX: usize = 4;
+/// Places to wait for a turn at it. Several people may open one link.
+const HASHING_PLACES: Places = Places { all: 32, stranger: 4, known: 16 };
 /// Questions to the book at once.
 const BOOK_MAX: usize = 4;
 /// Sessions and tokens kept in memory. When there are more, all are asked for again.
@@ -206,7 +204,7 @@ impl Identity {
             sealer: Sealer::new(&Mark::of(&[b"fazt totp", secret]).0),
             refused: Mutex::default(),
             known: Mutex::default(),
-            turns: Turns::new(HASHING_MAX, HASHING_PLACES, HASHING_EACH_MAX),
+            turns: Turns::new(HASHING_MAX, HASHING_PLACES),
             asking: Semaphore::new(BOOK_MAX),
             audit: broadcast::channel(AUDIT_BEHIND_MAX).0,
             ended: OnceLock::new(),

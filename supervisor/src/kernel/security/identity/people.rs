@@ -5,7 +5,7 @@ use fazt_ipc::ids::UserId;
 
 use super::super::book::{Account, Apps, Invite, Keeps, Purpose};
 use super::super::password;
-use super::super::secret::Secret;
+use super::super::secret::{Mark, Secret};
 use super::super::turns::Holder;
 use super::{By, Identity, IdentityError};
 
@@ -194,7 +194,8 @@ impl Identity {
         by.may_change(&account)?;
         password::acceptable(new, &account.name)?;
         let given = new.to_owned();
-        let hash = self.hashing(Holder::Known, move |world| password::hash(&given, world)).await?;
+        let holder = Holder::Known(Mark::of(&[b"by", by.name().as_bytes()]));
+        let hash = self.hashing(holder, move |world| password::hash(&given, world)).await?;
         let id = account.id;
         let keeps = Keeps { passkeys: false, tokens: false, totp: !resets_totp };
         self.ask(move |book| book.set_password(id, &hash, keeps, None)).await?;
