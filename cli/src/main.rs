@@ -3,7 +3,8 @@
 //! | task | file |
 //! |---|---|
 //! | add or change a command | `cmd/<noun>/` |
-//! | change what is sent to the server | `client.rs`, and `control/` of the crate `ipc` |
+//! | change what is sent to the server, or how it is reached | `client/`, and `control/` of the crate `ipc` |
+//! | change which server is meant | `data.rs`, `hosts.rs` |
 //! | change how answers look | `output.rs`, `table.rs`, `text.rs` |
 //! | change which files a deploy takes | `walk.rs`, `ignore.rs` |
 //! | change what an app's author sees as types | `types/` |
@@ -12,6 +13,7 @@ mod client;
 mod cmd;
 mod data;
 mod error;
+mod hosts;
 mod ignore;
 mod output;
 mod secret;
@@ -47,6 +49,13 @@ struct Cli {
     /// Data folder [default: FAZT_DATA, else /var/lib/fazt for root, ~/.local/share/fazt for others]
     #[arg(long, global = true, value_name = "FOLDER")]
     data: Option<PathBuf>,
+    /// A server elsewhere: its address, or the name it was saved under by `fazt host add` [default: FAZT_HOST]
+    #[arg(long, global = true, value_name = "NAME|URL")]
+    host: Option<String>,
+    /// Token for --host; in FAZT_TOKEN other users of this machine do not see it [default: FAZT_TOKEN, or the one
+    /// that was saved]
+    #[arg(long, global = true, value_name = "TOKEN")]
+    token: Option<String>,
     /// Answer with one JSON document
     #[arg(long, global = true)]
     json: bool,
@@ -77,15 +86,21 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Done<ExitCode> {
     let out = output::Out::new(cli.json);
+    // Which server is meant does not matter to what is saved about servers.
+    let remote = match &cli.noun {
+        cmd::Noun::Host(_) => None,
+        _ => hosts::chosen(cli.host.as_deref(), cli.token.as_deref(), cli.data.as_deref())?,
+    };
     let data = data::folder(cli.data.as_deref())?;
     // What needs no server and must find one thread is done here.
-    let noun = match cmd::alone(cli.noun, &data, out)? {
+    let noun = match cmd::alone(cli.noun, &data, remote.as_ref(), out)? {
         Ok(code) => return Ok(code),
         Err(noun) => noun,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(format!("cannot start: {error}")))?;
-    runtime.block_on(cmd::run(noun, &client::Client::new(&data), out))
+    let client = remote.map_or_else(|| client::Client::here(&data), client::Client::there);
+    runtime.block_on(cmd::run(noun, &client, cli.token, out))
 }
 
 /// What clap has to say: help on standard output, mistakes on standard error with exit code 2.

@@ -118,6 +118,10 @@ fn a_change_that_is_wrong_changes_nothing() {
         assert_eq!(refused.code, code, "{:?}: {}", &arguments[..4.min(arguments.len())], refused.stderr);
     }
     assert_eq!(env(&server), json!({ "CITY": "Bern", "GREETING": "hi" }));
+    let spaces = r#"{ "name": "bound", "main": "server.js", "permissions": { "spaces": true } }"#;
+    server.deploy_files("bound", &[("app.json", spaces), ("server.js", APP)]);
+    let refused = server.fazt(&["app", "env", "bound", "set", "KV=x"]);
+    assert!(refused.code == 5 && refused.stderr.contains("binding"), "{refused:?}");
     let oversized = MANIFEST.replace(r#""default": "hi""#, &format!(r#""default": "{}""#, "x".repeat(4_000)));
     let more: String =
         (0..3).map(|at| format!(r#", {{ "name": "D{at}", "default": "{}" }}"#, "x".repeat(4_000))).collect();

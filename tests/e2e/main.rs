@@ -11,12 +11,14 @@
 //! | hostile apps and a neighbour that keeps answering | `hostile.rs` |
 //! | the control API, as a program speaks to it | `control.rs` |
 //! | the admin API: its description, tokens, scopes | `api.rs` |
+//! | commands for a server elsewhere | `remote.rs` |
 //! | layers, escapes, what may be missing | `doctor.rs` |
 //! | the HTTP edge | `edge.rs` |
 //! | owner, users, sign-in, single sign-on, sessions, tokens | `identity.rs` |
 //! | attacks on them | `intruder.rs` |
 //! | `fazt.storage`: values, people, rooms | `storage.rs` |
 //! | `fazt storage`: what operators see, a user's archive | `operator.rs` |
+//! | the tutorial of the README, and its guestbook | `tutorial.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 //! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
 //! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
@@ -37,8 +39,10 @@ mod identity;
 mod intruder;
 mod lifecycle;
 mod operator;
+mod remote;
 mod runtime;
 mod storage;
+mod tutorial;
 mod workers;
 
 /// A handler that says hello.

@@ -39,6 +39,15 @@ impl Outcome {
         }
     }
 
+    /// Of a command, run to its end.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    #[must_use]
+    pub fn of(command: &mut Command) -> Self {
+        Self::new(command.output().expect("fazt starts"))
+    }
+
     /// Demands success.
     ///
     /// # Panics
@@ -69,6 +78,17 @@ impl Outcome {
             .unwrap_or_else(|error| panic!("not a JSON error: {error}\n{}", self.stderr));
         value["error"].clone()
     }
+}
+
+/// `fazt` for somebody whose home folder this is, and who has set nothing else.
+#[must_use]
+pub fn fazt_command(home: &Path) -> Command {
+    let mut command = Command::new(fazt_path());
+    command.env("HOME", home);
+    for name in ["FAZT_DATA", "FAZT_HOST", "FAZT_TOKEN", "XDG_CONFIG_HOME", "DISPLAY", "WAYLAND_DISPLAY"] {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Runs `fazt` on a data folder.

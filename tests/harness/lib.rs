@@ -10,6 +10,7 @@
 //! | folders to deploy | `folder.rs` |
 //! | an answer against its description | `schema.rs` |
 //! | programs and libraries from npm | `npm.rs` |
+//! | TLS in front of a server | `tls.rs` |
 //! | random numbers that can be had again | `random.rs` |
 
 mod browser;
@@ -20,9 +21,10 @@ mod npm;
 mod random;
 pub mod schema;
 mod server;
+pub mod tls;
 
 pub use browser::{Browser, Page};
-pub use command::{Outcome, fazt, fazt_path};
+pub use command::{Outcome, fazt, fazt_command, fazt_path};
 pub use folder::Folder;
 pub use http::{Client, Response};
 pub use npm::npm;

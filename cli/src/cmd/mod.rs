@@ -3,6 +3,7 @@
 mod app;
 mod docs;
 mod fs;
+mod host;
 mod proc;
 mod security;
 mod storage;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::client::Client;
+use crate::client::{Client, Remote};
 use crate::error::Done;
 use crate::output::Out;
 
@@ -32,6 +33,9 @@ pub(crate) enum Noun {
     /// What apps store: usage, collections, documents, checks
     #[command(subcommand)]
     Storage(storage::Verb),
+    /// Servers elsewhere, saved under names
+    #[command(subcommand)]
+    Host(host::Verb),
     /// People who may sign in, and their sessions
     #[command(subcommand)]
     User(user::Verb),
@@ -52,19 +56,25 @@ pub(crate) fn role(name: &str) -> Option<ExitCode> {
 }
 
 /// Runs what needs no server; hands everything else back.
-pub(crate) fn alone(noun: Noun, data: &Path, out: Out) -> Done<Result<ExitCode, Noun>> {
+pub(crate) fn alone(
+    noun: Noun,
+    data: &Path,
+    remote: Option<&Remote>,
+    out: Out,
+) -> Done<Result<ExitCode, Noun>> {
     match noun {
-        Noun::Proc(verb) => Ok(proc::alone(verb, data, out)?.map_err(Noun::Proc)),
+        Noun::Proc(verb) => Ok(proc::alone(verb, data, remote, out)?.map_err(Noun::Proc)),
         Noun::App(verb) => Ok(app::alone(verb, out)?.map_err(Noun::App)),
         Noun::Docs(verb) => docs::run(&verb, out).map(|()| Ok(ExitCode::SUCCESS)),
         Noun::Fs(verb) => Ok(Err(Noun::Fs(fs::alone(verb)?))),
-        noun @ (Noun::Storage(_) | Noun::User(_) | Noun::Security(_)) => Ok(Err(noun)),
+        noun @ (Noun::Host(_) | Noun::Storage(_) | Noun::User(_) | Noun::Security(_)) => Ok(Err(noun)),
     }
 }
 
 /// Runs what speaks to the server.
-pub(crate) async fn run(noun: Noun, client: &Client, out: Out) -> Done<ExitCode> {
+pub(crate) async fn run(noun: Noun, client: &Client, token: Option<String>, out: Out) -> Done<ExitCode> {
     match noun {
+        Noun::Host(verb) => host::run(verb, token, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Proc(verb) => proc::run(verb, client, out).await,
         Noun::App(verb) => app::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Fs(verb) => fs::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),

@@ -12,7 +12,7 @@ use crate::{text, types, walk};
 /// What a new app begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Template {
-    /// A page and a server that answers it
+    /// A guestbook: what is everybody's, what is for members, what is one's own
     Hello,
     /// Pages only
     Static,
@@ -32,7 +32,7 @@ impl Template {
     const fn files(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Hello => files!("../../../../apps/hello":
-                "app.json", "server.js", "public/index.html", "public/main.js", "public/style.css", "public/icon.svg"),
+                "app.json", "server.js", "public/style.css", "public/icon.svg"),
             Self::Static => files!("templates/static":
                 "app.json", "public/index.html", "public/style.css", "public/404.html"),
             Self::Router => files!("templates/router": "app.json", "server.js", "router.js"),

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use fazt_ipc::control::Changed;
 
-use crate::client::{Client, part};
+use crate::client::{Client, Remote, not_there, part};
 use crate::error::Done;
 use crate::output::Out;
 use crate::text;
@@ -108,7 +108,21 @@ pub(crate) enum Verb {
 }
 
 /// Runs what needs no server; hands everything else back.
-pub(crate) fn alone(verb: Verb, data: &Path, out: Out) -> Done<Result<ExitCode, Verb>> {
+pub(crate) fn alone(
+    verb: Verb,
+    data: &Path,
+    remote: Option<&Remote>,
+    out: Out,
+) -> Done<Result<ExitCode, Verb>> {
+    let own = match verb {
+        Verb::Init => Some("fazt proc init"),
+        Verb::Start { .. } => Some("fazt proc start"),
+        Verb::Config => Some("fazt proc config"),
+        _ => None,
+    };
+    if let (Some(what), Some(remote)) = (own, remote) {
+        return Err(not_there(what, &remote.url.to_string()));
+    }
     match verb {
         Verb::Init => start::init(data, out).map(|()| Ok(ExitCode::SUCCESS)),
         Verb::Start { listen, dev } => start::start(data, listen, dev, out),

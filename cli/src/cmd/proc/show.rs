@@ -189,6 +189,7 @@ pub(super) async fn top(client: &Client, out: Out) -> Done {
 }
 
 pub(super) async fn doctor(client: &Client, out: Out) -> Done<ExitCode> {
+    client.only_here("fazt proc doctor")?;
     out.note("Trying escapes in a real worker …");
     let doctor: Doctor = client.get("/api/doctor").await?;
     let healthy = doctor.healthy;

@@ -14,6 +14,8 @@ use crate::output::Out;
 
 /// Longer than the server drains.
 const WAIT: Duration = Duration::from_secs(60);
+/// How often a server elsewhere is asked whether it is still there; well under the rate of a token.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 #[derive(serde::Serialize)]
 struct Stopped {
@@ -31,6 +33,9 @@ pub(super) async fn stop(client: &Client, out: Out) -> Done {
         .filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
         .collect();
     client.order::<serde_json::Value>("/api/stop").await?;
+    if client.is_remote() {
+        return gone_there(client, out).await;
+    }
     if !gone(&processes)? {
         return Err(problem(
             ErrorKind::Failed,
@@ -39,6 +44,20 @@ pub(super) async fn stop(client: &Client, out: Out) -> Done {
         ));
     }
     out.show(&Stopped { stopped: true }, |_| out.line("The server has stopped."))
+}
+
+/// Waits until a server elsewhere answers no more.
+async fn gone_there(client: &Client, out: Out) -> Done {
+    let deadline = Instant::now() + WAIT;
+    while Instant::now() < deadline {
+        match client.get::<serde_json::Value>("/api/me").await {
+            Err(problem) if problem.code == ErrorKind::Unreachable => {
+                return out.show(&Stopped { stopped: true }, |_| out.line("The server has stopped."));
+            }
+            _ => tokio::time::sleep(ASK_AGAIN).await,
+        }
+    }
+    Err(failed(format!("the server was told to stop but still answers after {} s", WAIT.as_secs())))
 }
 
 /// Waits for the end of every process; false when the time is over. Blocks: nothing else is to be done meanwhile.

@@ -104,9 +104,9 @@ impl Fs {
     /// When there is no such app, or what is stored cannot be read.
     pub async fn env(&self, name: &str) -> Result<EnvList, FsError> {
         let app = self.row(name)?.id;
-        let declared = self.declared(app).await?;
+        let manifest = self.manifest(app).await?;
         let rows = self.env_rows(app).await?;
-        self.env_list(app, name, &rows, &declared, Vec::new())
+        self.env_list(app, name, &rows, &manifest.env, Vec::new())
     }
 
     /// Sets variables of an app and takes others away: all of it, or nothing. Its workers are replaced.
@@ -119,7 +119,12 @@ impl Fs {
         self.finish(move |fs| async move {
             let _alone = fs.lock(name.clone()).await;
             let app = fs.row(&name)?.id;
-            let declared = fs.declared(app).await?;
+            let manifest = fs.manifest(app).await?;
+            let declared = manifest.env.clone();
+            let bindings = manifest.bindings();
+            if let Some((hidden, _)) = bindings.iter().find(|(name, _)| change.set.contains_key(name)) {
+                return Err(FsError::Binding(hidden.clone()));
+            }
             let before = fs.env_rows(app).await?;
             if let Some(unset) =
                 change.unset.iter().find(|unset| !before.iter().any(|row| row.name == **unset))
@@ -170,11 +175,11 @@ impl Fs {
         Ok(rows.into_values().collect())
     }
 
-    /// What the active version declares; an app without one declares nothing.
-    async fn declared(&self, app: AppId) -> Result<Vec<EnvVar>, FsError> {
+    /// The manifest of the active version; an app without one has the default.
+    async fn manifest(&self, app: AppId) -> Result<Arc<Manifest>, FsError> {
         match self.release(app).await {
-            Ok(release) => Ok(release.manifest.env.clone()),
-            Err(FsError::NoVersion(_)) => Ok(Manifest::default().env),
+            Ok(release) => Ok(Arc::clone(&release.manifest)),
+            Err(FsError::NoVersion(_)) => Ok(Arc::default()),
             Err(error) => Err(error),
         }
     }

@@ -42,6 +42,9 @@ pub enum FsError {
         /// The variable.
         name: String,
     },
+    /// A variable of this name would not be seen.
+    #[error("`{0}` is the name of a binding of the app, which stands in `env` in its place")]
+    Binding(String),
     /// A sealed value does not open.
     #[error("the value of the variable `{0}` cannot be opened: it was sealed under another key")]
     Sealed(String),
@@ -129,9 +132,11 @@ impl FsError {
             | Self::Manifest(_)
             | Self::Scripts(_)
             | Self::BadDeploy(_) => ErrorKind::Invalid,
-            Self::NameTaken(_) | Self::SameName(_) | Self::NothingEarlier(_) | Self::Overtaken(_) => {
-                ErrorKind::Conflict
-            }
+            Self::NameTaken(_)
+            | Self::SameName(_)
+            | Self::Binding(_)
+            | Self::NothingEarlier(_)
+            | Self::Overtaken(_) => ErrorKind::Conflict,
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Storage(StorageError::Refused(_)) => ErrorKind::Conflict,
             Self::Build(_) | Self::Storage(_) | Self::Io { .. } | Self::Sealed(_) => ErrorKind::Failed,
@@ -148,6 +153,9 @@ impl FsError {
             Self::BadName { .. } => "use 1 to 63 lowercase letters, digits and hyphens, as in a host name",
             Self::BadVariable(_) => {
                 "use 1 to 63 letters a to z, digits and underscores, beginning with a letter"
+            }
+            Self::Binding(_) => {
+                "choose another name, or give the binding another one under `bindings` in app.json"
             }
             Self::NotSet { .. } => "`fazt app env APP` lists them",
             Self::Sealed(_) => "put DATA/keys/seal back as it was, or set the variable again",

@@ -1,58 +1,93 @@
-//! The client side of the control API: JSON over HTTP/1.1 on `run/control.sock`. The server is trusted to be
-//! the server (only its user can make the socket); texts in its answers come from apps and are not.
+//! The client side of the control API: JSON over HTTP/1.1 on `run/control.sock`, or to a server elsewhere. The server
+//! is trusted to be the server (only its user can make the socket, only it has the certificate); texts in its
+//! answers come from apps and are not.
+//!
+//! | task | file |
+//! |---|---|
+//! | where a server is | `place.rs` |
+//! | the way to one elsewhere | `remote.rs` |
+//! | what a request carries | `body.rs` |
+
+mod body;
+mod place;
+mod remote;
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::path::Path;
 use std::sync::Mutex;
-use std::task::{Context, Poll};
 
 use fazt_ipc::control::{ErrorKind, Failed, Problem};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::data;
-use crate::error::{Done, failed, problem};
+use crate::error::{Done, failed, invalid, problem};
+use body::Outgoing;
+use place::Place;
+use remote::Stream;
+
+pub(crate) use place::{Remote, Url};
 
 /// Largest answer that is read whole; answers that may be larger are streamed.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Longest line of a streamed answer.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
-/// Piece in which a file is sent.
-const PIECE_BYTES: usize = 64 * 1024;
 
-/// A connection to the server of one data folder.
+/// A connection to one server.
 pub(crate) struct Client {
-    socket: PathBuf,
+    place: Place,
     idle: Mutex<Option<SendRequest<Outgoing>>>,
 }
 
 impl Client {
-    /// A client; connects when first used.
-    pub(crate) fn new(data: &Path) -> Self {
-        Self { socket: data::socket(data), idle: Mutex::new(None) }
+    /// A client of the server of a data folder; connects when first used.
+    pub(crate) fn here(data: &Path) -> Self {
+        Self { place: Place::Here(data::socket(data)), idle: Mutex::new(None) }
+    }
+
+    /// A client of a server elsewhere; connects when first used.
+    pub(crate) fn there(remote: Remote) -> Self {
+        Self { place: Place::There(remote), idle: Mutex::new(None) }
+    }
+
+    /// The server is one of this machine, and what is to be done is done on it.
+    ///
+    /// # Errors
+    /// When it is elsewhere; `what` is the command.
+    pub(crate) fn only_here(&self, what: &str) -> Done {
+        match &self.place {
+            Place::Here(_) => Ok(()),
+            Place::There(remote) => Err(not_there(what, &remote.url.to_string())),
+        }
+    }
+
+    /// Whether the server is elsewhere.
+    pub(crate) const fn is_remote(&self) -> bool {
+        matches!(self.place, Place::There(_))
     }
 
     /// Whose process listens on the socket.
     pub(crate) async fn server_pid(&self) -> Done<Option<i32>> {
-        let stream = self.connect().await?;
+        let Place::Here(socket) = &self.place else { return Ok(None) };
+        let stream = UnixStream::connect(socket).await.map_err(|error| unreachable(socket, &error))?;
         Ok(stream.peer_cred().ok().and_then(|peer| peer.pid()))
     }
 
     /// The launcher's process, as it wrote it into the lock that it holds while it lives. None where the file
     /// is not ours to read.
     pub(crate) fn launcher_pid(&self) -> Option<i32> {
+        let Place::Here(socket) = &self.place else { return None };
         let mut text = String::new();
         // A number; more is not it.
-        File::open(self.socket.with_file_name("lock")).ok()?.take(16).read_to_string(&mut text).ok()?;
+        File::open(socket.with_file_name("lock")).ok()?.take(16).read_to_string(&mut text).ok()?;
         text.trim().parse().ok()
     }
 
@@ -122,8 +157,14 @@ impl Client {
         .await
     }
 
-    async fn connect(&self) -> Done<UnixStream> {
-        UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))
+    async fn connect(&self) -> Done<Box<dyn Stream>> {
+        match &self.place {
+            Place::Here(socket) => match UnixStream::connect(socket).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(error) => Err(unreachable(socket, &error)),
+            },
+            Place::There(remote) => remote::connect(&remote.url).await,
+        }
     }
 
     /// A connection that is free, else a new one. One that broke while idle is noticed before anything is sent.
@@ -166,7 +207,22 @@ impl Client {
         body: Outgoing,
     ) -> Done<(Response<Incoming>, SendRequest<Outgoing>)> {
         let mut sender = self.sender().await?;
-        let mut request = Request::builder().method(method).uri(path).header(HOST, "fazt");
+        let mut request = Request::builder().method(method).uri(path);
+        match &self.place {
+            Place::Here(_) => request = request.header(HOST, "fazt"),
+            Place::There(remote) => {
+                request = request
+                    .header(HOST, remote.url.authority())
+                    .header(USER_AGENT, concat!("fazt/", env!("CARGO_PKG_VERSION")));
+                if !remote.token.is_empty() {
+                    let bearer = HeaderValue::try_from(format!("Bearer {}", remote.token));
+                    let mut bearer =
+                        bearer.map_err(|_| invalid("the token is not one", "fazt_…, on one line"))?;
+                    bearer.set_sensitive(true);
+                    request = request.header(AUTHORIZATION, bearer);
+                }
+            }
+        }
         if let Outgoing::Whole(Some(_)) = body {
             request = request.header(CONTENT_TYPE, "application/json");
         }
@@ -178,27 +234,30 @@ impl Client {
         }
         let status = response.status();
         let bytes = whole(response.into_body()).await?;
-        Err(match serde_json::from_slice::<Failed>(&bytes) {
-            Ok(failed) => failed.error,
-            Err(_) => failed(format!("the server answered {status} without saying why")),
+        Err(match (serde_json::from_slice::<Failed>(&bytes), &self.place) {
+            (Ok(failed), Place::There(remote)) if status == StatusCode::UNAUTHORIZED => Problem {
+                message: match remote.token.as_str() {
+                    "" => format!("{} wants a token", remote.url),
+                    _ => format!("{} does not take this token: it is not one, or worthless by now", remote.url),
+                },
+                hint: "make one on the server: fazt security token new --scope admin; save it with fazt host add, or \
+                       put it into FAZT_TOKEN"
+                    .into(),
+                ..failed.error
+            },
+            (Ok(failed), _) => failed.error,
+            (Err(_), Place::There(remote)) if status == StatusCode::MISDIRECTED_REQUEST => problem(
+                ErrorKind::NotFound,
+                format!("the server at {} does not go by this name", remote.url),
+                "use the address that fazt proc status shows on the server",
+            ),
+            (Err(_), Place::There(remote)) => problem(
+                ErrorKind::Failed,
+                format!("what answers at {} is no Fazt, or another version of it: {status}", remote.url),
+                "",
+            ),
+            (Err(_), Place::Here(_)) => failed(format!("the server answered {status} without saying why")),
         })
-    }
-
-    fn unreachable(&self, error: &io::Error) -> Problem {
-        let socket = self.socket.display();
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => problem(
-                ErrorKind::PermissionDenied,
-                format!("you may not speak to the server at {socket}"),
-                "run the command as root, as the user who runs the server, or as a member of the group fazt",
-            ),
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => problem(
-                ErrorKind::Unreachable,
-                format!("no server runs on this data folder: nothing answers at {socket}"),
-                "fazt proc start, or name another folder with --data",
-            ),
-            _ => problem(ErrorKind::Unreachable, format!("cannot reach the server at {socket}: {error}"), ""),
-        }
     }
 
     fn broken(&self, error: &hyper::Error) -> Problem {
@@ -214,6 +273,31 @@ impl Client {
             ),
         }
     }
+}
+
+fn unreachable(socket: &Path, error: &io::Error) -> Problem {
+    let socket = socket.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => problem(
+            ErrorKind::PermissionDenied,
+            format!("you may not speak to the server at {socket}"),
+            "run the command as root, as the user who runs the server, or as a member of the group fazt",
+        ),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => problem(
+            ErrorKind::Unreachable,
+            format!("no server runs on this data folder: nothing answers at {socket}"),
+            "fazt proc start, name another folder with --data, or a server elsewhere with --host",
+        ),
+        _ => problem(ErrorKind::Unreachable, format!("cannot reach the server at {socket}: {error}"), ""),
+    }
+}
+
+/// A command that is not for a server elsewhere.
+pub(crate) fn not_there(what: &str, host: &str) -> Problem {
+    invalid(
+        format!("{what} works on the machine of the server, not from elsewhere"),
+        format!("run it there, without --host; FAZT_HOST and --host name {host} now"),
+    )
 }
 
 fn unreadable(error: &serde_json::Error) -> Problem {
@@ -247,58 +331,6 @@ pub(crate) fn part(text: &str) -> String {
         }
     }
     out
-}
-
-/// A request body.
-enum Outgoing {
-    /// Nothing, or bytes that are at hand.
-    Whole(Option<Bytes>),
-    /// A file of which so many bytes are still to be sent.
-    File { file: File, left: u64 },
-}
-
-impl Outgoing {
-    const fn empty() -> Self {
-        Self::Whole(None)
-    }
-}
-
-impl Body for Outgoing {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Poll::Ready(match &mut *self {
-            Self::Whole(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Self::File { left: 0, .. } => None,
-            Self::File { file, left } => {
-                let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(*left).unwrap_or(PIECE_BYTES))];
-                Some(match file.read(&mut piece) {
-                    Ok(0) => Err(io::Error::other("a file became shorter while it was sent")),
-                    Ok(read) => {
-                        *left -= read as u64;
-                        piece.truncate(read);
-                        Ok(Frame::data(piece.into()))
-                    }
-                    Err(error) => Err(error),
-                })
-            }
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None) | Self::File { left: 0, .. })
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match self {
-            Self::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
-            Self::File { left, .. } => *left,
-        })
-    }
 }
 
 #[cfg(test)]
