@@ -612,3 +612,15 @@ fn an_answer_that_nobody_reads_is_given_up_with_its_request() {
     kernel.raw(KernelKind::ReplyBody, call.stream, true, b"");
     assert_eq!(kernel.get("/").text(), "done");
 }
+
+#[test]
+fn calls_beyond_those_that_may_be_open_wait_for_their_turn() {
+    let mut kernel = Kernel::app(
+        "export default { async fetch() {
+           const all = await Promise.all(Array.from({ length: 300 }, (_, n) => n % 2 ? fazt.fs.list('') : fazt.fs.read('a.txt')));
+           return Response.json(all.length);
+         } };",
+    );
+    let answer = kernel.get("/");
+    assert_eq!((answer.text().as_str(), answer.calls.len()), ("300", 300));
+}

@@ -93,7 +93,7 @@ impl<'js> Link<'_, 'js> {
                 if wanted == Some(true) {
                     self.answer(stream, &reply)?;
                 }
-                self.port.forget_if_cancelled(stream);
+                self.forget(stream);
                 Ok(())
             }
             KernelKind::LongReply => {
@@ -238,7 +238,7 @@ impl<'js> Link<'_, 'js> {
             return self.answer(stream, &reply);
         }
         if header.end {
-            port.forget_if_cancelled(stream);
+            self.forget(stream);
         }
         match tell {
             // The stream is closed on this side; the kernel will see that.
@@ -248,6 +248,13 @@ impl<'js> Link<'_, 'js> {
                 Ok(())
             }
             Some(Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// The last of a call that was given up: another may take its place.
+    fn forget(&mut self, stream: u32) {
+        if self.port.forget_if_cancelled(stream) {
+            self.events.push_back(Event::Drained(stream));
         }
     }
 

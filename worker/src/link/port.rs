@@ -180,8 +180,8 @@ impl Port {
         Some(at)
     }
 
-    /// Opens a stream for a call.
-    pub(crate) fn open_call(&self) -> Option<u32> {
+    /// Opens a stream for a call on behalf of a request.
+    pub(crate) fn open_call(&self, owner: u32) -> Option<u32> {
         let mut channels = self.channels.borrow_mut();
         let open = channels.iter().filter(|channel| !channel.is_request()).count();
         if open >= fazt_ipc::limits::STREAMS_MAX {
@@ -189,7 +189,7 @@ impl Port {
         }
         let stream = self.next_call.get() + 2;
         self.next_call.set(stream);
-        channels.push(Channel { owner: self.owner.get(), ..Channel::new(stream, false) });
+        channels.push(Channel { owner, ..Channel::new(stream, false) });
         Some(stream)
     }
 
@@ -216,18 +216,19 @@ impl Port {
             channel.owner == request
                 && channel.replied
                 && !channel.cancelled
-                && channel.wanted != Wanted::Whole
+                && channel.wanted == Wanted::Nothing
         };
         let streams: Vec<u32> =
             self.channels.borrow().iter().filter(unread).map(|channel| channel.stream).collect();
         streams.into_iter().for_each(|stream| self.end_call(stream));
     }
 
-    /// The kernel has sent the last of a call that was given up.
-    pub(crate) fn forget_if_cancelled(&self, stream: u32) {
-        self.channels
-            .borrow_mut()
-            .retain(|channel| channel.stream != stream || !channel.cancelled || !channel.in_ended);
+    /// The kernel has sent the last of a call that was given up. True: there is room for another.
+    pub(crate) fn forget_if_cancelled(&self, stream: u32) -> bool {
+        let mut channels = self.channels.borrow_mut();
+        let before = channels.len();
+        channels.retain(|channel| channel.stream != stream || !channel.cancelled || !channel.in_ended);
+        channels.len() < before
     }
 
     /// Sends the known-length body after its head, as far as credit reaches.

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use fazt_ipc::limits::{CALL_BYTES_MAX, ERROR_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX};
+use fazt_ipc::limits::{CALL_BYTES_MAX, ERROR_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, STREAMS_MAX};
 use fazt_ipc::syscall::{Call, TABLE};
 use fazt_ipc::wire::worker::Response;
 use fazt_ipc::wire::{Failure, FailureKind, WorkerKind};
@@ -34,7 +34,9 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
         "read" => read(stream: u32);
         "collect" => collect(stream: u32, text: bool);
         "stop" => stop(stream: u32);
-        "call" => call(number: u32, arguments: Array<'js>, with_body: bool);
+        "call" => call(number: u32, arguments: Array<'js>, with_body: bool, owner: u32);
+        "callable" => callable();
+        "owner" => owner();
         "endCall" => end_call(stream: u32);
         "rows" => rows();
     }
@@ -213,10 +215,11 @@ fn settle(_: &Ctx<'_>, port: &Port, stream: u32) -> Result<()> {
 fn read<'js>(ctx: &Ctx<'js>, port: &Port, stream: u32) -> Result<Value<'js>> {
     let taken = port.channel(stream, |channel| {
         if channel.inbox.is_empty() {
-            if !channel.in_ended {
+            let over = channel.in_ended || channel.cancelled;
+            if !over {
                 channel.wanted = Wanted::Chunk;
             }
-            return Err(channel.in_ended);
+            return Err(over);
         }
         let bytes = std::mem::take(&mut channel.inbox);
         port.grant(channel, bytes.len());
@@ -232,7 +235,7 @@ fn read<'js>(ctx: &Ctx<'js>, port: &Port, stream: u32) -> Result<Value<'js>> {
 /// Everything, as text or bytes; undefined: wait for `onWhole` and ask again.
 fn collect<'js>(ctx: &Ctx<'js>, port: &Port, stream: u32, text: bool) -> Result<Value<'js>> {
     let whole = port.channel(stream, |channel| {
-        if channel.in_ended {
+        if channel.in_ended || channel.cancelled {
             return Some(std::mem::take(&mut channel.inbox));
         }
         if channel.wanted != Wanted::Whole {
@@ -269,11 +272,28 @@ fn stop(_: &Ctx<'_>, port: &Port, stream: u32) -> Result<()> {
     Ok(())
 }
 
-/// Sends a system call; gives its stream.
-fn call<'js>(ctx: &Ctx<'js>, port: &Port, number: u32, arguments: Array<'js>, with_body: bool) -> Result<u32> {
+/// Whether another call may be open.
+fn callable(_: &Ctx<'_>, port: &Port) -> Result<bool> {
+    Ok(port.open_calls() < STREAMS_MAX)
+}
+
+/// The request on whose behalf JavaScript runs now; 0: none.
+fn owner(_: &Ctx<'_>, port: &Port) -> Result<u32> {
+    Ok(port.owner.get())
+}
+
+/// Sends a system call on behalf of a request; gives its stream.
+fn call<'js>(
+    ctx: &Ctx<'js>,
+    port: &Port,
+    number: u32,
+    arguments: Array<'js>,
+    with_body: bool,
+    owner: u32,
+) -> Result<u32> {
     let call: Call = convert::read_variant(number, &arguments)
         .map_err(|error| Exception::throw_type(ctx, &error.to_string()))?;
-    let Some(stream) = port.open_call() else {
+    let Some(stream) = port.open_call(owner) else {
         return Err(Exception::throw_range(ctx, "too many calls at once"));
     };
     if port.typed(WorkerKind::Call, stream, !with_body, &call) {

@@ -1,6 +1,7 @@
 // `fazt`: the system calls by kernel noun, bound from the table.
 import link from "fazt:native/link";
 import { call, collectCall } from "fazt:fetch";
+import { endCall } from "fazt:body";
 import { storage } from "fazt:storage";
 
 export const fazt = {};
@@ -10,7 +11,7 @@ for (const [number, noun, verb, returnsBytes, bound] of link.rows()) {
   const group = (fazt[noun] ??= {});
   group[verb] = returnsBytes
     ? async (...args) => { const [stream] = await call(number, args); return collectCall(stream); }
-    : async (...args) => { const [stream, reply] = await call(number, args); link.endCall(stream); return reply; };
+    : async (...args) => { const [stream, reply] = await call(number, args); endCall(stream); return reply; };
   Object.defineProperty(group[verb], "name", { value: verb });
 }
 for (const noun of Object.keys(fazt)) Object.freeze(fazt[noun]);

@@ -1,9 +1,8 @@
 // `fazt.storage.blobs`: bytes of any length, sent as they come and read as they are wanted. R2's shape is made of
 // the same parts (bindings/r2.js).
 import host from "fazt:native/host";
-import link from "fazt:native/link";
 import { Request, Response, call, callWith } from "fazt:fetch";
-import { Held, extract, isLocked, isUsed, mixBody } from "fazt:body";
+import { Held, endCall, extract, isLocked, isUsed, mixBody } from "fazt:body";
 import { ask, decode, encode, numberOf, read } from "fazt:storage";
 import { bytesOf, usvString } from "fazt:webidl";
 
@@ -31,7 +30,7 @@ export function bodyOf(value) {
 // A call that a body follows; its reply.
 export async function send(name, args, body) {
   const [stream, reply] = await callWith(numberOf(name), args, body);
-  link.endCall(stream);
+  endCall(stream);
   return reply;
 }
 
@@ -39,7 +38,7 @@ export async function send(name, args, body) {
 export async function open(space, key, range, conditions) {
   const [stream, found] = await call(numberOf("blobs.get"), [space, key, range, conditions]);
   if (found === null || !found.body) {
-    link.endCall(stream);
+    endCall(stream);
     return [found, null];
   }
   const held = new Held();

@@ -20,6 +20,26 @@ const resolve = P.resolve.bind(P), reject = P.reject.bind(P);
 const parse = json.parse;
 export const streams = () => host.use("ReadableStream");
 
+// ------------------------------------------------------------------------------- calls that wait for room
+
+const queued = []; // calls that would be more than may be open at once
+
+// Begins a call now, or when another has ended.
+export function whenCallable(begin) {
+  if (queued.length === 0 && link.callable()) begin();
+  else queued.push(begin);
+}
+
+export function beginQueued() {
+  while (queued.length !== 0 && link.callable()) queued.shift()();
+}
+
+// Forgets a call, or gives the rest of it up.
+export function endCall(stream) {
+  link.endCall(stream);
+  if (queued.length !== 0) beginQueued();
+}
+
 // ------------------------------------------------------------------ bytes on their way from the kernel
 
 const waiting = new Map(); // stream → {wake, error}
@@ -77,7 +97,7 @@ export function incomingStream(stream, expected) {
         if (bytes === undefined) return wait(stream).then(take);
         if (bytes === null) {
           if (aborted.has(stream)) throw gone();
-          if (stream % 2 === 0) link.endCall(stream);
+          if (stream % 2 === 0) endCall(stream);
           if (expected !== undefined && came < expected) throw new TypeError("the bytes broke off before their end");
           controller.close();
           if (controller.pending?.length > 0) controller.respond(0);
@@ -207,7 +227,7 @@ async function collectAnswer({ incoming, expected }, text) {
     if (expected !== undefined && bytes.byteLength !== expected) throw new TypeError("the bytes broke off before their end");
     return text ? host.decode(bytes) : bytes;
   } finally {
-    link.endCall(incoming);
+    endCall(incoming);
   }
 }
 

@@ -2,7 +2,9 @@
 import host from "fazt:native/host";
 import link from "fazt:native/link";
 import { Headers, fix, fromList, fromWire, isHeaders, listOf, toWire } from "fazt:headers";
-import { Held, USED, abortIncoming, collect, extract, isLocked, isUsed, mixBody, split, streamOf } from "fazt:body";
+import {
+  Held, USED, abortIncoming, beginQueued, collect, endCall, extract, isLocked, isUsed, mixBody, split, streamOf, whenCallable,
+} from "fazt:body";
 
 export { Headers };
 
@@ -345,6 +347,8 @@ export function drained(stream) {
     drains.delete(stream);
     go();
   }
+  // The end of a call that was given up comes here too.
+  beginQueued();
 }
 
 async function pump(stream, readable) {
@@ -395,12 +399,23 @@ export function answered(stream, ok, value) {
   drained(stream);
 }
 
+// Opens a call for the request on whose behalf it is made, now or when there is room; `sent` gets its stream.
+function begin(number, args, withBody, reject, sent) {
+  const owner = link.owner();
+  whenCallable(() => {
+    try {
+      sent(link.call(number, args, withBody, owner));
+    } catch (error) {
+      reject(error);
+    }
+  });
+}
+
 // A system call: a promise of [stream, reply]. The stream is open while its bytes are read.
 export function call(number, args, withBody = false) {
-  return new Promise((resolve, reject) => {
-    const stream = link.call(number, args, withBody);
-    calls.set(stream, { resolve: (value) => resolve([stream, value]), reject: (error) => { link.endCall(stream); reject(error); } });
-  });
+  return new Promise((resolve, reject) => begin(number, args, withBody, reject, (stream) => {
+    calls.set(stream, { resolve: (value) => resolve([stream, value]), reject: (error) => { endCall(stream); reject(error); } });
+  }));
 }
 
 const FETCH = link.rows().find((row) => row[1] === "net" && row[2] === "fetch")[0];
@@ -423,7 +438,7 @@ export async function fetch(input, init) {
   if (!NULL_BODY.has(reply.status) && method !== "HEAD") {
     held = new Held();
     held.incoming = stream;
-  } else link.endCall(stream);
+  } else endCall(stream);
   return received(reply.status, reply.url, flat, held);
 }
 
@@ -437,11 +452,10 @@ function send(method, url, fields, body) {
 
 // A call that bytes follow: a string, bytes, or a body that streams. A promise of [stream, reply].
 export function callWith(number, args, body) {
-  return new Promise((resolve, reject) => {
-    const stream = link.call(number, args, true);
+  return new Promise((resolve, reject) => begin(number, args, true, reject, (stream) => {
     const fail = (error) => {
       calls.delete(stream);
-      link.endCall(stream);
+      endCall(stream);
       reject(error);
     };
     calls.set(stream, { resolve: (value) => resolve([stream, value]), reject: fail });
@@ -449,10 +463,10 @@ export function callWith(number, args, body) {
     else if (body instanceof Uint8Array) link.send(stream, body, true);
     // Half of it must not be taken for the whole: without an end the kernel keeps nothing.
     else pump(stream, streamOf(body)[1]).catch(fail);
-  });
+  }));
 }
 
 // The bytes that come with the answer to a call, as an ArrayBuffer.
 export function collectCall(stream) {
-  return collect(stream, false).finally(() => link.endCall(stream));
+  return collect(stream, false).finally(() => endCall(stream));
 }

@@ -4,7 +4,7 @@ import host from "fazt:native/host";
 import link from "fazt:native/link";
 import text from "fazt:native/buffer";
 import { call } from "fazt:fetch";
-import { collect } from "fazt:body";
+import { collect, endCall } from "fazt:body";
 import { encodeUtf8 } from "fazt:encoding";
 import { bytesOf } from "fazt:webidl";
 
@@ -17,7 +17,7 @@ export const numberOf = (name) => numbers[name];
 
 export async function ask(name, args) {
   const [stream, reply] = await call(numbers[name], args);
-  link.endCall(stream);
+  endCall(stream);
   return reply;
 }
 
@@ -27,7 +27,7 @@ export async function read(name, args, asText = true) {
   try {
     return [reply, await collect(stream, asText)];
   } finally {
-    link.endCall(stream);
+    endCall(stream);
   }
 }
 

@@ -16,7 +16,7 @@ use super::storage::{outsider, place};
 use super::{Answer, Broken, Source, Upload, Whole};
 use crate::kernel::security::Actor;
 use crate::kernel::storage::data::blobs::{
-    self, Attributes, BlobAnswer, BlobCall, BlobInfo, BlobList, Conditions, Content, Range, Sums,
+    self, Attributes, BlobAnswer, BlobCall, BlobInfo, BlobList, Conditions, Content, Range, Stager, Sums,
 };
 use crate::kernel::storage::data::{Data, Request, Response, SpaceName};
 
@@ -165,11 +165,28 @@ impl Desk<'_> {
         };
         let (length, source): (u64, Box<dyn Source>) = match bytes {
             blobs::Bytes::Whole(bytes) => (bytes.len() as u64, Box::new(Whole::from(bytes))),
+            blobs::Bytes::Later(..) => (0, Box::new(Whole::from(Bytes::new()))),
             blobs::Bytes::File(file, at, left) => {
                 (left, Box::new(Reading { file, at, left, threads: self.data.blob_threads() }))
             }
         };
         Answer::Bytes(Reply::BlobsGet(Some(BlobFound { head, body: true, offset, length })), source)
+    }
+
+    async fn copy(
+        &self,
+        file: Arc<File>,
+        mut at: u64,
+        mut left: u64,
+        stager: &mut Stager,
+    ) -> Result<(), CallError> {
+        while left > 0 {
+            let bytes = read(&file, at, left.min(COPY_BYTES), &self.data.blob_threads()).await?;
+            at += bytes.len() as u64;
+            left -= bytes.len() as u64;
+            stager.write(&bytes).await.map_err(outsider)?;
+        }
+        Ok(())
     }
 
     async fn complete(
@@ -189,13 +206,14 @@ impl Desk<'_> {
         for source in sources {
             match source {
                 blobs::Bytes::Whole(bytes) => stager.write(&bytes).await.map_err(outsider)?,
-                blobs::Bytes::File(file, mut at, mut left) => {
-                    while left > 0 {
-                        let bytes = read(&file, at, left.min(COPY_BYTES), &self.data.blob_threads()).await?;
-                        at += bytes.len() as u64;
-                        left -= bytes.len() as u64;
-                        stager.write(&bytes).await.map_err(outsider)?;
-                    }
+                blobs::Bytes::File(file, at, left) => self.copy(file, at, left, &mut stager).await?,
+                blobs::Bytes::Later(path, left) => {
+                    let opened = tokio::task::spawn_blocking(move || File::open(path)).await;
+                    let file = opened.ok().and_then(Result::ok).ok_or_else(|| {
+                        CallError::new(ErrorCode::Conflict, "one of the parts was put again meanwhile")
+                    })?;
+                    let file = Arc::new(file);
+                    self.copy(file, 0, left, &mut stager).await?;
                 }
             }
         }

@@ -130,7 +130,9 @@ export class KvNamespace {
       kept = encode(JSON.parse(json));
     }
     const [kind, bytes] = await wholeOf(value);
-    if (bytes.byteLength > VALUE_BYTES_MAX) throw refuse("PUT", 413, `Value length of ${bytes.byteLength} exceeds limit of ${VALUE_BYTES_MAX}.`);
+    if (bytes.byteLength > VALUE_BYTES_MAX) {
+      throw refuse("PUT", 413, `Value length of ${bytes.byteLength} exceeds limit of ${VALUE_BYTES_MAX}. An R2 binding takes larger ones.`);
+    }
     await ask("kv.set", [SPACE, this.#prefix + key, bytes, kind, { expiresS, metadata: kept }]);
   }
 

@@ -34,7 +34,7 @@ impl Files {
         Self { folder: folder_of(cartridge), loose: Vec::new(), next: 0 }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         let (folder, rest) = name.split_at(name.len().min(2));
         self.folder.join(folder).join(rest)
     }
@@ -57,6 +57,8 @@ impl Files {
             if !parent.is_dir() {
                 private(parent)?;
                 sync(&self.folder)?;
+                // The folder of blobs may be as new.
+                self.folder.parent().map_or(Ok(()), sync)?;
             }
             match fs::rename(&staged.path, &path) {
                 // The call is run again, and the first time got further.

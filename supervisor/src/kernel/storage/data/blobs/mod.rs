@@ -22,6 +22,7 @@ mod rows;
 mod stage;
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) use files::{Files, folder_of};
@@ -240,6 +241,8 @@ pub enum Bytes {
     Whole(Vec<u8>),
     /// Of a file: from where, and how many.
     File(Arc<File>, u64, u64),
+    /// Of a file that is not open yet, one of many: how many.
+    Later(PathBuf, u64),
 }
 
 /// Files are the same where they are one.
@@ -247,6 +250,7 @@ impl PartialEq for Bytes {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Whole(one), Self::Whole(two)) => one == two,
+            (Self::Later(one, bytes), Self::Later(two, other)) => (one, bytes) == (two, other),
             (Self::File(one, from, bytes), Self::File(two, other_from, other_bytes)) => {
                 Arc::ptr_eq(one, two) && (from, bytes) == (other_from, other_bytes)
             }

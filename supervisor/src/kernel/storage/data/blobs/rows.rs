@@ -19,7 +19,7 @@ use crate::kernel::storage::data::json::shown;
 use crate::kernel::storage::data::kv::own_part;
 use crate::kernel::storage::data::limits::{
     BLOB_ATTRIBUTES_BYTES_MAX, BLOB_KEY_BYTES_MAX, BLOB_PART_BYTES_MIN, BLOB_PARTS_MAX, BLOB_UPLOAD_MS,
-    BLOBS_DELETED_MAX,
+    BLOBS_DELETED_MAX, PAGE_BYTES_MAX,
 };
 
 type Done<T> = std::result::Result<T, Failed>;
@@ -284,6 +284,7 @@ impl Blobs<'_> {
             }
         }
         let end = text_after_prefix(&list.prefix);
+        let mut bytes = 0;
         loop {
             let mut values = Values(vec![Value::Integer(self.space)]);
             let compare = if behind { ">" } else { ">=" };
@@ -302,7 +303,7 @@ impl Blobs<'_> {
             let mut skip = None;
             while let Some(found) = rows.next()? {
                 let Row { info, .. } = row(found)?;
-                if items.len() + prefixes.len() == limit {
+                if items.len() + prefixes.len() == limit || bytes >= PAGE_BYTES_MAX {
                     let place = [Value::Text(from.clone()), Value::Integer(behind.into())];
                     return Ok(BlobAnswer::Page { items, prefixes, cursor: Some(seal.close(&place)) });
                 }
@@ -321,6 +322,8 @@ impl Blobs<'_> {
                     break;
                 }
                 (from, behind) = (info.key.clone(), true);
+                let Attributes { http, meta } = &info.attributes;
+                bytes += info.key.len() + [http, meta].into_iter().flatten().map(String::len).sum::<usize>();
                 items.push(info);
             }
             if skip.is_none() {
@@ -430,7 +433,8 @@ impl Blobs<'_> {
             md5.update(unhex(&etag));
             total += size;
             bytes.push(match file {
-                Some(name) => Bytes::File(self.open(&name)?, 0, size),
+                // Not all at once: there may be thousands.
+                Some(name) => Bytes::Later(self.files.path(&name), size),
                 None => Bytes::Whole(self.value("v_blob_part", "id", &id)?),
             });
         }
@@ -471,7 +475,14 @@ impl Blobs<'_> {
 /// Refuses a call before anything runs.
 pub(in super::super) fn check(call: &BlobCall) -> Result<()> {
     match call {
-        BlobCall::Room | BlobCall::List(_) => Ok(()),
+        BlobCall::Room => Ok(()),
+        BlobCall::List(list) => {
+            let texts = [Some(&list.prefix), list.delimiter.as_ref(), list.after.as_ref()];
+            match texts.into_iter().flatten().find(|text| own_part(text).len() > BLOB_KEY_BYTES_MAX) {
+                Some(text) => Err(DataError::large("the start of keys", text.len(), BLOB_KEY_BYTES_MAX)),
+                None => Ok(()),
+            }
+        }
         BlobCall::Head { key } | BlobCall::Get { key, .. } | BlobCall::Abort { key, .. } => check_key(key),
         BlobCall::Put { key, attributes, .. } | BlobCall::Begin { key, attributes } => {
             check_key(key)?;

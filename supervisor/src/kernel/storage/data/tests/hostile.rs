@@ -47,7 +47,13 @@ fn prey() -> Prey {
                 "INSERT INTO doc_1(_space, id, version, created, updated, body, k1, k2) VALUES
                     ({space}, 'd{row}', 1, 0, 0, '{{\"title\":\"{word}\"}}', x'40', x'00');
                 INSERT INTO kv(_space, key, version, expires, kind, meta, value) VALUES
-                    ({space}, 'k{row}', 1, NULL, 1, '\"{word}\"', CAST('{word}' AS BLOB));"
+                    ({space}, 'k{row}', 1, NULL, 1, '\"{word}\"', CAST('{word}' AS BLOB));
+                INSERT INTO blob(_space, key, version, size, etag, uploaded, meta, file, value) VALUES
+                    ({space}, 'b{row}', '{word}', 1, '{word}', 0, '\"{word}\"', NULL, CAST('{word}' AS BLOB)),
+                    ({space}, 'f{row}', '{word}', 1, '{word}', 0, NULL, '{word}{space}', NULL);
+                INSERT INTO blob_upload(_space, id, key, created) VALUES({space}, 'u{row}', '{word}', 0);
+                INSERT INTO blob_part(_space, id, size, etag, value) VALUES
+                    ({space}, 'u{row}/00001', 1, '{word}', CAST('{word}' AS BLOB));"
             );
             admin.execute_batch(&sql).expect("rows");
         }
@@ -63,6 +69,7 @@ impl Prey {
         let mut connection =
             Confined::open(&self.file, &cartridge::SCHEMA, who, spaces, quota, version).expect("opens");
         connection.keys().expect("keys");
+        connection.blobs().expect("blobs");
         connection.collection(&layout.tables["notes"]).expect("collection");
         connection
     }
@@ -74,6 +81,9 @@ impl Prey {
         for sql in [
             format!("SELECT * FROM doc_1 WHERE _space NOT IN ({own}) ORDER BY 1, 2"),
             format!("SELECT * FROM kv WHERE _space NOT IN ({own}) ORDER BY 1, 2"),
+            format!("SELECT * FROM blob WHERE _space NOT IN ({own}) ORDER BY 1, 2"),
+            format!("SELECT * FROM blob_upload WHERE _space NOT IN ({own}) ORDER BY 1, 2"),
+            format!("SELECT * FROM blob_part WHERE _space NOT IN ({own}) ORDER BY 1, 2"),
             "SELECT * FROM space ORDER BY 1".into(),
             "SELECT * FROM member ORDER BY 1, 2".into(),
             "SELECT * FROM invite ORDER BY 1".into(),
@@ -190,6 +200,9 @@ const PATTERNS: &[&str] = &[
 const TABLES: &[(&str, &str)] = &[
     ("doc_1", "body"),
     ("kv", "value"),
+    ("blob", "value"),
+    ("blob_upload", "key"),
+    ("blob_part", "value"),
     ("member", "who"),
     ("space", "owner"),
     ("invite", "hash"),
@@ -494,4 +507,49 @@ fn a_statement_that_does_not_end_is_cut_off() {
     let product = "SELECT count(*) FROM v_1 a, v_1 b, v_1 c, v_1 d, v_1 e, v_1 f, v_1 g, v_1 h";
     assert!(run(&connection, product).expect_err("16^8 rows").contains("interrupt"));
     assert_eq!(run(&connection, "SELECT count(*) FROM v_1"), Ok(vec!["Integer(16)".into()]));
+}
+
+#[test]
+fn blobs_of_others_are_neither_read_nor_written_through_their_views() {
+    let prey = prey();
+    let own = [1, 2, 6];
+    let before = prey.others(&own);
+    let connection = prey.connection(person(MALLORY), true);
+    let mut done = 0;
+    for (view, key, rest) in [
+        (
+            "v_blob",
+            "key",
+            "version, size, etag, uploaded, file, value) VALUES({}, 'b0', 'x', 1, 'x', 0, 'x', x'00')",
+        ),
+        ("v_blob_upload", "id", "key, created) VALUES({}, 'u0', 'x', 0)"),
+        ("v_blob_part", "id", "size, etag, file) VALUES({}, 'u0/00001', 1, 'x', 'x')"),
+    ] {
+        let mut statements = vec![
+            format!("SELECT * FROM {view}"),
+            format!("SELECT * FROM {view} WHERE _space IN (3, 4) OR 1"),
+            format!("SELECT a.* FROM {view} AS a JOIN v_kv AS b ON a._space <> b._space"),
+            format!("DELETE FROM {view} WHERE _space IN (3, 4, 5)"),
+            format!("UPDATE {view} SET _space = 2 WHERE _space IN (3, 4, 5)"),
+            format!("UPDATE {view} SET _space = 3 WHERE _space = 2"),
+            format!("UPDATE {view} SET {key} = 'moved' WHERE _space = 2"),
+            format!("INSERT INTO {view} SELECT * FROM {view} WHERE _space = 5"),
+        ];
+        for space in [3, 4, 5, 7] {
+            let values = rest.replace("{}", &space.to_string());
+            statements.push(format!("INSERT INTO {view}(_space, {key}, {values}"));
+            statements.push(format!("REPLACE INTO {view}(_space, {key}, {values}"));
+        }
+        for sql in statements {
+            match run(&connection, &sql) {
+                Ok(cells) => {
+                    assert!(!cells.iter().any(|cell| cell.contains(CANARY)), "{sql} gave {cells:?}");
+                    done += usize::from(!cells.is_empty());
+                }
+                Err(said) => assert!(!said.contains(CANARY), "{sql}: {said}"),
+            }
+            assert_eq!(prey.others(&own), before, "{sql}");
+        }
+    }
+    assert!(done >= 3, "the legitimate part of it works");
 }
