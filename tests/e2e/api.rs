@@ -380,6 +380,15 @@ fn a_log_is_followed_from_elsewhere_and_a_hasty_token_has_to_wait() {
         let line: Value = serde_json::from_slice(&log.chunk().expect("a line")).expect("JSON");
         assert_eq!(line["text"], "said");
     }
+    // Whoever loses the token does not read on.
+    let other = server.fazt(&["security", "token", "new", "--scope", "admin", "--json"]).ok().json();
+    let mut cut = connect(&server);
+    cut.send(head.replace(&token, other["token"].as_str().expect("a token")).as_bytes()).expect("sent");
+    assert_eq!(cut.head().expect("a head").status, 200);
+    server.fazt(&["security", "token", "rm", other["info"]["id"].as_str().expect("an id")]).ok();
+    let mut last = std::iter::repeat_with(|| cut.chunk());
+    let last = last.find(|piece| piece.as_ref().map_or(true, Vec::is_empty));
+    assert!(matches!(last, Some(Err(_))), "the connection ends, and not as if the log did: {last:?}");
     let mut client = connect(&server);
     let bearer = format!("Bearer {token}");
     let hasty = (0..2_000).find_map(|_| {

@@ -65,7 +65,10 @@ pub(crate) fn alone(
     match noun {
         Noun::Proc(verb) => Ok(proc::alone(verb, data, remote, out)?.map_err(Noun::Proc)),
         Noun::App(verb) => Ok(app::alone(verb, out)?.map_err(Noun::App)),
-        Noun::Docs(verb) => docs::run(&verb, out).map(|()| Ok(ExitCode::SUCCESS)),
+        Noun::Docs(verb) => {
+            docs::run(&verb, out)?;
+            Ok(Ok(ExitCode::SUCCESS))
+        }
         Noun::Fs(verb) => Ok(Err(Noun::Fs(fs::alone(verb)?))),
         noun @ (Noun::Host(_) | Noun::Storage(_) | Noun::User(_) | Noun::Security(_)) => Ok(Err(noun)),
     }

@@ -13,6 +13,7 @@ use axum::response::IntoResponse as _;
 use bytes::Bytes;
 use fazt_ipc::control::ErrorKind;
 use fazt_ipc::ids::TokenId;
+use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{Method, Request, Response};
 use http_body::{Frame, SizeHint};
@@ -21,9 +22,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::control::{self, Control, Door, Refused, unproved};
-use super::identity::{People, Site, bearer};
+use super::identity::{Site, bearer};
 use super::page;
-use crate::kernel::security::Commander;
+use crate::kernel::security::{Commander, Identity};
 use crate::limits::{API_BURST, API_REQUESTS_MAX, API_REQUESTS_PER_S, API_TOKENS_MAX};
 
 const NOSNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
@@ -33,8 +34,15 @@ pub(crate) fn is_mine(path: &str) -> bool {
     path == "/api" || path.starts_with("/api/")
 }
 
+/// A token that was shown, and who shows it.
+pub(crate) struct Shown {
+    commander: Commander,
+    token: String,
+}
+
 /// The API.
 pub(crate) struct Api {
+    identity: Arc<Identity>,
     operations: TowerToHyperService<Router>,
     places: Arc<Semaphore>,
     rates: Mutex<HashMap<TokenId, (f64, Instant)>>,
@@ -44,6 +52,7 @@ impl Api {
     /// Over these operations.
     pub(crate) fn new(control: Arc<Control>) -> Self {
         Self {
+            identity: Arc::clone(&control.identity),
             operations: TowerToHyperService::new(control::router(control, Door::Net)),
             places: Arc::new(Semaphore::new(API_REQUESTS_MAX)),
             rates: Mutex::default(),
@@ -54,32 +63,23 @@ impl Api {
     ///
     /// # Errors
     /// When a token is shown that is not good, or asks too often.
-    pub(crate) async fn commander(
-        &self,
-        site: &Site<'_>,
-        people: &People,
-        method: &Method,
-    ) -> Result<Option<Commander>, Refused> {
+    pub(crate) async fn commander(&self, site: &Site<'_>, method: &Method) -> Result<Option<Shown>, Refused> {
         let Some(token) = bearer(site.headers) else { return Ok(None) };
         if !site.safe {
             let hint = "put a proxy with a certificate in front, and name it in trusted_proxies";
             return Err(Refused::new(ErrorKind::PermissionDenied, "tokens are taken over https only", hint));
         }
-        let bearer = people.identity.bearer(token).await?.ok_or_else(unproved)?;
+        let bearer = self.identity.bearer(token).await?.ok_or_else(unproved)?;
         // Contents of a deploy are as many as its plan says.
         if method != Method::PUT && !self.take(bearer.id, Instant::now()) {
             let message = format!("more than {API_REQUESTS_PER_S} requests a second with this token");
             return Err(Refused::new(ErrorKind::RateLimited, message, "try again in a second"));
         }
-        Ok(Some(Commander::bearer(&bearer, site.who())))
+        Ok(Some(Shown { commander: Commander::bearer(&bearer, site.who()), token: token.to_owned() }))
     }
 
     /// Has an operation done. The answer's body holds its place until it ends.
-    pub(crate) async fn answer<B>(
-        &self,
-        commander: Option<Commander>,
-        request: Request<B>,
-    ) -> Response<ApiBody>
+    pub(crate) async fn answer<B>(&self, shown: Option<Shown>, request: Request<B>) -> Response<ApiBody>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
@@ -92,14 +92,17 @@ impl Api {
             ));
         };
         let mut request = request.map(Body::new);
-        if let Some(commander) = commander {
+        let mut revoked: BoxFuture<'static, ()> = Box::pin(std::future::pending());
+        if let Some(Shown { commander, token }) = shown {
+            let (identity, role) = (Arc::clone(&self.identity), commander.role());
+            revoked = Box::pin(async move { identity.revoked(&token, role).await });
             request.extensions_mut().insert(commander);
         }
         let response = match self.operations.call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        own(response.map(|body| ApiBody { body, _place: Some(place) }))
+        own(response.map(|body| ApiBody { body, revoked: Some(revoked), _place: Some(place) }))
     }
 
     /// Whether a token has a request left.
@@ -122,7 +125,7 @@ impl Api {
 
 /// A refusal as an answer.
 pub(crate) fn refuse(refused: Refused) -> Response<ApiBody> {
-    own(refused.into_response().map(|body| ApiBody { body, _place: None }))
+    own(refused.into_response().map(|body| ApiBody { body, revoked: None, _place: None }))
 }
 
 /// What every answer says of itself.
@@ -144,6 +147,8 @@ pub(crate) fn named(mut response: Response<ApiBody>, id: fazt_ipc::ids::RequestI
 /// The body of an answer.
 pub(crate) struct ApiBody {
     body: Body,
+    /// Ends when the token does, and the body with it: a log is not followed any longer than it may be read.
+    revoked: Option<BoxFuture<'static, ()>>,
     _place: Option<OwnedSemaphorePermit>,
 }
 
@@ -155,7 +160,16 @@ impl http_body::Body for ApiBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        // What is ready was allowed when it was asked for: only waiting is cut short.
+        if frame.is_pending()
+            && let Some(revoked) = &mut self.revoked
+            && revoked.as_mut().poll(cx).is_ready()
+        {
+            self.revoked = None;
+            return Poll::Ready(Some(Err(axum::Error::new("the token is no longer good"))));
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

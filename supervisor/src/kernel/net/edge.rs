@@ -219,7 +219,7 @@ impl<A: Apps> Edge<A> {
                     None => {
                         return (refuse(StatusCode::NOT_FOUND, "there is nothing here"), Source::Edge, held);
                     }
-                    Some(api) => match api.commander(&site, &self.people, &parts.method).await {
+                    Some(api) => match api.commander(&site, &parts.method).await {
                         Err(refused) => api::refuse(refused),
                         Ok(commander) => {
                             drop(host);

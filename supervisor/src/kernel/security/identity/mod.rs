@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fazt_ipc::control::AuditLine;
 use fazt_ipc::ids::{AppId, UserId};
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::World;
 use super::book::{Book, BookError};
@@ -173,6 +173,8 @@ pub struct Identity {
     turns: Arc<Turns>,
     asking: Semaphore,
     audit: broadcast::Sender<AuditLine>,
+    /// Told when what was read before may no longer hold.
+    changes: watch::Sender<()>,
     ended: OnceLock<Box<Ended>>,
 }
 
@@ -207,6 +209,7 @@ impl Identity {
             turns: Turns::new(HASHING_MAX, HASHING_PLACES),
             asking: Semaphore::new(BOOK_MAX),
             audit: broadcast::channel(AUDIT_BEHIND_MAX).0,
+            changes: watch::channel(()).0,
             ended: OnceLock::new(),
         })
     }
@@ -273,6 +276,8 @@ impl Identity {
         cache.epoch += 1;
         cache.by_mark.clear();
         cache.tokens.clear();
+        drop(cache);
+        self.changes.send_replace(());
     }
 
     /// Ends what runs for a user, in one app or in all, after what gave them leave is gone.

@@ -1,7 +1,9 @@
 //! API tokens: `fazt_` and a secret, for programs that act for a user.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use fazt_ipc::control::Role;
 use fazt_ipc::ids::{AppId, TokenId, UserId};
 
 use super::super::book::{Account, Scope, Token};
@@ -19,6 +21,8 @@ const TOKEN_MS_MAX: u64 = 730 * 24 * 60 * 60 * 1_000;
 const TOKENS_PER_USER_MAX: u64 = 100;
 /// Longest note.
 const NOTE_BYTES_MAX: usize = 200;
+/// A token whose request goes on is looked at again after this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// How exact a token's last use is.
 const USED_MS: u64 = 60 * 60 * 1_000;
 
@@ -78,6 +82,22 @@ impl Identity {
             }
             cache.tokens.insert(mark, bearer.clone());
             return Ok((now < bearer.expires_unix_ms).then_some(bearer));
+        }
+    }
+
+    /// Returns when a token that was shown is no longer good, or its user has another role.
+    pub async fn revoked(&self, token: &str, role: Role) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            // Read after the subscription: a change between the two is not missed. While the book cannot be read,
+            // what was let in stays.
+            match self.bearer(token).await {
+                Ok(Some(bearer)) if bearer.person.role() == role => {}
+                Ok(_) => return,
+                Err(error) => tracing::warn!(%error, "a token cannot be looked up again"),
+            }
+            // Now and then also unasked: a token ends with its time.
+            let _ = tokio::time::timeout(LOOK_AGAIN, changes.changed()).await;
         }
     }
 
