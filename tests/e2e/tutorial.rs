@@ -1,17 +1,22 @@
 //! The tutorial of the README, done as it says: its commands, two people in two browsers, and what it promises.
 
-use std::path::{Path, PathBuf};
+use fazt_tests::{Browser, Folder, Outcome, PASSWORD, Server, fazt_command};
 
-use fazt_tests::{Browser, Outcome, PASSWORD, Server, fazt_command};
+const README: &str = include_str!("../../README.md");
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+/// The guestbook: whoever runs the tests may not be able to read the checkout.
+fn hello() -> Folder {
+    Folder::with(&[
+        ("app.json", include_str!("../../apps/hello/app.json")),
+        ("server.js", include_str!("../../apps/hello/server.js")),
+        ("public/style.css", include_str!("../../apps/hello/public/style.css")),
+        ("public/icon.svg", include_str!("../../apps/hello/public/icon.svg")),
+    ])
 }
 
 /// The lines of code in the tutorial, in order.
 fn commands() -> Vec<String> {
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
-    let section = readme.split("\n## A guestbook in ten minutes\n").nth(1).expect("the tutorial");
+    let section = README.split("\n## A guestbook in ten minutes\n").nth(1).expect("the tutorial");
     let section = section.split("\n## ").next().expect("its end");
     let code = section.split("```").skip(1).step_by(2);
     code.flat_map(str::lines).map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
@@ -52,6 +57,12 @@ fn open(browser: &mut Browser, app: &str) -> String {
 }
 
 #[test]
+fn the_guestbook_is_short() {
+    let lines = include_str!("../../apps/hello/server.js").lines().count();
+    assert!(lines < 100 && README.contains(&format!("a guestbook in {lines} lines")), "{lines}");
+}
+
+#[test]
 fn the_tutorial_is_followed_word_by_word() {
     let commands = commands();
     assert_eq!(
@@ -61,10 +72,8 @@ fn the_tutorial_is_followed_word_by_word() {
     );
     let server = Server::start();
     // What ./run does.
-    let script = std::fs::read_to_string(root().join("run")).expect("run");
-    assert!(script.contains("app deploy apps/hello --yes"), "{script}");
-    let hello = root().join("apps/hello");
-    server.fazt(&["app", "deploy", hello.to_str().expect("text"), "--yes"]).ok();
+    assert!(include_str!("../../run").contains("app deploy apps/hello --yes"));
+    server.fazt(&["app", "deploy", hello().arg(), "--yes"]).ok();
     let work = tempfile::tempdir().expect("a folder");
     let run = |line: &str, inside: &str| {
         let mut command = fazt_command(work.path());
@@ -139,8 +148,7 @@ fn the_tutorial_is_followed_word_by_word() {
 #[test]
 fn the_guestbook_takes_what_strangers_send() {
     let server = Server::start();
-    let hello = root().join("apps/hello");
-    server.fazt(&["app", "deploy", hello.to_str().expect("text"), "--yes"]).ok();
+    server.fazt(&["app", "deploy", hello().arg(), "--yes"]).ok();
     let mut browser = server.browser();
     let hostile = "%3Cscript%3Ealert(1)%3C/script%3E+%22%27%26";
     let page = write(&mut browser, "hello", "entries", &format!("by={hostile}&text={hostile}"));
