@@ -173,7 +173,7 @@ calls! {
         space: String = "" "",
         key: String = "key" "string",
         sums: Vec<String> = "body" "string | ArrayBuffer | ArrayBufferView | Blob | ReadableStream | Request | Response",
-        options: BlobOptions = "options" "{ contentType?: string, meta?: unknown } | undefined")
+        options: Box<BlobOptions> = "options" "{ contentType?: string, meta?: unknown } | undefined")
         -> Option<BlobHead> = "BlobInfo"
         { permission: None, sends_body: true, returns_body: false, bound: false }
 
@@ -212,7 +212,7 @@ calls! {
     UploadsBegin = "storage.uploads"."begin"(
         space: String = "" "",
         key: String = "key" "string",
-        options: BlobOptions = "options" "object")
+        options: Box<BlobOptions> = "options" "object")
         -> String = "string"
         { permission: None, sends_body: false, returns_body: false, bound: false }
 

@@ -36,7 +36,7 @@ pub(super) async fn answer(
     match call {
         Call::BlobsPut { space, key, sums, options } => {
             let place = place(&space)?;
-            let BlobOptions { http, meta, only_if, expect } = options;
+            let BlobOptions { http, meta, only_if, expect } = *options;
             let mut wanted: Vec<&str> =
                 SUMS.into_iter().filter(|name| sums.iter().any(|sum| sum == name)).collect();
             wanted
@@ -117,7 +117,7 @@ struct Desk<'a> {
 
 impl Desk<'_> {
     async fn ask(&self, place: SpaceName, call: BlobCall) -> Result<BlobAnswer, CallError> {
-        match self.data.call(self.actor, Request::Blobs(place, call)).await.map_err(outsider)? {
+        match self.data.call(self.actor, Request::Blobs(place, Box::new(call))).await.map_err(outsider)? {
             Response::Blob(answer) => Ok(answer),
             other => {
                 tracing::error!(?other, "storage answered something else");

@@ -209,8 +209,8 @@ impl Data {
         answer.await.unwrap_or_else(|_| Err(DataError::unavailable("storage is shutting down")))
     }
 
-    /// Takes in the bytes of a blob of an app, up to `room`, which [`BlobCall::Room`](super::blobs::BlobCall::Room) says. `sums`: names of
-    /// checksums wanted beside MD5.
+    /// Takes in the bytes of a blob of an app, up to `room`, which [`Room`](super::blobs::BlobCall::Room) says.
+    /// `sums`: names of checksums wanted beside MD5.
     ///
     /// # Errors
     /// When the app was removed.

@@ -25,7 +25,7 @@ pub enum Request {
     /// On named spaces themselves.
     Spaces(SpaceCall),
     /// On the blobs of a space.
-    Blobs(SpaceName, BlobCall),
+    Blobs(SpaceName, Box<BlobCall>),
 }
 
 impl Request {
@@ -47,7 +47,7 @@ impl Request {
             Self::Docs(_, _, DocCall::Batch(writes)) => {
                 writes.iter().all(|write| matches!(write, DocWrite::Delete { .. }))
             }
-            Self::Blobs(_, call) => matches!(call, BlobCall::Delete { .. } | BlobCall::Abort { .. }),
+            Self::Blobs(_, call) => matches!(**call, BlobCall::Delete { .. } | BlobCall::Abort { .. }),
             Self::Docs(..) | Self::Spaces(_) => false,
         }
     }

@@ -44,6 +44,16 @@ pub(in super::super) struct Gone {
     pub(in super::super) more: u64,
 }
 
+/// A blob, where the bytes asked for start, and they themselves.
+type Found = Option<(BlobInfo, Option<(u64, Bytes)>)>;
+
+/// Where bytes are kept: in a file of this name, or in the row; and what they add to the bytes of files.
+struct Place {
+    file: Option<String>,
+    value: Option<Arc<Vec<u8>>>,
+    more: u64,
+}
+
 struct Row {
     info: BlobInfo,
     file: Option<String>,
@@ -153,12 +163,7 @@ impl Blobs<'_> {
         })
     }
 
-    fn get(
-        &self,
-        key: &str,
-        range: Range,
-        only_if: Option<&Conditions>,
-    ) -> Done<Option<(BlobInfo, Option<(u64, Bytes)>)>> {
+    fn get(&self, key: &str, range: Range, only_if: Option<&Conditions>) -> Done<Found> {
         let Some(Row { info, file }) = self.row(key)? else { return Ok(None) };
         if !only_if.is_none_or(|conditions| holds(conditions, Some(&info))) {
             return Ok(Some((info, None)));
@@ -183,9 +188,9 @@ impl Blobs<'_> {
     }
 
     /// Where the bytes of a row go: a file's name, or they themselves.
-    fn keep(&mut self, content: &Content, less: u64) -> Done<(Option<String>, Option<Arc<Vec<u8>>>, u64)> {
+    fn keep(&mut self, content: &Content, less: u64) -> Done<Place> {
         match &content.kept {
-            Kept::Memory(bytes) => Ok((None, Some(Arc::clone(bytes)), 0)),
+            Kept::Memory(bytes) => Ok(Place { file: None, value: Some(Arc::clone(bytes)), more: 0 }),
             Kept::File(staged) => {
                 if content.size > self.room.saturating_add(less) {
                     return Err(DataError::new(
@@ -198,7 +203,7 @@ impl Blobs<'_> {
                     tracing::error!(%error, "a blob could not be put where it belongs");
                     DataError::unavailable("the server's disk failed or is full; the blob was not kept")
                 })?;
-                Ok((Some(name), None, content.size))
+                Ok(Place { file: Some(name), value: None, more: content.size })
             }
         }
     }
@@ -216,7 +221,7 @@ impl Blobs<'_> {
         }
         let old = before.as_ref().and_then(|row| Some((row.file.clone()?, row.info.size)));
         let less = old.as_ref().map_or(0, |(_, size)| *size);
-        let (file, value, more) = self.keep(content, less)?;
+        let Place { file, value, more } = self.keep(content, less)?;
         let info = BlobInfo {
             key: key.to_owned(),
             version: format!("{:032x}", rand::random::<u128>()),
@@ -370,7 +375,7 @@ impl Blobs<'_> {
         if let Some((size, Some(_))) = &before {
             gone.less = size.cast_unsigned();
         }
-        let (file, value, more) = self.keep(content, gone.less)?;
+        let Place { file, value, more } = self.keep(content, gone.less)?;
         gone.more = more;
         let etag = hex(&content.sums.md5);
         let sql = if before.is_some() {

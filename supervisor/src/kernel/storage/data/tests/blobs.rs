@@ -1,9 +1,14 @@
 //! Blobs on real files: what is kept where, what a failed put and a crash leave, whose they are, the quota.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use super::super::blobs::{
     Attributes, BlobAnswer, BlobCall, BlobInfo, BlobList, Bytes, Conditions, Content, Range,
@@ -25,7 +30,7 @@ impl Stage {
     }
 
     async fn blob(&self, who: Principal, space: SpaceName, call: BlobCall) -> Result<BlobAnswer, DataError> {
-        match self.ask(who, Request::Blobs(space, call)).await? {
+        match self.ask(who, Request::Blobs(space, Box::new(call))).await? {
             Response::Blob(answer) => Ok(answer),
             other => panic!("{other:?}"),
         }
@@ -343,4 +348,75 @@ async fn names_of_every_kind_are_names_and_too_long_ones_are_refused() {
             BlobCall::Parts { key: "k".into(), upload: upload.into(), parts: vec![(1, String::new())] };
         assert_eq!(code(stage.blob(who, SpaceName::User, parts).await), ErrorCode::NotFound, "{upload}");
     }
+}
+
+const FOLDER: &str = "FAZT_TEST_BLOBS_CRASH";
+const FROM: &str = "FAZT_TEST_BLOBS_CRASH_FROM";
+
+/// Not a test by itself: the process that is killed. It puts blobs of one number each, now short, now long, and
+/// tells when each was acknowledged.
+#[tokio::test]
+async fn puts_until_it_is_killed() {
+    let (Some(folder), Ok(from)) = (std::env::var_os(FOLDER), std::env::var(FROM)) else { return };
+    let data = engine(PathBuf::from(folder), &Arc::new(AtomicU64::new(START_MS)));
+    let who = Actor::of_worker(AppId::new(1, 1), person(1));
+    for number in from.parse::<u64>().expect("a number") + 1.. {
+        let mut stager = data.stager(who, u64::MAX, &[]).expect("a stager");
+        let repeat = if number % 3 == 0 { 100 } else { LARGE / 8 };
+        stager.write(&number.to_le_bytes().repeat(repeat)).await.expect("room");
+        let content = stager.finish().await.expect("whole");
+        let attributes = Attributes { http: None, meta: Some(number.to_string()) };
+        let put = BlobCall::Put { key: "k".into(), content, attributes, only_if: None };
+        data.call(who, Request::Blobs(SpaceName::User, Box::new(put))).await.expect("puts");
+        println!("kept {number}");
+    }
+}
+
+#[tokio::test]
+async fn a_put_that_was_acknowledged_is_whole_after_a_kill_and_half_of_one_is_never_there() {
+    let mut rng = StdRng::seed_from_u64(seed());
+    let stage = Stage::new(&plain());
+    let who = person(1);
+    let rounds = std::env::var("FAZT_CRASHES").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(15);
+    let mut from = 0;
+    for round in 0..rounds {
+        stage.data.close(stage.app);
+        let mut child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "kernel::storage::data::tests::blobs::puts_until_it_is_killed", "--nocapture"])
+            .env(FOLDER, stage.folder.path())
+            .env(FROM, from.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        let mut told = lines.filter_map(|line| line.split("kept ").nth(1)?.trim().parse::<u64>().ok());
+        let wanted = rng.random_range(1..12);
+        let mut kept = told.by_ref().take(wanted).last().expect("it puts");
+        std::thread::sleep(Duration::from_micros(rng.random_range(0..8_000)));
+        child.kill().expect("kills");
+        kept = told.last().unwrap_or(kept);
+        child.wait().expect("reaped");
+        let head = stage.blob(who, SpaceName::User, BlobCall::Head { key: "k".into() }).await;
+        let Ok(BlobAnswer::Info(Some(info))) = head else { panic!("round {round}: {head:?}") };
+        let there: u64 = info.attributes.meta.expect("its number").parse().expect("a number");
+        assert!(there >= kept, "round {round}: {kept} was acknowledged, {there} is there");
+        let whole = stage.blob_bytes(who, "k", Range::default()).await.expect("its bytes");
+        assert_eq!(whole.len() as u64, info.size, "round {round}");
+        assert!(whole.chunks(8).all(|number| number == there.to_le_bytes()), "round {round}: of one put");
+        from = there;
+    }
+    // What the kills left behind: staged bytes, which a start of the server clears, and files without a row.
+    super::super::blobs::clear(&stage.folder());
+    for _ in 0..34 {
+        stage.later(61_000);
+        stage.set(who, SpaceName::User, "tick", "x").await.expect("kept");
+    }
+    let named = usize::from(from % 3 != 0);
+    let settled = async {
+        while stage.files().len() != named {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), settled).await.expect("only what a row names");
 }
