@@ -113,8 +113,10 @@ pub const RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 pub const LOOK: Duration = Duration::from_millis(50);
 /// How often it is tried to make good a file whose disk has failed.
 pub const RECOVER_MS: u64 = 1_000;
-/// Time of one statement.
+/// Time of one statement on a processor.
 pub const STATEMENT: Duration = Duration::from_millis(250);
+/// So many times that on the wall's clock, for one that waits for the disk.
+pub const WALL_FACTOR: u64 = 8;
 /// Instructions of SQLite's machine between looks at the clock.
 pub const PROGRESS_OPS: i32 = 1_000;
 /// SQLite's memory in this process.

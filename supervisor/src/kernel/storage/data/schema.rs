@@ -4,6 +4,7 @@
 //! schema finds everything as it was; what newer versions added lies dormant and is still written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fazt_ipc::limits::STORAGE_MIB_DEFAULT;
 use rusqlite::functions::FunctionFlags;
@@ -216,7 +217,7 @@ pub(in crate::kernel::storage) struct Layout {
     pub(super) spaces: bool,
     pub(super) storage_mib: u32,
     /// Those of the active version.
-    pub(super) tables: BTreeMap<String, Table>,
+    pub(super) tables: BTreeMap<String, Arc<Table>>,
 }
 
 impl Layout {
@@ -246,7 +247,8 @@ impl Layout {
                 .optional()?;
             if let Some(n) = n {
                 let shadows = shadows(connection, n)?;
-                tables.insert(name.clone(), Table { n, name, fields: collection.fields, shadows });
+                let table = Table { n, name: name.clone(), fields: collection.fields, shadows };
+                tables.insert(name, Arc::new(table));
             }
         }
         Ok(Self { spaces: schema.spaces, storage_mib: schema.storage_mib, tables })
@@ -297,7 +299,7 @@ pub(in crate::kernel::storage) fn migrate(
     functions(transaction, &Watch::endless()).map_err(fail)?;
     for (name, collection) in &schema.collections {
         let n = table(transaction, name, fail)?;
-        fits(transaction, n, name, collection, before.tables.get(name), fail)?;
+        fits(transaction, n, name, collection, before.tables.get(name).map(Arc::as_ref), fail)?;
         shadow(transaction, n, name, collection, fail)?;
     }
     let body = serde_json::to_string(schema).map_err(|error| StorageError::Refused(error.to_string()))?;

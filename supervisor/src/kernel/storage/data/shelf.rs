@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fazt_ipc::ids::{AppId, UserId};
 use fazt_ipc::syscall::ErrorCode;
@@ -394,7 +395,7 @@ impl Shelf {
         reached.map_err(|error| self.explain(principal, error.into()))
     }
 
-    fn table(&self, collection: &str) -> Result<Table> {
+    fn table(&self, collection: &str) -> Result<Arc<Table>> {
         self.layout.tables.get(collection).cloned().ok_or_else(|| {
             DataError::query(format!(
                 "there is no collection `{}`: name it in app.json under collections and deploy",
