@@ -82,13 +82,13 @@ impl People {
     /// One row for each browser: what it opened at apps' origins ends with it.
     fn sessions_table(&self, sessions: &[Session], known: &Known, word: &str, now: u64) -> String {
         let row = |session: &Session| {
-            let agent: String = session.agent.chars().take(80).collect();
-            let agent = if agent.is_empty() { "a program that does not say its name" } else { &agent };
             let end = if session.id == known.id {
                 "this browser".to_owned()
             } else {
                 let id = hidden("id", &session.id.to_string());
-                let what = format!("the browser at {}", session.address);
+                let opened = pages::ago(session.created_unix_ms, now);
+                let what =
+                    format!("{} at {}, opened {opened}", pages::browser(&session.agent), session.address);
                 pages::button_for("/account/session-end", &format!("{word}{id}"), "Sign out", &what)
             };
             let below = sessions.iter().filter(|below| below.parent == Some(session.id));
@@ -97,8 +97,8 @@ impl People {
             let apps = if apps.is_empty() { "none".to_owned() } else { apps.join(", ") };
             format!(
                 "<tr><td>{}<br><small>{}</small><td>{}<td>{apps}<td>{end}",
+                escape(&pages::browser(&session.agent)),
                 escape(&session.address),
-                escape(agent),
                 pages::ago(session.seen_unix_ms, now),
             )
         };
@@ -165,11 +165,11 @@ fn passkeys_table(passkeys: &[PasskeyRow], word: &str, now: u64) -> String {
             0 => "never".to_owned(),
             used => pages::ago(used, now),
         };
-        let note = if passkey.note.is_empty() { "a passkey" } else { &passkey.note };
-        let what = format!("the passkey made with {note}");
-        let button = pages::button_for("/account/passkey-remove", &remove, "Remove", &what);
+        let note = pages::browser(&passkey.note);
         let added = pages::ago(passkey.created_unix_ms, now);
-        format!("<tr><td>{}<td>{added}<td>{used}<td>{button}", escape(note))
+        let what = format!("the passkey made with {note}, added {added}");
+        let button = pages::button_for("/account/passkey-remove", &remove, "Remove", &what);
+        format!("<tr><td>{}<td>{added}<td>{used}<td>{button}", escape(&note))
     };
     match passkeys.iter().map(row).collect::<String>().as_str() {
         "" => "<p>You have none. A passkey signs you in without a password.</p>".to_owned(),

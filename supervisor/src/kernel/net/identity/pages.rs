@@ -134,6 +134,36 @@ pub(super) fn ago(then_ms: u64, now_ms: u64) -> String {
     format!("{count} {unit}{} ago", if count == 1 { "" } else { "s" })
 }
 
+/// A browser by the name that people know, as far as it says one; else what it calls itself.
+pub(super) fn browser(agent: &str) -> String {
+    // The first that fits: most browsers also say that they are those further down.
+    const NAMES: [(&str, &str); 6] = [
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("CriOS/", "Chrome"),
+        ("Safari/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("Android", "Android"),
+        ("iPhone", "an iPhone"),
+        ("iPad", "an iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "a Mac"),
+        ("Linux", "Linux"),
+    ];
+    let find = |names: &[(&str, &'static str)]| {
+        names.iter().find(|(part, _)| agent.contains(part)).map(|(_, name)| *name)
+    };
+    match (find(&NAMES), find(&SYSTEMS)) {
+        (Some(name), Some(system)) => format!("{name} on {system}"),
+        (Some(name), None) => name.to_owned(),
+        _ if agent.is_empty() => "a program that does not say its name".to_owned(),
+        _ => agent.chars().take(80).collect(),
+    }
+}
+
 /// A part of a page with a heading, which those who do not see it can jump to.
 pub(super) fn section(id: &str, title: &str, inside: &str) -> String {
     format!("<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{}</h2>{inside}</section>", escape(title))
@@ -172,4 +202,44 @@ pub(super) fn button_for(action: &str, fields: &str, text: &str, what: &str) -> 
         escape(action),
         escape(text)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_have_the_names_that_people_know() {
+        for (agent, expect) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0 Safari/537.36",
+                "Chrome on Linux",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605 Version/19.0 Safari/604.1",
+                "Safari on an iPhone",
+            ),
+            ("Mozilla/5.0 (Windows NT 10.0; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Windows"),
+            ("curl/8.1", "curl/8.1"),
+            ("", "a program that does not say its name"),
+        ] {
+            assert_eq!(browser(agent), expect);
+        }
+        assert_eq!(browser(&"x".repeat(200)).len(), 80);
+    }
+
+    #[test]
+    fn times_are_said_in_words() {
+        let now = 100 * 86_400_000;
+        for (back_s, expect) in [
+            (0, "just now"),
+            (60, "1 minute ago"),
+            (3_000, "50 minutes ago"),
+            (3_600, "1 hour ago"),
+            (172_800, "2 days ago"),
+        ] {
+            assert_eq!(ago(now - back_s * 1_000, now), expect);
+        }
+        assert_eq!(ago(now + 5_000, now), "just now", "a clock that was set back");
+    }
 }

@@ -70,7 +70,7 @@ impl Identity {
         let row = PasskeyRow {
             id: made.id,
             user,
-            note: client.agent.chars().take(80).collect(),
+            note: client.agent.clone(),
             key: made.key,
             created_unix_ms: now,
             used_unix_ms: 0,

@@ -100,3 +100,38 @@ pub(in super::super) const PROOFS: &str = "
         PRIMARY KEY(user, mark)
     ) STRICT, WITHOUT ROWID;
 ";
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_before_keeps_its_people_and_the_newest_session_of_each_browser_and_app() {
+        let db = Connection::open_in_memory().expect("database");
+        db.execute_batch("PRAGMA foreign_keys = ON").expect("keys");
+        db.execute_batch(SCHEMA).expect("the first step");
+        db.execute_batch(PASSKEYS).expect("the second");
+        db.execute_batch(
+            "INSERT INTO user(id, name, role, password, created) VALUES('u', 'anna', 'owner', 'x', 1);
+             INSERT INTO session(id, mark, user, parent, app, created, seen, expires, address, agent) VALUES
+             ('s1', x'01', 'u', NULL, NULL, 1, 1, 9, '', ''), ('s2', x'02', 'u', NULL, NULL, 1, 1, 9, '', ''),
+             ('s3', x'03', 'u', 's1', 'a', 1, 1, 9, '', ''), ('s4', x'04', 'u', 's1', 'a', 2, 2, 9, '', ''),
+             ('s5', x'05', 'u', 's1', 'b', 2, 2, 9, '', ''), ('s6', x'06', 'u', 's2', 'a', 2, 2, 9, '', '');",
+        )
+        .expect("rows of before");
+        db.execute_batch(PROOFS).expect("the step");
+        let mut left = db.prepare("SELECT id FROM session ORDER BY id").expect("query");
+        let left: Vec<String> =
+            left.query_map([], |row| row.get(0)).expect("rows").collect::<Result<_, _>>().expect("ids");
+        assert_eq!(left, ["s1", "s2", "s4", "s5", "s6"]);
+        let user = db.query_row("SELECT epoch, password FROM user", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        });
+        assert_eq!(user.expect("anna"), (0, "x".into()));
+        // Nobody is taken to have just proved who they are.
+        let proved: i64 = db.query_row("SELECT max(proved) FROM session", [], |row| row.get(0)).expect("sum");
+        assert_eq!(proved, 0);
+    }
+}
