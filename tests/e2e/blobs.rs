@@ -168,6 +168,16 @@ fn a_hundred_megabytes_pass_through_a_worker_with_a_heap_of_eight() {
     let said: Value = serde_json::from_str(&said).expect("JSON");
     let expect = json!([100_000_000, 32, 100_000_000, true, true, { "offset": 200_001, "length": 5 }, true]);
     assert_eq!(said["gave"], expect, "{said}");
+    // Nor did any process of the server ever hold as much at once.
+    let peaks: Vec<u64> = server.descendants().into_iter().filter_map(peak_bytes).collect();
+    assert!(!peaks.is_empty() && peaks.iter().all(|peak| *peak < 100_000_000), "{peaks:?}");
+}
+
+/// The most memory that a process has had.
+fn peak_bytes(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 #[test]
