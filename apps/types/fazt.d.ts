@@ -210,6 +210,24 @@ declare namespace fazt {
     json(): Promise<any>, blob(): Promise<Blob>,
   };
   type Role = "reader" | "writer" | "manager";
+  /** What a database holds. Integers over 2⁵³ are `bigint`, blobs are `Uint8Array`. */
+  type SqlValue = null | number | bigint | string | boolean | Uint8Array;
+  type SqlMeta = {
+    changes: number, last_row_id: number, rows_read: number, rows_written: number,
+    duration: number, size_after: number, changed_db: boolean,
+  };
+  type SqlResult<Row = Record<string, SqlValue>> = { success: true, results: Row[], meta: SqlMeta };
+  interface SqlStatement {
+    /** The values of its `?`, in order. */
+    bind(...values: SqlValue[]): SqlStatement;
+    all<Row = Record<string, SqlValue>>(): Promise<SqlResult<Row>>;
+    run<Row = Record<string, SqlValue>>(): Promise<SqlResult<Row>>;
+    /** The first row, or one column of it; null where there is none. */
+    first<Row = Record<string, SqlValue>>(): Promise<Row | null>;
+    first(column: string): Promise<SqlValue>;
+    /** Rows as lists, with the names of columns as the first one where that is asked for. */
+    raw(options?: { columnNames?: boolean }): Promise<SqlValue[][]>;
+  }
   type SpaceInfo = { id: string, name: string, role: Role };
   interface Space {
     kv: {
@@ -251,6 +269,14 @@ declare namespace fazt {
       delete(keys: string | string[]): Promise<number>;
       /** Lists blobs in order of their keys, a page at a time: 100 unless `limit` (1,000 at most) says otherwise. With a `delimiter`, keys that hold it after the prefix are given as their starts in `prefixes`. */
       list(options?: { prefix?: string, delimiter?: string, limit?: number, cursor?: string }): Promise<{ blobs: BlobInfo[], prefixes: string[], cursor: string | null }>;
+    };
+    sql: {
+      /** One statement, with `?` where values go. */
+      prepare(sql: string): SqlStatement;
+      /** Runs statements on a database of the app's own SQL: one by itself, several all or none. Changes are on the disk when it is answered. */
+      batch(statements: SqlStatement[]): Promise<SqlResult[]>;
+      /** Runs a script of statements that bind nothing: all of them or none. */
+      exec(script: string): Promise<{ count: number, duration: number }>;
     };
   }
   const storage: Space & {

@@ -4,6 +4,7 @@ use fazt_ipc::codec::{decode, encode};
 use fazt_ipc::control::{DeployPlan, Rename, Rollback};
 use fazt_ipc::frame;
 use fazt_ipc::launch::{Answer, Order, Packet};
+use fazt_ipc::store::{self, read_answer, read_request};
 use fazt_ipc::syscall::Call;
 use fazt_ipc::wire::kernel::{Configure, Module, ReplyBody, Request, Start};
 use fazt_ipc::wire::worker::{Bytecode, Loaded, Log, Ready, Response};
@@ -76,6 +77,15 @@ pub(crate) fn decode_everything(bytes: &[u8]) -> bool {
             assert_eq!(&answer.encode(), packet);
             accepted = true;
         }
+    }
+    if let Ok(answer) = read_answer(bytes) {
+        let again = store::encode(&answer, usize::MAX).expect("what was read can be written");
+        assert_eq!(read_answer(&again[4..]), Ok(answer));
+        accepted = true;
+    }
+    if let Ok(request) = read_request(bytes) {
+        assert!(store::encode(&request, usize::MAX).expect("can be written").len() <= bytes.len() + 4);
+        accepted = true;
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = serde_json::from_str::<DeployPlan>(text);

@@ -11,6 +11,7 @@
 //! | add a message between kernel and worker | `wire/kernel.rs`, `wire/worker.rs`, then `wire/phase.rs` |
 //! | add a system call | `syscall/` (binding, dispatch, types and the API page follow from it) |
 //! | change what the launcher is told | `launch.rs` |
+//! | change what is asked of the process that runs an app's SQL, and its bounds | `store/` |
 //! | change what the command line and the server say to each other | `control/` |
 //! | make an identifier | `ids.rs` |
 #![forbid(unsafe_code)]
@@ -21,5 +22,6 @@ pub mod frame;
 pub mod ids;
 pub mod launch;
 pub mod limits;
+pub mod store;
 pub mod syscall;
 pub mod wire;

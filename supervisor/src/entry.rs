@@ -1,5 +1,5 @@
-//! The ways into this crate for the program `fazt`: [`start`], which becomes the launcher, and [`supervise`] and
-//! [`build`], which the launcher re-executes itself in.
+//! The ways into this crate for the program `fazt`: [`start`], which becomes the launcher, and [`supervise`], [`build`] and
+//! [`store`], which the launcher re-executes itself in.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
@@ -20,7 +20,7 @@ use crate::limits::{BACKLOG, BLOCKING_LINGER, BLOCKING_THREAD_IDLE, BLOCKING_THR
 use crate::sys;
 
 /// Where the launcher puts the socket of a jailed process.
-const BUILD_SOCKET: RawFd = 3;
+const JAIL_SOCKET: RawFd = 3;
 
 /// A lock whose holder is gone is free within this time: the rest of its processes die with it.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -188,7 +188,7 @@ pub fn supervise() -> ExitCode {
 #[must_use]
 pub fn build() -> ExitCode {
     // No log: nothing but the socket is open, and what would be said is about hostile scripts.
-    let Some(socket) = sys::take_inherited(BUILD_SOCKET) else { return ExitCode::from(2) };
+    let Some(socket) = sys::take_inherited(JAIL_SOCKET) else { return ExitCode::from(2) };
     if confine::build().is_err() {
         return ExitCode::from(3);
     }
@@ -197,6 +197,24 @@ pub fn build() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// The store role: what the launcher runs in a `store` jail. Locks itself down, takes two files, answers until its
+/// socket closes. Must be called while the process has one thread.
+#[must_use]
+pub fn store() -> ExitCode {
+    let Some(socket) = sys::take_inherited(JAIL_SOCKET) else { return ExitCode::from(2) };
+    if crate::store::prepare().is_err() || confine::store().is_err() {
+        return ExitCode::from(3);
+    }
+    let mut socket = File::from(socket);
+    let code = match crate::store::serve(&mut socket, confine::store_holds_its_files) {
+        Ok(()) => 0,
+        Err(crate::store::ServeError::Sqlite(_)) => fazt_ipc::store::EXIT_DAMAGED,
+        Err(_) => 1,
+    };
+    // At once: nothing is closed behind the lock, which leaves no call to do so.
+    sys::exit(code)
 }
 
 fn serve(announce: Announce) -> Result<(), String> {

@@ -10,6 +10,7 @@ pub mod entry;
 pub mod jail;
 pub mod kernel;
 pub mod limits;
+pub mod store;
 mod sys;
 
 pub use entry::{StartError, StartOptions, start, supervise};

@@ -19,6 +19,7 @@
 //! | `fazt.storage`: values, people, rooms | `storage.rs` |
 //! | `fazt storage`: what operators see, a user's archive | `operator.rs` |
 //! | the tutorial of the README, and its guestbook | `tutorial.rs` |
+//! | `fazt.storage.sql`: values, people, attacks, deaths | `sql.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 //! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
 //! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
@@ -41,6 +42,7 @@ mod lifecycle;
 mod operator;
 mod remote;
 mod runtime;
+mod sql;
 mod storage;
 mod tutorial;
 mod workers;

@@ -14,7 +14,6 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_native_memory_bomb_is_killed_by_its_group_and_told_as_such", true, bomb),
     ("killing_is_done_and_the_exit_follows", true, kill),
     ("a_process_that_nobody_knows_cannot_be_told_anything", true, unknown),
-    ("a_profile_without_a_jail_is_refused", true, store),
     ("an_extra_descriptor_is_found_and_the_process_killed", true, extra_descriptor),
     ("a_changed_standard_output_is_found", true, standard_output),
     ("a_process_without_seccomp_is_found", true, unlocked),
@@ -129,13 +128,6 @@ fn unknown() -> Result<()> {
         rig.order(order)?;
         ensure!(rig.refused(generation)?.0 == Refusal::Unknown, "{order:?}");
     }
-    rig.stop()
-}
-
-fn store() -> Result<()> {
-    let mut rig = Rig::start("obedient")?;
-    let generation = rig.spawn_order(Profile::Store, LIMITS)?;
-    ensure!(rig.refused(generation)?.0 == Refusal::Unknown);
     rig.stop()
 }
 

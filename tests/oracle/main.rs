@@ -185,6 +185,29 @@ fn compare_bindings(kind: &str) {
     judge(&format!("{fixture} {kind}"), &found);
 }
 
+/// D1: scripted cases, then sequences of random calls that both make from the same seed.
+#[test]
+fn d1_is_the_same() {
+    let (seed, _) = fazt_tests::seed();
+    println!("FAZT_SEED={seed}");
+    let bundle = peer::bundle("d1");
+    let server = serve("d1", &bundle, "\"spaces\": true, \"sql\": true");
+    let miniflare = peer::Miniflare::start(&bundle);
+    let host = format!("d1.localhost:{}", server.address.port());
+    let ours = || Client::connect(server.address, &host).expect("fazt");
+    let theirs = || Client::connect(miniflare.address, &host).expect("miniflare");
+    let names = theirs().get("/").expect("cases").text();
+    let names: Vec<String> = serde_json::from_str(&names).expect("names of cases");
+    let scripted = names.into_iter().map(|name| format!("/{name}"));
+    let random = (0..8).map(|round| format!("/random?seed={}&steps=60", (seed & 0xffff_ff00) + round));
+    let mut found = Vec::new();
+    for path in scripted.chain(random) {
+        let ask = Ask::get(&path);
+        found.extend(differences(&format!("d1 {path}"), &ask.send(&mut ours()), &ask.send(&mut theirs())));
+    }
+    judge("d1 ", &found);
+}
+
 #[test]
 fn workers_kv_is_the_same() {
     compare_bindings("kv_");

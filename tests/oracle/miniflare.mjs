@@ -1,4 +1,4 @@
-// Runs a bundle with Workers KV and R2 beside it, until its input ends. Says its port first.
+// Runs a bundle with Workers KV, R2 and D1 beside it, until its input ends. Says its port first.
 import { readFileSync } from "node:fs";
 import { Miniflare } from "miniflare";
 
@@ -10,6 +10,7 @@ const server = new Miniflare({
   compatibilityFlags: ["nodejs_compat"],
   kvNamespaces: ["KV"],
   r2Buckets: ["BUCKET"],
+  d1Databases: { DB: "db" },
   host: "127.0.0.1",
   port: 0,
   cf: false,

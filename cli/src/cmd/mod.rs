@@ -51,6 +51,7 @@ pub(crate) fn role(name: &str) -> Option<ExitCode> {
     match name {
         fazt_supervisor::jail::SUPERVISE => Some(fazt_supervisor::supervise()),
         fazt_supervisor::jail::BUILD => Some(fazt_supervisor::entry::build()),
+        fazt_supervisor::jail::STORE => Some(fazt_supervisor::entry::store()),
         _ => None,
     }
 }

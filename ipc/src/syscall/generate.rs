@@ -28,6 +28,7 @@ const fn permission(row: &Row) -> &'static str {
         Permission::None => "none",
         Permission::NetHost => "`net:HOST`",
         Permission::Spaces => "`spaces`",
+        Permission::Sql => "`sql`",
     }
 }
 
@@ -62,6 +63,9 @@ fn storage(out: &mut String) {
     methods(out, "storage.docs", "      ");
     out.push_str("    };\n    blobs: {\n");
     methods(out, "storage.blobs", "      ");
+    out.push_str("    };\n");
+    out.push_str(SQL_METHODS);
+    methods(out, "storage.sql", "      ");
     out.push_str("    };\n  }\n  const storage: Space & {\n");
     out.push_str("    /** The app's space (`app`), or a named one by its id. */\n");
     out.push_str("    space(id: string): Space;\n    spaces: {\n");
@@ -92,8 +96,31 @@ const STORAGE_TYPES: &str = r#"  /** A document as it is stored: JSON, dates, by
     json(): Promise<any>, blob(): Promise<Blob>,
   };
   type Role = "reader" | "writer" | "manager";
+  /** What a database holds. Integers over 2⁵³ are `bigint`, blobs are `Uint8Array`. */
+  type SqlValue = null | number | bigint | string | boolean | Uint8Array;
+  type SqlMeta = {
+    changes: number, last_row_id: number, rows_read: number, rows_written: number,
+    duration: number, size_after: number, changed_db: boolean,
+  };
+  type SqlResult<Row = Record<string, SqlValue>> = { success: true, results: Row[], meta: SqlMeta };
+  interface SqlStatement {
+    /** The values of its `?`, in order. */
+    bind(...values: SqlValue[]): SqlStatement;
+    all<Row = Record<string, SqlValue>>(): Promise<SqlResult<Row>>;
+    run<Row = Record<string, SqlValue>>(): Promise<SqlResult<Row>>;
+    /** The first row, or one column of it; null where there is none. */
+    first<Row = Record<string, SqlValue>>(): Promise<Row | null>;
+    first(column: string): Promise<SqlValue>;
+    /** Rows as lists, with the names of columns as the first one where that is asked for. */
+    raw(options?: { columnNames?: boolean }): Promise<SqlValue[][]>;
+  }
   type SpaceInfo = { id: string, name: string, role: Role };
 "#;
+
+const SQL_METHODS: &str = r"    sql: {
+      /** One statement, with `?` where values go. */
+      prepare(sql: string): SqlStatement;
+";
 
 /// The table of system calls, for the API page.
 #[must_use]

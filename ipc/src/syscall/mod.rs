@@ -10,7 +10,7 @@ pub use error::{CallError, ErrorCode};
 pub use table::{
     BlobConditions, BlobFound, BlobHead, BlobOptions, BlobRange, Call, DirEntry, DocChange, DocVerb,
     EntryKind, FetchReply, FileStat, KvHead, KvKind, KvOptions, MemberReply, Reply, SpaceReply, SpaceRole,
-    TABLE,
+    SqlFailure, SqlStatement, TABLE,
 };
 
 /// What a call needs beyond being asked.
@@ -22,6 +22,8 @@ pub enum Permission {
     NetHost,
     /// `spaces`, for the app space and named spaces; the caller's own needs nothing.
     Spaces,
+    /// `sql`; outside the caller's own space `spaces` too.
+    Sql,
 }
 
 /// One argument of a call.

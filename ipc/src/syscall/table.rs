@@ -276,6 +276,23 @@ calls! {
         -> () = "void"
         { permission: Spaces, sends_body: false, returns_body: false, bound: false }
 
+    /// Runs statements on a database of the app's own SQL: one by itself, several all or none. Changes are on the disk
+    /// when it is answered.
+    SqlBatch = "storage.sql"."batch"(
+        space: String = "" "",
+        binding: Option<String> = "" "",
+        statements: Vec<SqlStatement> = "statements" "SqlStatement[]")
+        -> Option<SqlFailure> = "SqlResult[]"
+        { permission: Sql, sends_body: false, returns_body: true, bound: false }
+
+    /// Runs a script of statements that bind nothing: all of them or none.
+    SqlExec = "storage.sql"."exec"(
+        space: String = "" "",
+        binding: Option<String> = "" "",
+        scripts: Vec<String> = "script" "string")
+        -> Option<SqlFailure> = "{ count: number, duration: number }"
+        { permission: Sql, sends_body: false, returns_body: true, bound: false }
+
     /// Sends a request to another server: the global `fetch`.
     NetFetch = "net"."fetch"(
         method: String = "method" "string",
@@ -485,6 +502,26 @@ pub struct MemberReply {
     pub user: String,
     /// What they may do.
     pub role: SpaceRole,
+}
+
+/// A statement and what it binds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SqlStatement {
+    /// As the app wrote it.
+    pub sql: String,
+    /// A JSON list of values; empty: none.
+    pub values: String,
+}
+
+/// Which statement is wrong, and how: nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SqlFailure {
+    /// From 0.
+    pub at: u32,
+    /// The exception's `name`.
+    pub code: String,
+    /// SQLite's own, with its code.
+    pub message: String,
 }
 
 /// Head of another server's response.

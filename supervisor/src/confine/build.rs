@@ -114,16 +114,21 @@ fn landlock() -> Result<(), landlock::RulesetError> {
     Ok(())
 }
 
-pub(super) fn lock() -> Result<(), ConfineError> {
+/// What every role in a jail gives up before its filter.
+pub(super) fn shut() -> Result<(), ConfineError> {
     let at = |step| move |error: io::Error| ConfineError { step, error };
     // Nobody of the same user may look into this memory. Exec cleared the rest: once more.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(|error| at("dumpable")(error.into()))?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|error| at("death signal")(error.into()))?;
-    landlock().map_err(|error| at("landlock")(io::Error::other(error)))?;
+    landlock().map_err(|error| at("landlock")(io::Error::other(error)))
+}
+
+pub(super) fn lock() -> Result<(), ConfineError> {
+    shut()?;
     // Last: from here on nothing above could run any more.
-    sys::seccomp(&filter()).map_err(at("seccomp"))
+    sys::seccomp(&filter()).map_err(super::at("seccomp"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! The trusted processes confine themselves: the supervisor before it parses its first byte of the network, the
-//! build role before it parses its first script.
+//! build role before it parses its first script, the store role before it is handed a file.
 //!
 //! Both must be called while the process has one thread: what they put on is inherited by later threads.
 //!
@@ -7,11 +7,13 @@
 //! |---|---|
 //! | forbid the supervisor a system call | `policy.rs`, with the reason |
 //! | allow the build role one | `build.rs` |
+//! | allow the store role one | `store.rs`, with the reason |
 //! | how a policy becomes a filter | `filter.rs` |
 
 mod build;
 mod filter;
 mod policy;
+mod store;
 
 use std::io;
 use std::path::Path;
@@ -69,6 +71,22 @@ pub fn supervisor(data: &Path) -> Result<(), ConfineError> {
 /// When a step fails.
 pub fn build() -> Result<(), ConfineError> {
     build::lock()
+}
+
+/// Confines the store role inside its jail: memory, the socket, and two descriptors that come over it.
+///
+/// # Errors
+/// When a step fails.
+pub fn store() -> Result<(), ConfineError> {
+    store::lock()
+}
+
+/// The two descriptors have come: takes the right away to be handed more.
+///
+/// # Errors
+/// When it stays.
+pub fn store_holds_its_files() -> io::Result<()> {
+    store::lock_again()
 }
 
 fn common() -> Result<(), ConfineError> {

@@ -199,7 +199,7 @@ fn empty_root() -> io::Result<()> {
 fn limits(jail: &Jail) -> io::Result<()> {
     for (resource, most) in [
         (Resource::Core, 0),
-        (Resource::Fsize, 0),
+        (Resource::Fsize, jail.file_bytes_max),
         (Resource::Nofile, 16),
         (Resource::Memlock, 0),
         (Resource::Msgqueue, 0),

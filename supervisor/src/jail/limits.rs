@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fazt_ipc::limits::{ADDRESS_SPACE_BYTES_MAX, MEMORY_MIB_BESIDE_HEAP, MEMORY_MIB_MAX};
+use fazt_ipc::limits::{ADDRESS_SPACE_BYTES_MAX, MEMORY_MIB_BESIDE_HEAP, MEMORY_MIB_MAX, STORAGE_MIB_MAX};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -38,6 +38,10 @@ pub(super) const WALLS_MEMORY_BYTES_MAX: u64 = 16 * MIB;
 pub(super) const BUILD_MEMORY_BYTES_MAX: u64 = 1024 * MIB;
 /// `RLIMIT_AS` of a build: its allocator reserves far more than it uses.
 pub(super) const BUILD_ADDRESS_SPACE_BYTES_MAX: u64 = 8 * 1024 * MIB;
+/// `memory.max` of a store: SQLite's own bound, an answer twice over, and the program.
+pub(super) const STORE_MEMORY_BYTES_MAX: u64 = 96 * MIB;
+/// Largest file that a store may write: the most storage that a manifest may ask for, and its WAL.
+pub(super) const STORE_FILE_BYTES_MAX: u64 = 2 * STORAGE_MIB_MAX as u64 * MIB + 64 * MIB;
 /// `pids.max` of a worker: itself, and one for the moment between fork and exec of the kernel's accounting.
 pub(super) const WORKER_PIDS: u32 = 2;
 /// Most that an order may ask for, in thousandths of one CPU.

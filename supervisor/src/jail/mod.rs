@@ -51,6 +51,8 @@ pub const SUPERVISE: &str = "__supervise";
 /// First argument by which the program knows that it runs in a build jail: fd 3 is its socket, and it locks
 /// itself down before it reads a byte of it.
 pub const BUILD: &str = "__build";
+/// First argument by which the program knows that it runs in a store jail: as with [`BUILD`].
+pub const STORE: &str = "__store";
 
 /// What the launcher is given.
 #[derive(Debug)]

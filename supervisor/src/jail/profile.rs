@@ -7,8 +7,8 @@ use fazt_ipc::launch::{Limits, Profile, WALLS_MAX, WALLS_MS_MAX};
 use fazt_ipc::limits::ADDRESS_SPACE_BYTES_MAX;
 
 use super::limits::{
-    BUILD_ADDRESS_SPACE_BYTES_MAX, BUILD_MEMORY_BYTES_MAX, CPU_PERMILLE_MAX, WALLS_MEMORY_BYTES_MAX,
-    WORKER_MEMORY_BYTES_MAX, WORKER_PIDS,
+    BUILD_ADDRESS_SPACE_BYTES_MAX, BUILD_MEMORY_BYTES_MAX, CPU_PERMILLE_MAX, STORE_FILE_BYTES_MAX,
+    STORE_MEMORY_BYTES_MAX, WALLS_MEMORY_BYTES_MAX, WORKER_MEMORY_BYTES_MAX, WORKER_PIDS,
 };
 
 /// Which program a profile runs.
@@ -28,6 +28,8 @@ pub(super) struct Jail {
     pub(super) memory_bytes_max: u64,
     pub(super) address_space_bytes: u64,
     pub(super) pids: u32,
+    /// Largest file that it may write, if it is handed one.
+    pub(super) file_bytes_max: u64,
     /// It locks itself with seccomp before it is handed over. The look from outside demands what stands here: a
     /// process that has a filter and must not is as wrong as the other way round.
     pub(super) seccomp: bool,
@@ -37,7 +39,7 @@ pub(super) struct Jail {
     pub(super) ordinary: bool,
 }
 
-/// The jail of a profile; `None` while nothing uses it.
+/// The jail of a profile; `None` where nothing uses it.
 pub(super) const fn jail(profile: Profile) -> Option<Jail> {
     const WORKER: Jail = Jail {
         image: Image::Worker,
@@ -45,6 +47,7 @@ pub(super) const fn jail(profile: Profile) -> Option<Jail> {
         memory_bytes_max: WORKER_MEMORY_BYTES_MAX,
         address_space_bytes: ADDRESS_SPACE_BYTES_MAX,
         pids: WORKER_PIDS,
+        file_bytes_max: 0,
         seccomp: true,
         brief: None,
         ordinary: true,
@@ -70,8 +73,14 @@ pub(super) const fn jail(profile: Profile) -> Option<Jail> {
             address_space_bytes: BUILD_ADDRESS_SPACE_BYTES_MAX,
             ..WORKER
         }),
-        // Its jail hands descriptors of a folder to the process; there is none until raw SQL exists.
-        Profile::Store => None,
+        // The supervisor hands it two descriptors once it is locked; the launcher knows no file.
+        Profile::Store => Some(Jail {
+            image: Image::Own,
+            arguments: &[c"fazt", c"__store"],
+            memory_bytes_max: STORE_MEMORY_BYTES_MAX,
+            file_bytes_max: STORE_FILE_BYTES_MAX,
+            ..WORKER
+        }),
     }
 }
 
@@ -138,7 +147,6 @@ mod tests {
         assert_eq!(first(&worker, Limits::default()).map(|l| l.memory_bytes), Some(WORKER_MEMORY_BYTES_MAX));
         assert_eq!(first(&worker, limits(WORKER_MEMORY_BYTES_MAX + 1, 0, 0)), None);
         assert_eq!(first(&worker, limits(1 << 20, CPU_PERMILLE_MAX + 1, 0)), None);
-        assert!(jail(Profile::Store).is_none());
     }
 
     /// Whatever is added: one profile is without seccomp, it is brief, and no other takes its way.
@@ -150,6 +158,7 @@ mod tests {
             assert_eq!(jail.seccomp, !walls, "{profile:?}");
             assert_eq!(jail.brief.is_some(), walls, "{profile:?}");
             assert_eq!(jail.ordinary, !walls, "{profile:?}");
+            assert_eq!(jail.file_bytes_max > 0, profile == Profile::Store, "{profile:?}");
             assert_eq!(jail.arguments.contains(&c"--doctor-walls"), walls, "{profile:?}");
         }
     }

@@ -97,6 +97,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let proc = Proc::start(launcher, proc_options(&config, &facts.data), lost)?;
     let fs = Fs::open(&facts.data, proc.builder(), fs_options(&config, &addresses)).await?;
     proc.follow(Arc::clone(&fs));
+    fs.run_sql_in(proc.stores());
     let secret = super::storage::secret(&facts.data, "identity")?;
     let identity = Identity::new(fs.book(), Arc::new(Real), &secret);
     let workers = Arc::clone(&proc);

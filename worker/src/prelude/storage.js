@@ -6,6 +6,7 @@ import text from "fazt:native/buffer";
 import { call } from "fazt:fetch";
 import { collect, endCall } from "fazt:body";
 import { encodeUtf8 } from "fazt:encoding";
+import { makeSql } from "fazt:sql";
 import { bytesOf } from "fazt:webidl";
 
 const numbers = {};
@@ -214,6 +215,7 @@ const inside = (space) => ({
   kv: makeKv(space),
   docs: (collection) => makeDocs(space, String(collection)),
   blobs: makeBlobs(space),
+  sql: makeSql(space),
 });
 
 export const storage = Object.freeze({

@@ -51,6 +51,7 @@ pub use manifest::Manifest;
 pub use release::{Edition, Release};
 
 use crate::kernel::security::book::Book;
+use crate::kernel::storage::sql::Jails;
 use crate::kernel::storage::{AppRow, Storage, VersionRow};
 use deploy::Deploys;
 use shared::Shared;
@@ -202,6 +203,11 @@ impl Fs {
         });
         tokio::spawn(sweep(Arc::downgrade(&fs)));
         Ok(fs)
+    }
+
+    /// Says who makes processes for raw SQL; once.
+    pub fn run_sql_in(&self, jails: Arc<dyn Jails>) {
+        self.shared.storage.sql().jails(jails);
     }
 
     /// The app that a name routes to.

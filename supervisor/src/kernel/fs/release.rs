@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fazt_ipc::control::Access;
 use fazt_ipc::ids::{AppId, VersionId};
 use fazt_ipc::syscall::{DirEntry, EntryKind, FileStat};
+use fazt_ipc::wire::kernel::BindingKind;
 
 use super::asset::{self, AssetMatch, Encoding, File, Index};
 use super::code::{self, Code};
@@ -15,6 +16,7 @@ use super::manifest::Manifest;
 use super::shared::Shared;
 use crate::kernel::storage::VersionRow;
 use crate::kernel::storage::data::Data;
+use crate::kernel::storage::sql::Sql;
 
 /// An active version. Requests in flight keep theirs while a deploy puts another in its place.
 pub struct Release {
@@ -121,6 +123,19 @@ impl Release {
     /// When a value was sealed under another key.
     pub fn variables(&self) -> Result<Vec<(String, String)>, FsError> {
         self.env.open(self.shared.storage.sealer(), self.app, &self.manifest.env)
+    }
+
+    /// Files of raw SQL.
+    #[must_use]
+    pub fn sql(&self) -> &Sql {
+        self.shared.storage.sql()
+    }
+
+    /// Whether the app has a database of this name in its own space: a binding.
+    #[must_use]
+    pub fn has_database(&self, name: &str) -> bool {
+        let bindings = self.manifest.bindings();
+        bindings.iter().any(|(known, kind)| known == name && *kind == BindingKind::D1)
     }
 
     /// Whether there is code to run.

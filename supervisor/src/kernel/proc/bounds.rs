@@ -80,6 +80,8 @@ pub(crate) const LOG_RINGS_MAX: usize = 256;
 pub(crate) const BUILD_DEADLINE: Duration = Duration::from_secs(60);
 /// Memory of a build process.
 pub(crate) const BUILD_BYTES_MAX: u64 = 512 << 20;
+/// Memory of a process for raw SQL: SQLite's own bound, an answer twice over, and the program.
+pub(crate) const STORE_BYTES_MAX: u64 = 96 << 20;
 /// Bytecode of one script: at most this many times its source, plus a page.
 pub(crate) const BYTECODE_FACTOR_MAX: usize = 16;
 

@@ -17,6 +17,7 @@
 //! | who goes when memory is short | `pressure.rs` |
 //! | compile and strip in jails | `builder.rs` |
 //! | try escapes | `doctor.rs` |
+//! | processes for raw SQL | `stores.rs` |
 //! | logs | `logs.rs` |
 
 mod body;
@@ -34,6 +35,7 @@ mod pool;
 mod pressure;
 mod slot;
 mod spec;
+mod stores;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -52,6 +54,7 @@ use tokio::sync::broadcast;
 
 use super::fs::{Builder, Fs, FsError, Release};
 use super::security::{Authority, Person, Principal};
+use super::storage::sql::Jails;
 use builder::JailBuilder;
 use launcher::Launcher;
 use lifecycle::Event;
@@ -119,13 +122,13 @@ impl Shared {
     }
 
     /// The app is compromised: so are its workers for everyone else, and after a restart of the server.
-    fn quarantine(&self, app: AppId, by: Principal, reason: &str) {
+    fn quarantine(&self, app: AppId, by: Option<Principal>, reason: &str) {
         self.banned().insert(app);
         if let Err(error) = std::fs::write(self.mark(app), reason) {
             tracing::error!(%app, %error, "a quarantine cannot be written down");
         }
         for slot in self.slots_of(app) {
-            if slot.principal != by {
+            if Some(slot.principal) != by {
                 slot.tell(Event::Compromised);
             }
         }
@@ -205,6 +208,13 @@ impl Proc {
     #[must_use]
     pub fn builder(self: &Arc<Self>) -> Arc<dyn Builder> {
         Arc::clone(&self.builder) as Arc<dyn Builder>
+    }
+
+    /// What raw SQL needs from jails.
+    #[must_use]
+    pub fn stores(&self) -> Arc<dyn Jails> {
+        let launcher = Arc::clone(&self.shared.launcher);
+        Arc::new(stores::StoreJails { launcher, shared: Arc::downgrade(&self.shared) })
     }
 
     /// Follows the changes of apps: new versions get new workers, removed apps lose theirs. Spawns its task.

@@ -12,6 +12,7 @@
 //! | `people.rs` | `kernel.db`: users, sessions, links, tokens, the audit log |
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
 //! | `data/` | what apps store in it, confined to whoever asks |
+//! | `sql/` | files of raw SQL, each behind a locked process |
 //! | `folder.rs` | folders of apps, and clearing up after an interruption |
 //! | `pool.rs` | which files are open; everything runs on blocking threads |
 
@@ -26,6 +27,7 @@ mod keys;
 mod limits;
 mod people;
 mod pool;
+pub mod sql;
 mod value;
 
 pub use cartridge::{

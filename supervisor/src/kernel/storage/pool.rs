@@ -15,6 +15,7 @@ use super::error::StorageError;
 use super::kernel::{AppRow, KernelDb};
 use super::keys::secret;
 use super::limits::{BLOCKING_LONG_MAX, BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
+use super::sql::Sql;
 use crate::kernel::security::Sealer;
 
 /// All databases of one data folder.
@@ -24,6 +25,7 @@ pub struct Storage {
     open: Mutex<Open>,
     data: Data,
     sealer: Sealer,
+    sql: Sql,
     quick: Arc<Semaphore>,
     long: Arc<Semaphore>,
 }
@@ -56,6 +58,7 @@ impl Storage {
         Ok(Arc::new(Self {
             data: Data::new(apps.clone(), secret(data, "cursor")?, clock),
             sealer: Sealer::new(&secret(data, "seal")?),
+            sql: Sql::new(apps.clone()),
             apps,
             kernel: Mutex::new(KernelDb::open(data)?),
             open: Mutex::default(),
@@ -74,6 +77,12 @@ impl Storage {
     #[must_use]
     pub fn sealer(&self) -> &Sealer {
         &self.sealer
+    }
+
+    /// Files of raw SQL.
+    #[must_use]
+    pub fn sql(&self) -> &Sql {
+        &self.sql
     }
 
     /// Folder of an app.
@@ -203,6 +212,7 @@ impl Storage {
     /// Closes a cartridge once nobody uses it. On a blocking thread.
     pub fn close(&self, app: AppId) {
         self.data.close(app);
+        self.sql.close(app);
         let reader = lock(&self.open).readers.remove(&app);
         drop(reader);
     }

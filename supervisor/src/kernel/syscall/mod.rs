@@ -7,6 +7,7 @@
 //! |---|---|
 //! | answer a new call | [`Desk::answer`], which matches the table of `fazt_ipc::syscall` exhaustively |
 //! | `fazt.storage` | `storage.rs`, `blobs.rs` |
+//! | `fazt.storage.sql` | `sql.rs` |
 //! | how often an app may call | `rate.rs` |
 //! | how large an answer may be | `size.rs` |
 
@@ -15,12 +16,14 @@ mod fetch;
 mod files;
 mod rate;
 mod size;
+mod sql;
 mod storage;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fazt_ipc::syscall::{Call, CallError, Reply};
+use fazt_ipc::store::Form;
+use fazt_ipc::syscall::{Call, CallError, Reply, SqlStatement};
 use futures_util::future::BoxFuture;
 
 use super::fs::Release;
@@ -28,6 +31,7 @@ use super::security::Actor;
 
 pub use rate::Rate;
 pub(super) use size::expected;
+use sql::Asked;
 
 /// The outcome of a call.
 pub enum Answer {
@@ -118,6 +122,17 @@ impl Calls for Desk {
                 Call::NetFetch { url, .. } => Err(fetch::refuse(&release.name, &url)),
                 call if matches!(call.row().noun, "storage.blobs" | "storage.uploads") => {
                     blobs::answer(release.data(), actor, call, upload).await
+                }
+                Call::SqlBatch { space, binding, statements } => {
+                    // Those who write for D1 may put several into one.
+                    let form = if binding.is_some() { Form::Last } else { Form::One };
+                    sql::answer(&release, actor, Asked { space, binding, statements, form }).await
+                }
+                Call::SqlExec { space, binding, scripts } => {
+                    let script = |sql| SqlStatement { sql, values: String::new() };
+                    let statements = scripts.into_iter().map(script).collect();
+                    sql::answer(&release, actor, Asked { space, binding, statements, form: Form::Script })
+                        .await
                 }
                 call => storage::answer(release.data(), actor, call).await,
             }

@@ -9,6 +9,10 @@ const READ_BYTES: usize = 64 * 1024;
 /// The keys that the kernel puts into a document.
 const BESIDE_BYTES: usize = 2 * 1024;
 
+/// Set aside for the rows of SQL, which may change something and so is not asked twice: mostly more than enough. Few
+/// statements of an app run at once, so that few answers can be larger.
+const ROWS_BYTES: usize = 1024 * 1024;
+
 /// What is known of an answer before it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::kernel) struct Expected {
@@ -46,6 +50,7 @@ pub(in crate::kernel) fn expected(call: &Call) -> Expected {
             });
             once(bytes.sum::<usize>().min(PAGE_BYTES_MAX + VALUE_BYTES_MAX))
         }
+        Call::SqlBatch { .. } => once(ROWS_BYTES),
         _ => once(BESIDE_BYTES),
     }
 }

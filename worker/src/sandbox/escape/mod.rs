@@ -96,8 +96,18 @@ pub fn serve_walls() -> ! {
     sys::exit(code)
 }
 
+/// As [`serve`], behind another role's lock; `locked` says whether it closed.
+pub fn serve_behind(locked: bool) -> ! {
+    let Err(code) = if locked { try_next() } else { Err(NOT_LOCKED) };
+    sys::exit(code)
+}
+
 fn try_one(locked: Result<u8, LockError>) -> Result<std::convert::Infallible, i32> {
     locked.map_err(|_| NOT_LOCKED)?;
+    try_next()
+}
+
+fn try_next() -> Result<std::convert::Infallible, i32> {
     tell(READY);
     let mut number = [0u8; 2];
     if call(libc::SYS_read, &[3, number.as_mut_ptr() as u64, 2]) != 2 {

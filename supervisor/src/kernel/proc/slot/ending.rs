@@ -6,7 +6,7 @@ use super::super::launcher::Exit;
 use super::super::link::End;
 
 /// Signal of a forbidden system call, on every Linux that Fazt runs on but MIPS.
-pub(super) const SIGSYS: i32 = 31;
+pub(in crate::kernel::proc) const SIGSYS: i32 = 31;
 /// Signal of the supervisor's own kill, and of the kernel's for memory.
 const SIGKILL: i32 = 9;
 

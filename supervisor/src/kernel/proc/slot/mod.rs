@@ -29,6 +29,8 @@ use fazt_ipc::ids::{AppId, RequestId};
 use fazt_ipc::wire::worker::LogLevel;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(super) use ending::SIGSYS;
+
 use super::lifecycle::{Event, Life};
 use super::link::Link;
 use super::spec::Spec;

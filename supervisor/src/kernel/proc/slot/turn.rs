@@ -73,7 +73,7 @@ impl Slot {
                     tracing::warn!(app = %inner.spec.name, state = ?life.state, %reason, "an app is in trouble");
                     if life.state == State::Quarantined {
                         count(&self.shared.metrics.quarantines);
-                        self.shared.quarantine(self.app, self.principal, reason);
+                        self.shared.quarantine(self.app, Some(self.principal), reason);
                     }
                 }
             }

@@ -22,7 +22,7 @@ pub(super) const NO_ROOM: &str = "there is no room on the server's disk; reading
 pub(super) type Result<T> = std::result::Result<T, DataError>;
 
 impl DataError {
-    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(in crate::kernel::storage) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), permission: "" }
     }
 
@@ -33,7 +33,7 @@ impl DataError {
         Self { code: ErrorCode::PermissionDenied, message: message.into(), permission: "spaces" }
     }
 
-    pub(super) fn argument(message: impl Into<String>) -> Self {
+    pub(in crate::kernel::storage) fn argument(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidArgument, message)
     }
 

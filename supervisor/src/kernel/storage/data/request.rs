@@ -26,6 +26,8 @@ pub enum Request {
     Spaces(SpaceCall),
     /// On the blobs of a space.
     Blobs(SpaceName, Box<BlobCall>),
+    /// What the caller may do in a space, for what lies beside the cartridge.
+    Reach(SpaceName),
 }
 
 impl Request {
@@ -36,6 +38,7 @@ impl Request {
             Self::Docs(_, _, call) => matches!(call, DocCall::Write(_) | DocCall::Batch(_)),
             Self::Blobs(_, call) => call.writes(),
             Self::Spaces(call) => !matches!(call, SpaceCall::List | SpaceCall::Members { .. }),
+            Self::Reach(_) => false,
         }
     }
 
@@ -48,7 +51,7 @@ impl Request {
                 writes.iter().all(|write| matches!(write, DocWrite::Delete { .. }))
             }
             Self::Blobs(_, call) => matches!(**call, BlobCall::Delete { .. } | BlobCall::Abort { .. }),
-            Self::Docs(..) | Self::Spaces(_) => false,
+            Self::Docs(..) | Self::Spaces(_) | Self::Reach(_) => false,
         }
     }
 }
@@ -281,6 +284,13 @@ pub enum Response {
     Invite(String),
     /// About blobs.
     Blob(BlobAnswer),
+    /// What the caller may do in a space.
+    Reach {
+        /// There.
+        role: Role,
+        /// What the app's data in the cartridge takes of its quota.
+        bytes: u64,
+    },
     /// Nothing to say.
     Done,
 }

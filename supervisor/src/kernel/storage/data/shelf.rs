@@ -220,6 +220,7 @@ impl Shelf {
             Request::Kv(space, call) => self.kv(caller, *space, call),
             Request::Docs(space, collection, call) => self.docs(caller, *space, collection, call),
             Request::Blobs(space, call) => self.blobs(caller, *space, call),
+            Request::Reach(space) => self.reach(caller, *space),
             Request::Spaces(call) => {
                 if !self.layout.spaces {
                     return Err(DataError::spaces_not_granted().into());
@@ -237,6 +238,22 @@ impl Shelf {
                 Ok(response)
             }
         }
+    }
+
+    /// What the caller may do in a space, as it is now.
+    fn reach(&mut self, caller: &Caller<'_>, space: SpaceName) -> std::result::Result<Response, Failed> {
+        self.resolve(caller, space, false)?;
+        let role = match space {
+            SpaceName::User => Role::Manager,
+            SpaceName::App => Role::Writer,
+            SpaceName::Named(space) => spaces::role(&self.admin, signed_in(caller.principal)?, space)?.1,
+        };
+        let pragma = |sql| self.admin.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
+        let (pages, page) = (pragma("PRAGMA page_count")?, pragma("PRAGMA page_size")?.unsigned_abs());
+        // Pages beyond the quota are for deployed files.
+        let files = u64::from(self.quota.pages_max)
+            .saturating_sub((u64::from(self.layout.quota_mib()) << 20) / page.max(512));
+        Ok(Response::Reach { role, bytes: pages.unsigned_abs().saturating_sub(files) * page })
     }
 
     fn kv(

@@ -1,0 +1,118 @@
+//! Files of raw SQL: `sql/<name>.db` in an app's folder, and its WAL beside it. Everything here blocks.
+//!
+//! A new file is made by this process, empty and with a WAL, so that whoever is handed it never needs a journal. Later
+//! nobody here opens it as a database again: what it holds is an app's.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::time::Instant;
+
+use rusqlite::Connection;
+use rustix::fs::FlockOperation;
+
+use super::Place;
+use super::limits::LOCK_DEADLINE;
+use crate::kernel::storage::error::StorageError;
+
+/// A database and its WAL, open and locked.
+pub(super) struct Opened {
+    pub(super) database: OwnedFd,
+    pub(super) wal: OwnedFd,
+}
+
+impl Place {
+    /// Name of its file, without what follows the dot. Ids are made by the kernel, names of bindings are checked when
+    /// the app is deployed; none holds a slash or starts with a dot.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::User(user) => user.to_string(),
+            Self::Space(space) => space.to_string(),
+            Self::App => "app".to_owned(),
+            Self::Binding(name) => format!("app.{name}"),
+        }
+    }
+}
+
+/// Opens a file, which is made when it is not there. Waits for the process that had it before.
+pub(super) fn open(folder: &Path, name: &str) -> Result<Opened, StorageError> {
+    // Not the folders above it: an app that was just removed does not come back so.
+    match fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(StorageError::io(folder, &error));
+        }
+        _ => {}
+    }
+    let (path, wal) = (folder.join(format!("{name}.db")), folder.join(format!("{name}.db-wal")));
+    let fail = |error: io::Error| StorageError::io(&path, &error);
+    let database = match read_write(&path, false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(folder, name)?;
+            read_write(&path, false).map_err(fail)?
+        }
+        other => other.map_err(fail)?,
+    };
+    let patience = Instant::now() + LOCK_DEADLINE;
+    loop {
+        // The lock is on what is open, and so stays with the process that it is handed to.
+        match rustix::fs::flock(&database, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < patience => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            Err(error) => return Err(fail(error.into())),
+        }
+    }
+    let wal = read_write(&wal, true).map_err(fail)?;
+    // The names must be on the disk before anything in the files is acknowledged.
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fail)?;
+    Ok(Opened { database: database.into(), wal: wal.into() })
+}
+
+fn read_write(path: &Path, create: bool) -> io::Result<File> {
+    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(create)
+        .mode(0o600)
+        .custom_flags(nofollow)
+        .open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// An empty database with a WAL, at its name whole or not at all.
+fn make(folder: &Path, name: &str) -> Result<(), StorageError> {
+    let (path, new) = (folder.join(format!("{name}.db")), folder.join(format!(".{name}.new")));
+    let fail = |error: io::Error| StorageError::io(&path, &error);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+        _ => {}
+    }
+    drop(read_write(&new, true).map_err(fail)?);
+    let made = (|| -> rusqlite::Result<()> {
+        let connection = Connection::open(&new)?;
+        connection.pragma_update(None, "page_size", fazt_ipc::store::limits::PAGE_BYTES.cast_signed())?;
+        connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
+        connection.close().map_err(|(_, error)| error)
+    })();
+    made.map_err(|error| StorageError::sqlite(&path, &error))?;
+    let done = File::open(&new).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&new, &path));
+    done.map_err(fail)
+}
+
+/// Bytes of each database of a folder, by name.
+pub(super) fn sizes(folder: &Path) -> HashMap<String, u64> {
+    let mut sizes = HashMap::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".db")) else { continue };
+        if let Ok(about) = entry.metadata() {
+            sizes.insert(name.to_owned(), about.len());
+        }
+    }
+    sizes
+}

@@ -1,0 +1,235 @@
+//! Raw SQL: files of their own beside the cartridge, each behind a locked process that runs whatever an app wrote.
+//!
+//! No statement of an app runs in this process, and no byte of these files is looked at here: they are made, opened and
+//! handed over as descriptors. What comes back is hostile and is decoded with bounds.
+//!
+//! ```text
+//! call ─▶ queue of its file ─▶ turn of its app ─▶ process (made on demand) ─▶ answer ─▶ JSON
+//!                                 idle, or another file needs the room ─▶ socket closed ─▶ WAL moved, gone
+//!                                 deadline, nonsense, death ─▶ killed, and made anew for the next call
+//! ```
+//! One process serves one file: that of a person, of a named space, of the app, or of a binding. Whoever takes one over
+//! has what its app gave it anyway.
+//!
+//! | task | file |
+//! |---|---|
+//! | a bound | `limits.rs` |
+//! | which file, how it is made and opened, what it may take | `files.rs` |
+//! | queue, process and deadlines of one file | `actor.rs` |
+//! | values and rows as JSON | `json.rs` |
+
+mod actor;
+mod files;
+mod json;
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use fazt_ipc::ids::{AppId, SpaceId, UserId};
+use fazt_ipc::store::{Form, Statement};
+use fazt_ipc::syscall::ErrorCode;
+use futures_util::future::BoxFuture;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::data::DataError;
+use actor::{Handle, Job};
+use limits::{APP_PROCESSES_MAX, APP_TURNS_MAX, PROCESSES_MAX, TURNS_MAX};
+
+pub use json::values;
+
+/// Makes locked processes; `proc` implements it.
+pub trait Jails: Send + Sync {
+    /// A process in the `store` jail, or why there is none.
+    fn store(&self) -> BoxFuture<'static, Result<Jailed, String>>;
+    /// A process of this app did what no SQL can ask for.
+    fn compromised(&self, app: AppId, reason: &str);
+}
+
+/// A locked process.
+pub struct Jailed {
+    /// Its socket; non-blocking.
+    pub socket: std::os::unix::net::UnixStream,
+    /// How it ended, once it has.
+    pub exited: oneshot::Receiver<Ended>,
+    /// Kills it.
+    pub kill: Box<dyn Fn() + Send + Sync>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Code(i32),
+    /// By a forbidden system call.
+    Forbidden,
+    /// For its memory.
+    Memory,
+    /// Otherwise.
+    Killed,
+}
+
+/// Which file of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// A person's own.
+    User(UserId),
+    /// That of a named space.
+    Space(SpaceId),
+    /// The app's.
+    App,
+    /// That of a binding, `env.DB`. The name is one of the manifest's, or `DB`.
+    Binding(String),
+}
+
+/// A call.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// Refuse what changes something.
+    pub read_only: bool,
+    /// How the statements are to be taken.
+    pub form: Form,
+    /// Several: all or none.
+    pub statements: Vec<Statement>,
+    /// CPU time that it may take.
+    pub cpu_ms: u32,
+    /// What all these files of the app may take together.
+    pub bytes_max: u64,
+}
+
+/// Why a call was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqlError {
+    /// Which statement; 0 where none is to blame.
+    pub at: u32,
+    /// Kind and message; SQLite's own, since the file is the caller's.
+    pub error: DataError,
+}
+
+impl SqlError {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { at: 0, error: DataError { code, message: message.into(), permission: "" } }
+    }
+    fn unavailable(message: &str) -> Self {
+        Self::new(ErrorCode::Unavailable, message)
+    }
+}
+
+/// The files of raw SQL of all apps.
+pub struct Sql {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    apps: PathBuf,
+    jails: OnceLock<Arc<dyn Jails>>,
+    table: Mutex<Table>,
+    processes: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Table {
+    files: HashMap<(AppId, Place), Handle>,
+    shares: HashMap<AppId, Arc<Share>>,
+    tick: u64,
+}
+
+/// What the files of one app share.
+struct Share {
+    processes: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    /// Bytes of each file by its name; empty until they were looked at.
+    sizes: Mutex<Option<HashMap<String, u64>>>,
+}
+
+impl Sql {
+    /// For the apps in this folder.
+    #[must_use]
+    pub(super) fn new(apps: PathBuf) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                apps,
+                jails: OnceLock::new(),
+                table: Mutex::default(),
+                processes: Arc::new(Semaphore::new(PROCESSES_MAX)),
+                turns: Arc::new(Semaphore::new(TURNS_MAX)),
+            }),
+        }
+    }
+
+    /// Says who makes processes; once.
+    pub fn jails(&self, jails: Arc<dyn Jails>) {
+        // A second one would be a mistake of the wiring; the first stays.
+        let _ = self.inner.jails.set(jails);
+    }
+
+    /// Runs SQL on a file, which is made when it is not there. Gives a JSON list with one object for each statement:
+    /// `{"columns": […], "rows": [[…], …], "meta": {…}}`. A change is answered when it is on the disk.
+    ///
+    /// # Errors
+    /// What is wrong with the SQL, or why it cannot be done now. Nothing has changed then, but after `Unavailable`,
+    /// when it is not known.
+    pub async fn call(&self, app: AppId, place: Place, query: Query) -> Result<String, SqlError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.submit(app, place, Job { query, reply })?;
+        answer.await.unwrap_or_else(|_| Err(SqlError::unavailable("the app's data was closed; try again")))
+    }
+
+    /// Ends the processes of an app that goes.
+    pub fn close(&self, app: AppId) {
+        let mut table = lock(&self.inner.table);
+        table.shares.remove(&app);
+        // Without a handle its task kills its process and ends.
+        table.files.retain(|(of, _), _| *of != app);
+    }
+
+    /// Processes that run now.
+    #[must_use]
+    pub fn processes(&self) -> usize {
+        PROCESSES_MAX - self.inner.processes.available_permits()
+    }
+}
+
+impl Inner {
+    fn submit(self: &Arc<Self>, app: AppId, place: Place, job: Job) -> Result<(), SqlError> {
+        let mut table = lock(&self.table);
+        table.tick += 1;
+        let tick = table.tick;
+        let share = table.shares.entry(app).or_insert_with(|| {
+            Arc::new(Share {
+                processes: Arc::new(Semaphore::new(APP_PROCESSES_MAX)),
+                turns: Arc::new(Semaphore::new(APP_TURNS_MAX)),
+                sizes: Mutex::default(),
+            })
+        });
+        let share = Arc::clone(share);
+        let key = (app, place);
+        let handle = table
+            .files
+            .entry(key.clone())
+            .or_insert_with(|| Handle::start(Arc::clone(self), share, key.0, key.1));
+        handle.send(job, tick).map_err(|()| {
+            SqlError::new(ErrorCode::RateLimited, "too many statements wait for this database; slow down")
+        })
+    }
+
+    /// Has the file go to sleep that was used least recently, of one app or of all.
+    fn make_room(&self, app: Option<AppId>) {
+        let table = lock(&self.table);
+        let resting = table.files.iter().filter(|((of, _), _)| app.is_none_or(|app| app == *of));
+        let oldest =
+            resting.filter_map(|(_, handle)| Some((handle.resting_since()?, handle))).min_by_key(|one| one.0);
+        if let Some((_, handle)) = oldest {
+            handle.hibernate();
+        }
+    }
+}
+
+/// A panic leaves the table as it was.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,261 @@
+//! The kernel's side against processes that are not what they should be: threads of this test stand in for them.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fazt_ipc::store::{Answer, EXIT_DAMAGED, EXIT_LATE, FILES, Outcome, READY, encode};
+
+use super::*;
+
+type Role = fn(&mut UnixStream);
+
+/// Stands in for the launcher.
+struct Standin {
+    roles: Vec<Role>,
+    made: AtomicUsize,
+    ended: Ended,
+    accused: Mutex<Vec<String>>,
+}
+
+impl Jails for Standin {
+    fn store(&self) -> BoxFuture<'static, Result<Jailed, String>> {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let role = self.roles[number.min(self.roles.len() - 1)];
+        let ended = self.ended;
+        Box::pin(async move {
+            let (ours, mut theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
+            ours.set_nonblocking(true).map_err(|error| error.to_string())?;
+            let killer = theirs.try_clone().map_err(|error| error.to_string())?;
+            let (tell, told) = oneshot::channel();
+            std::thread::spawn(move || {
+                role(&mut theirs);
+                let _ = theirs.shutdown(std::net::Shutdown::Both);
+                let _ = tell.send(ended);
+            });
+            Ok(Jailed {
+                socket: ours,
+                exited: told,
+                kill: Box::new(move || {
+                    let _ = killer.shutdown(std::net::Shutdown::Both);
+                }),
+            })
+        })
+    }
+
+    fn compromised(&self, _: AppId, reason: &str) {
+        lock(&self.accused).push(reason.to_owned());
+    }
+}
+
+struct Stage {
+    _folder: tempfile::TempDir,
+    sql: Sql,
+    jails: Arc<Standin>,
+    app: AppId,
+}
+
+fn stage(roles: Vec<Role>, ended: Ended) -> Stage {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sql = Sql::new(folder.path().to_owned());
+    let jails = Arc::new(Standin { roles, made: AtomicUsize::new(0), ended, accused: Mutex::default() });
+    sql.jails(Arc::clone(&jails) as Arc<dyn Jails>);
+    for app in [AppId::new(1, 1), AppId::new(2, 2)] {
+        std::fs::create_dir(folder.path().join(app.to_string())).expect("an app's folder");
+    }
+    Stage { _folder: folder, sql, jails, app: AppId::new(1, 1) }
+}
+
+fn query(cpu_ms: u32) -> Query {
+    let statements = vec![Statement { sql: "SELECT 1".into(), values: Vec::new() }];
+    Query { read_only: false, form: Form::One, statements, cpu_ms, bytes_max: 1 << 20 }
+}
+
+impl Stage {
+    async fn ask(&self) -> Result<String, SqlError> {
+        self.sql.call(self.app, Place::App, query(10)).await
+    }
+
+    fn accused(&self) -> Vec<String> {
+        lock(&self.jails.accused).clone()
+    }
+}
+
+fn begin(socket: &mut UnixStream) {
+    socket.write_all(READY).expect("the kernel");
+    // What rides along is dropped: this side has no use for it.
+    let mut word = [0; FILES.len()];
+    socket.read_exact(&mut word).expect("two files");
+    assert_eq!(&word, FILES);
+}
+
+fn hear(socket: &mut UnixStream) -> bool {
+    let mut head = [0; 4];
+    if socket.read_exact(&mut head).is_err() {
+        return false;
+    }
+    let mut request = vec![0; u32::from_le_bytes(head) as usize];
+    socket.read_exact(&mut request).is_ok()
+}
+
+fn outcome(columns: Vec<&'static str>, count: u32, rows: &'static [u8]) -> Outcome<'static> {
+    Outcome {
+        columns,
+        count,
+        rows,
+        statements: 1,
+        changes: 0,
+        last_row_id: 0,
+        rows_read: 0,
+        changed: false,
+        bytes: 4096,
+        duration_us: 1,
+    }
+}
+
+fn honest(socket: &mut UnixStream) {
+    begin(socket);
+    while hear(socket) {
+        let answer = Answer::Done { outcomes: vec![outcome(vec!["a"], 1, &[0])], bytes: 4096 };
+        socket.write_all(&encode(&answer, 1 << 20).expect("short")).expect("the kernel");
+    }
+}
+
+#[tokio::test]
+async fn one_process_answers_call_after_call() {
+    let stage = stage(vec![honest], Ended::Code(0));
+    for _ in 0..5 {
+        let answer = stage.ask().await.expect("an answer");
+        assert!(answer.starts_with(r#"[{"columns":["a"],"rows":[[null]]"#), "{answer}");
+    }
+    assert_eq!(stage.jails.made.load(Ordering::Relaxed), 1);
+    assert_eq!(stage.sql.processes(), 1);
+    assert!(stage.accused().is_empty());
+    let folder = stage._folder.path().join(stage.app.to_string()).join("sql");
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).expect("folder").flatten().map(|entry| entry.file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["app.db", "app.db-wal"]);
+}
+
+#[tokio::test]
+async fn a_process_that_answers_nonsense_is_killed_accused_and_replaced() {
+    let hostile: [(&str, Role); 7] = [
+        ("a length over its bound", |socket| {
+            begin(socket);
+            hear(socket);
+            let _ = socket.write_all(&[0xff; 64]);
+            hear(socket);
+        }),
+        ("no answer", |socket| {
+            begin(socket);
+            hear(socket);
+            let _ = socket.write_all(&[3, 0, 0, 0, 9, 9, 9]);
+            hear(socket);
+        }),
+        ("a byte too many", |socket| {
+            begin(socket);
+            hear(socket);
+            let mut bytes = encode(&Answer::Done { outcomes: vec![], bytes: 0 }, 64).expect("short");
+            bytes[0] += 1;
+            bytes.push(0);
+            let _ = socket.write_all(&bytes);
+            hear(socket);
+        }),
+        ("rows that are not there", |socket| {
+            begin(socket);
+            hear(socket);
+            let answer = Answer::Done { outcomes: vec![outcome(vec!["a"], 9_999, &[0])], bytes: 0 };
+            let _ = socket.write_all(&encode(&answer, 1 << 20).expect("short"));
+            hear(socket);
+        }),
+        ("too many rows", |socket| {
+            begin(socket);
+            hear(socket);
+            let answer = Answer::Done { outcomes: vec![outcome(vec!["a"], u32::MAX, &[0])], bytes: 0 };
+            let _ = socket.write_all(&encode(&answer, 1 << 20).expect("short"));
+            hear(socket);
+        }),
+        ("text that is none", |socket| {
+            begin(socket);
+            hear(socket);
+            let answer =
+                Answer::Done { outcomes: vec![outcome(vec!["a"], 1, &[3, 1, 0, 0, 0, 0xff])], bytes: 0 };
+            let _ = socket.write_all(&encode(&answer, 1 << 20).expect("short"));
+            hear(socket);
+        }),
+        ("a tag of no value", |socket| {
+            begin(socket);
+            hear(socket);
+            let answer = Answer::Done { outcomes: vec![outcome(vec!["a"], 1, &[200])], bytes: 0 };
+            let _ = socket.write_all(&encode(&answer, 1 << 20).expect("short"));
+            hear(socket);
+        }),
+    ];
+    for (why, role) in hostile {
+        let stage = stage(vec![role, honest], Ended::Killed);
+        let refused = stage.ask().await.expect_err(why);
+        assert_eq!(refused.error.code, ErrorCode::Unavailable, "{why}");
+        assert_eq!(stage.accused().len(), 1, "{why}");
+        stage.ask().await.unwrap_or_else(|error| panic!("after {why}: {error:?}"));
+        assert_eq!(stage.jails.made.load(Ordering::Relaxed), 2, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_dies_is_told_by_how_it_died() {
+    let dies: Role = |socket| {
+        begin(socket);
+        hear(socket);
+    };
+    for (ended, code, accused) in [
+        (Ended::Forbidden, ErrorCode::Unavailable, 1),
+        (Ended::Code(EXIT_LATE), ErrorCode::InvalidQuery, 0),
+        (Ended::Code(EXIT_DAMAGED), ErrorCode::Unavailable, 0),
+        (Ended::Memory, ErrorCode::TooLarge, 0),
+        (Ended::Killed, ErrorCode::Unavailable, 0),
+        (Ended::Code(1), ErrorCode::Unavailable, 0),
+    ] {
+        let stage = stage(vec![dies, honest], ended);
+        assert_eq!(stage.ask().await.expect_err("dead").error.code, code, "{ended:?}");
+        assert_eq!(stage.accused().len(), accused, "{ended:?}");
+        stage.ask().await.expect("the next one");
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_says_nothing_is_killed_at_its_deadline() {
+    let silent: Role = |socket| {
+        begin(socket);
+        hear(socket);
+        hear(socket);
+    };
+    let stage = stage(vec![silent, honest], Ended::Killed);
+    assert_eq!(stage.ask().await.expect_err("late").error.code, ErrorCode::InvalidQuery);
+    stage.ask().await.expect("the next one");
+}
+
+#[tokio::test]
+async fn an_app_that_was_removed_does_not_come_back() {
+    let stage = stage(vec![honest], Ended::Code(0));
+    let gone = AppId::new(3, 3);
+    assert!(stage.sql.call(gone, Place::App, query(10)).await.is_err());
+    assert!(!stage._folder.path().join(gone.to_string()).exists());
+}
+
+#[tokio::test]
+async fn files_make_room_for_each_other_and_an_app_that_goes_takes_its_processes_along() {
+    let stage = stage(vec![honest], Ended::Code(0));
+    for number in 0..APP_PROCESSES_MAX + 3 {
+        let place = Place::Binding(format!("DB{number}"));
+        stage.sql.call(stage.app, place, query(10)).await.expect("an answer");
+        assert!(stage.sql.processes() <= APP_PROCESSES_MAX);
+    }
+    let other = AppId::new(2, 2);
+    stage.sql.call(other, Place::App, query(10)).await.expect("an answer");
+    stage.sql.close(stage.app);
+    while stage.sql.processes() > 1 {
+        tokio::task::yield_now().await;
+    }
+    stage.sql.call(other, Place::App, query(10)).await.expect("an answer");
+}
