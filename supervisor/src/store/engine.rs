@@ -33,6 +33,7 @@ pub(super) struct Engine {
 }
 
 /// What one statement gave.
+#[derive(Default)]
 struct Ran {
     columns: Vec<String>,
     count: u32,
@@ -250,7 +251,7 @@ impl Engine {
             }
         }
         let mut ran = Ran { statements: 1, ..Ran::default() };
-        ran.columns = statement.column_names().into_iter().map(str::to_owned).collect();
+        ran.columns = statement.column_names().map(str::to_owned).collect();
         room.take(ran.columns.iter().map(|name| name.len() + 4).sum(), false)?;
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next()? {
@@ -276,23 +277,6 @@ impl Engine {
         let steps = statement.get_status(StatementStatus::FullscanStep);
         ran.rows_read = u64::from(steps.unsigned_abs()).max(u64::from(ran.count));
         Ok(ran)
-    }
-}
-
-impl Default for Ran {
-    fn default() -> Self {
-        Self {
-            columns: Vec::new(),
-            count: 0,
-            rows: Vec::new(),
-            statements: 0,
-            changes: 0,
-            last_row_id: 0,
-            rows_read: 0,
-            changed: false,
-            bytes: 0,
-            duration_us: 0,
-        }
     }
 }
 

@@ -275,8 +275,8 @@ fn what_leads_out_of_the_file_is_refused() {
 fn what_is_too_large_is_refused_and_the_next_call_works() {
     let mut rig = Rig::new();
     let deep = format!("SELECT {}1", "NOT ".repeat(5_000));
-    let wide = format!("SELECT {}", vec!["1"; 101].join(","));
-    let joined = format!("SELECT {}", vec!["1"; 6].join(" UNION SELECT "));
+    let wide = format!("SELECT {}", ["1"; 101].join(","));
+    let joined = format!("SELECT {}", ["1"; 6].join(" UNION SELECT "));
     let long = format!("SELECT '{}'", "x".repeat(SQL_BYTES_MAX));
     let pattern = format!("SELECT 'x' LIKE '{}'", "%a".repeat(30));
     for sql in [
@@ -307,7 +307,7 @@ fn what_is_too_large_is_refused_and_the_next_call_works() {
     );
     assert_eq!(rig.ok(&most).len(), ROWS_MAX);
     let values = vec![Value::Integer(1); 101];
-    let sql = format!("SELECT max({})", vec!["?"; 30].join(","));
+    let sql = format!("SELECT max({})", ["?"; 30].join(","));
     assert!(matches!(rig.values(&sql, values), Came::Failed(..)), "more values than places");
 }
 
