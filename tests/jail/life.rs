@@ -115,10 +115,11 @@ fn planted() -> Result<()> {
     std::fs::set_permissions(beside.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     let rig = Rig::start_in(data, "obedient", None)?;
     let owner = |path: &std::path::Path| std::fs::symlink_metadata(path).map(|about| about.uid());
-    for path in [&secret, &folder, &folder.join("below"), &rig.data.path().join("config.toml")] {
+    let (link, configuration) = (rig.data.path().join("apps/link"), rig.data.path().join("config.toml"));
+    for path in [&secret, &folder, &folder.join("below"), &link, &configuration] {
         ensure!(owner(path)? == 0, "{} was given away", path.display());
     }
-    for path in ["", "apps", "apps/one", "apps/link"] {
+    for path in ["", "apps", "apps/one"] {
         ensure!(owner(&rig.data.path().join(path))? == rig.facts.uid, "{path} is the supervisor's");
     }
     rig.stop()
