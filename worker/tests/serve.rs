@@ -589,16 +589,21 @@ fn an_answer_that_fits_no_frame_is_put_together() {
     assert_eq!(kernel.answer(request).text(), "1000");
 }
 
+/// Answers a `fetch` with a head after which bytes would follow.
+fn answer_fetch(kernel: &mut Kernel, stream: u32) {
+    let head = fazt_ipc::syscall::FetchReply { status: 200, url: String::new(), fields: vec![] };
+    let reply: Result<Reply, CallError> = Ok(Reply::NetFetch(head));
+    kernel.send(KernelKind::Reply, stream, false, &reply);
+}
+
 #[test]
 fn an_answer_that_nobody_reads_is_given_up_with_its_request() {
     let mut kernel = Kernel::app(
-        "export default { async fetch() { fetch('https://example.org/').then((r) => { globalThis.kept = r; }); await scheduler.wait(1); return new Response('done'); } };",
+        "export default { async fetch() { globalThis.kept = await fetch('https://example.org/'); return new Response('done'); } };",
     );
     let request = kernel.open("GET", "/", &[], true);
     let call = kernel.frame();
-    let head = fazt_ipc::syscall::FetchReply { status: 200, url: String::new(), fields: vec![] };
-    let reply: Result<Reply, CallError> = Ok(Reply::NetFetch(head));
-    kernel.send(KernelKind::Reply, call.stream, false, &reply);
+    answer_fetch(&mut kernel, call.stream);
     let mut kinds = Vec::new();
     loop {
         let frame = kernel.frame();
@@ -610,7 +615,23 @@ fn an_answer_that_nobody_reads_is_given_up_with_its_request() {
     assert!(kinds.contains(&(WorkerKind::CancelCall, call.stream)), "{kinds:?}");
     assert_eq!(kinds.last(), Some(&(WorkerKind::Settled, request)));
     kernel.raw(KernelKind::ReplyBody, call.stream, true, b"");
-    assert_eq!(kernel.get("/").text(), "done");
+}
+
+#[test]
+fn an_answer_that_comes_after_its_request_is_given_up() {
+    let mut kernel = Kernel::app(
+        "export default { async fetch() { fetch('https://example.org/').then((r) => { globalThis.kept = r; }); return new Response('done'); } };",
+    );
+    kernel.open("GET", "/", &[], true);
+    let call = kernel.frame();
+    assert_eq!(call.kind, WorkerKind::Call);
+    while kernel.frame().kind != WorkerKind::Settled {}
+    answer_fetch(&mut kernel, call.stream);
+    let frame = kernel.frame();
+    assert_eq!((frame.kind, frame.stream), (WorkerKind::CancelCall, call.stream));
+    kernel.raw(KernelKind::ReplyBody, call.stream, true, b"");
+    kernel.open("GET", "/", &[], true);
+    while kernel.frame().kind != WorkerKind::Settled {}
 }
 
 #[test]

@@ -107,6 +107,10 @@ impl<'js> Dispatch<'js> {
             }
         };
         self.run_jobs()?;
+        if owner != 0 && owner != stream && self.port.is_settled(owner) {
+            // An answer that came after its request was over, and nobody began to read it.
+            self.port.end_calls_of(owner);
+        }
         if self.budget.has_started() && stream != 0 {
             let used = self.budget.used_ns();
             self.port.channel(stream, |channel| channel.cpu_ns = used);

@@ -210,6 +210,11 @@ impl Port {
         }
     }
 
+    /// Whether JavaScript is done with a request.
+    pub(crate) fn is_settled(&self, request: u32) -> bool {
+        self.channel(request, |channel| channel.settled).unwrap_or(true)
+    }
+
     /// A request is over: what its calls still have to tell and nobody has begun to collect is not wanted.
     pub(crate) fn end_calls_of(&self, request: u32) {
         let unread = |channel: &&Channel| {
