@@ -62,46 +62,17 @@ fn an_operator_sees_how_much_there_is_and_of_which_kind() {
 #[test]
 fn an_operator_sees_what_a_user_sees_and_it_is_written_down() {
     let server = filled();
-    let page = json(
-        &server,
-        &[
-            "query",
-            "notes",
-            "notes",
-            "--as",
-            "anna",
-            "--where",
-            r#"{"n":{"$gte":20}}"#,
-            "--order",
-            "-n",
-            "--limit",
-            "2",
-        ],
-    );
+    let query =
+        ["query", "notes", "notes", "--as", "anna", "--where", r#"{"n":{"$gte":20}}"#, "--order", "-n"];
+    let query = [&query[..], &["--limit", "2"]].concat();
+    let page = json(&server, &query);
     let n = |page: &Value| {
         let items = page["items"].as_array().expect("items").iter();
         items.map(|item| item["n"].as_u64().expect("n")).collect::<Vec<_>>()
     };
     assert_eq!(n(&page), [100, 24]);
     let cursor = page["cursor"].as_str().expect("more");
-    let next = json(
-        &server,
-        &[
-            "query",
-            "notes",
-            "notes",
-            "--as",
-            "anna",
-            "--where",
-            r#"{"n":{"$gte":20}}"#,
-            "--order",
-            "-n",
-            "--limit",
-            "2",
-            "--cursor",
-            cursor,
-        ],
-    );
+    let next = json(&server, &[&query[..], &["--cursor", cursor]].concat());
     assert_eq!(n(&next), [23, 22]);
     assert_eq!(
         json(&server, &["query", "notes", "notes"])["items"],

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use fazt_tests::{Folder, Server};
 
+use super::throughput::{COLUMNS, compare};
 use crate::load::{Load, first_byte, percentile, wrk};
 use crate::peers::Peer;
 use crate::process::Running;
-use crate::report::{Table, mb, median};
+use crate::report::{Table, median};
 
 const ROUNDS: usize = 3;
 const SECONDS: u32 = 3;
@@ -70,7 +71,7 @@ fn calls(server: &Server, host: &str) -> Result<String> {
 fn requests(server: &Server, host: &str, folder: &Path) -> Result<String> {
     let mut table = Table::new(
         "One document in a request, one core, medians of interleaved rounds; a write is on the disk",
-        &["case", "server", "req/s", "fazt / this", "p50 µs", "p99 µs", "CPU µs/req", "PSS MB"],
+        &COLUMNS,
     );
     let peers = [Peer::NodeStore, Peer::BunStore, Peer::WorkerdStore];
     for (name, path, connections) in
@@ -89,23 +90,7 @@ fn requests(server: &Server, host: &str, folder: &Path) -> Result<String> {
                 loads.push(load(running.address, "localhost", SECONDS, running.pid())?);
             }
         }
-        let ours = super::throughput::middle(&ours);
-        let mut row = |server: &str, load: Load| {
-            table.row([
-                format!("{name}, c={connections}"),
-                server.to_owned(),
-                format!("{:.0}", load.rate),
-                format!("{:.2}", ours.rate / load.rate),
-                format!("{:.0}", load.p50_us),
-                format!("{:.0}", load.p99_us),
-                format!("{:.1}", load.cpu_us),
-                mb(load.pss),
-            ]);
-        };
-        row("**fazt**", ours);
-        for (peer, loads) in peers.iter().zip(&others) {
-            row(peer.name(), super::throughput::middle(loads));
-        }
+        compare(&mut table, &format!("{name}, c={connections}"), &ours, peers.iter().zip(others));
     }
     table.note(
         "The page of 20 out of 200,000 documents beside a statement written by hand, in process: `FAZT_MEASURE=1 cargo test --release -p fazt-supervisor newest_twenty -- --nocapture`.",

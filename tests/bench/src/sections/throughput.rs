@@ -55,10 +55,7 @@ pub(super) fn middle(loads: &[Load]) -> Load {
 
 /// The section.
 pub fn run(folder: &Path) -> Result<String> {
-    let mut table = Table::new(
-        "Throughput on one core, keep-alive, medians of interleaved rounds",
-        &["case", "server", "req/s", "fazt / this", "p50 µs", "p99 µs", "CPU µs/req", "PSS MB"],
-    );
+    let mut table = Table::new("Throughput on one core, keep-alive, medians of interleaved rounds", &COLUMNS);
     let server = super::fazt("")?;
     super::deploy_app(&server, folder, "app")?;
     let host = super::host(&server, "app");
@@ -90,25 +87,39 @@ pub fn run(folder: &Path) -> Result<String> {
                 )?);
             }
         }
-        let ours = middle(&fazt);
-        let name = format!("{}, c={}", case.name, case.connections);
-        let mut row = |server: &str, load: Load| {
-            table.row([
-                name.clone(),
-                server.to_owned(),
-                format!("{:.0}", load.rate),
-                format!("{:.2}", ours.rate / load.rate),
-                format!("{:.0}", load.p50_us),
-                format!("{:.0}", load.p99_us),
-                format!("{:.1}", load.cpu_us),
-                mb(load.pss),
-            ]);
-        };
-        row("**fazt**", ours);
-        for (peer, loads) in case.peers.iter().zip(&others) {
-            row(peer.name(), middle(loads));
-        }
+        let label = format!("{}, c={}", case.name, case.connections);
+        compare(&mut table, &label, &fazt, case.peers.iter().zip(others));
     }
     table.note("PocketBase is in no package registry and so is not in this run.");
     Ok(table.markdown())
+}
+
+/// The columns that [`compare`] fills.
+pub(super) const COLUMNS: [&str; 8] =
+    ["case", "server", "req/s", "fazt / this", "p50 µs", "p99 µs", "CPU µs/req", "PSS MB"];
+
+/// A row for Fazt and one for each peer, each the middle one of its rounds.
+pub(super) fn compare<'a>(
+    table: &mut Table,
+    case: &str,
+    fazt: &[Load],
+    peers: impl Iterator<Item = (&'a Peer, Vec<Load>)>,
+) {
+    let ours = middle(fazt);
+    let mut row = |server: &str, load: Load| {
+        table.row([
+            case.to_owned(),
+            server.to_owned(),
+            format!("{:.0}", load.rate),
+            format!("{:.2}", ours.rate / load.rate),
+            format!("{:.0}", load.p50_us),
+            format!("{:.0}", load.p99_us),
+            format!("{:.1}", load.cpu_us),
+            mb(load.pss),
+        ]);
+    };
+    row("**fazt**", ours);
+    for (peer, loads) in peers {
+        row(peer.name(), middle(&loads));
+    }
 }
