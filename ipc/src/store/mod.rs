@@ -98,7 +98,7 @@ pub enum Answer<'a> {
 }
 
 /// What one statement gave; of a script, its last one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome<'a> {
     /// Names of columns.
     #[serde(borrow, deserialize_with = "at_most::<_, _, COLUMNS_MAX>")]
@@ -336,18 +336,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn outcome<'a>(columns: Vec<&'a str>, count: u32, rows: &'a [u8]) -> Outcome<'a> {
-        Outcome {
-            columns,
-            count,
-            rows,
-            statements: 1,
-            changes: 0,
-            last_row_id: 0,
-            rows_read: 0,
-            changed: false,
-            bytes: 4096,
-            duration_us: 0,
-        }
+        Outcome { columns, count, rows, statements: 1, bytes: 4096, ..Outcome::default() }
     }
 
     #[test]
