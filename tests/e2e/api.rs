@@ -364,6 +364,65 @@ fn a_token_reaches_as_far_as_its_scope_and_its_user() {
 }
 
 #[test]
+fn what_acts_for_somebody_in_an_app_does_not_deploy_it_and_what_deploys_it_acts_for_nobody() {
+    let server = server_with_apps();
+    let _owner = server.owner();
+    let _anna = server.user("anna", &[]);
+    let who = "export default { fetch: (_, env, ctx) => Response.json({ by: ctx.user?.name }) };";
+    server.deploy_files("notes", &[("server.js", who)]);
+    let (acts, deploys) = (token(&server, "app:notes", &[]), token(&server, "deploy:notes", &[]));
+    let ask = |token: &str, method, path: &str, body: Value| ask(&server, token, method, path, &body);
+    let files = json!({ "files": [{ "path": "index.html", "sha256": ABC, "bytes": 3 }] });
+    let changes = [
+        ("/api/apps/notes/deploys", files.clone()),
+        ("/api/apps/notes/env", json!({ "set": { "A": "b" } })),
+        ("/api/apps/notes/rollback", json!({ "number": 1 })),
+    ];
+    let denied = || refused(403, "permission_denied");
+    for (path, body) in &changes {
+        let answer = ask(&acts, "POST", path, body.clone());
+        assert_eq!(code(&answer), denied(), "{path}");
+        assert!(answer.text().contains("--scope deploy:notes"), "what would do: {}", answer.text());
+        assert_eq!(ask(&deploys, "POST", path, body.clone()).status, 200, "{path}");
+        let other = path.replace("notes", "other");
+        assert_eq!(code(&ask(&deploys, "POST", &other, body.clone())), denied(), "{other}");
+    }
+    assert_eq!(code(&ask(&deploys, "POST", "/api/apps/fresh/deploys", files)), denied(), "no new apps");
+    for (method, path) in [("DELETE", "/api/apps/notes"), ("POST", "/api/apps/notes/rename")] {
+        assert_eq!(code(&ask(&deploys, method, path, json!({ "name": "x" }))), denied(), "{path}");
+    }
+    for path in ["", "/versions", "/files", "/logs", "/env", "/collections"] {
+        let path = format!("/api/apps/notes{path}");
+        assert_eq!((ask(&acts, "GET", &path, Value::Null).status, &path), (200, &path));
+        assert_eq!((ask(&deploys, "GET", &path, Value::Null).status, &path), (200, &path));
+    }
+    for token in [&acts, &deploys] {
+        assert_eq!(ask(token, "POST", "/api/apps/notes/restart", json!({})).status, 200);
+    }
+    // The second version tells who asks.
+    server.fazt(&["app", "rollback", "notes", "2"]).ok();
+    let seen = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let answer = server.client("notes").request("GET", "/", &[("authorization", &bearer)], b"");
+        answer.expect("an answer")
+    };
+    assert!(seen(&acts).text().contains("olga"), "{}", seen(&acts).text());
+    assert_eq!(seen(&deploys).status, 401, "{}", seen(&deploys).text());
+    for scope in ["deploy:notes", "admin"] {
+        let words = ["security", "token", "new", "--user", "anna", "--scope", scope];
+        assert_eq!(server.fazt(&words).code, 4, "a member commands nothing: {scope}");
+    }
+    for scope in ["deploy:none", "app:none"] {
+        assert_eq!(server.fazt(&["security", "token", "new", "--scope", scope]).code, 3, "{scope}");
+    }
+    for scope in ["deploy", "deploy:", "deploys:notes", "admin:notes", ""] {
+        assert_ne!(server.fazt(&["security", "token", "new", "--scope", scope]).code, 0, "{scope}");
+    }
+    let listed = server.fazt(&["security", "tokens", "--json"]).ok().json();
+    assert!(listed.as_array().expect("rows").iter().any(|row| row["scope"] == "deploy:notes"), "{listed}");
+}
+
+#[test]
 fn a_log_is_followed_from_elsewhere_and_a_hasty_token_has_to_wait() {
     let server = server_with_apps();
     let _owner = server.owner();

@@ -34,13 +34,17 @@ pub(crate) enum Verb {
 pub(crate) enum TokenVerb {
     /// Make a token; it is shown this once
     #[command(
-        after_help = "Examples:\n  fazt security token new --scope app:notes\n  fazt security token new --user anna --scope app:notes --expires 30d"
+        after_help = "Examples:\n  fazt security token new --scope deploy:notes --note CI\n  fazt security token new --user anna --scope app:notes --expires 30d"
     )]
     New {
         /// Whom it acts for [default: the owner]
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
-        /// What it may do: admin, or app:NAME
+        /// What it may do: admin, app:NAME, or deploy:NAME
+        ///
+        /// `admin` commands the server, as far as its user may. `app:NAME` acts as its user at the app's own address;
+        /// of the owner or an admin it also looks at the app, its log and its processes. `deploy:NAME` changes the
+        /// app's code and variables and looks at it, and acts as nobody at its address.
         #[arg(long)]
         scope: String,
         /// When it is worthless: 12h, 30d [default: 90d]

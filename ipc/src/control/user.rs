@@ -197,7 +197,7 @@ pub struct NewToken {
     /// Name of the user it acts for; none: the owner.
     #[serde(default)]
     pub user: Option<String>,
-    /// `admin` or `app:NAME`.
+    /// `admin`, `app:NAME` or `deploy:NAME`.
     pub scope: String,
     /// Seconds until it is worthless; none: the server's default.
     #[serde(default)]
@@ -215,7 +215,7 @@ pub struct TokenInfo {
     pub id: TokenId,
     /// Whom it acts for.
     pub user: String,
-    /// `admin` or `app:NAME`.
+    /// `admin`, `app:NAME` or `deploy:NAME`.
     pub scope: String,
     /// What it is for.
     pub note: String,
@@ -271,7 +271,7 @@ pub struct Myself {
     pub name: String,
     /// What they may do on this server.
     pub role: Role,
-    /// `admin` or `app:NAME`: how far the token reaches.
+    /// `admin`, `app:NAME` or `deploy:NAME`: how far the token reaches.
     pub scope: String,
     /// Version of Fazt there.
     pub version: String,

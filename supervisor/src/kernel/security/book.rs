@@ -118,8 +118,10 @@ pub struct Invite {
 pub enum Scope {
     /// Command the server, as far as its user may.
     Admin,
-    /// Act as its user on one app's origin.
+    /// Act as its user on one app's origin; of an admin also look at the app and its processes.
     App(AppId),
+    /// Change one app's code and variables, as far as its user may, and look at it. On its origin it is nobody.
+    Deploy(AppId),
 }
 
 /// An API token.

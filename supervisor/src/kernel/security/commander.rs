@@ -6,8 +6,9 @@
 //! | the console | everything |
 //! | a token `admin` of the owner | everything but what is done on the server itself |
 //! | a token `admin` of an admin | the same, but nothing to the owner or other admins (password, links, sessions, tokens), who are not below them, and nothing to an app that is for the owner alone |
-//! | a token `app:NAME` of the owner or an admin | with that one app: look at it, deploy, roll back, logs, files, variables, its processes |
-//! | a token `app:NAME` of a member | nothing here: it acts as its user at the app's own origin |
+//! | a token `app:NAME` of the owner or an admin | with that one app: look at it, its versions, logs, files and variables, and at its processes, which it may end and wake |
+//! | a token `deploy:NAME` of the owner or an admin | the same, and deploy to it, roll it back, change its variables; it acts as nobody at the app's own origin |
+//! | a token `app:NAME` or `deploy:NAME` of a member | nothing here: the former acts as its user at the app's own origin |
 //! | nobody | read the description of the API |
 
 use std::sync::Arc;
@@ -26,8 +27,11 @@ pub enum Need {
     Nothing,
     /// A token, of whatever scope.
     Token,
-    /// Leave to work on the one app that it names: scope `admin`, or `app:NAME`.
+    /// Leave to look at the one app that it names, and at its processes: scope `admin`, `app:NAME` or `deploy:NAME`.
     App,
+    /// Leave to change what the one app is that it names, its code and its variables: scope `admin` or
+    /// `deploy:NAME`.
+    Deploy,
     /// Leave to command the server: scope `admin`.
     Server,
     /// It is done on the server itself, over the control socket.
@@ -154,15 +158,19 @@ impl Commander {
         match need {
             Need::Nothing | Need::Token => return Ok(()),
             Need::Console => return Err(Refusal::Console),
-            Need::App | Need::Server => {}
+            Need::App | Need::Deploy | Need::Server => {}
         }
         if person.role() < Role::Admin {
             return Err(Refusal::Member);
         }
-        match scope {
-            Scope::Admin => {}
-            Scope::App(own) if need == Need::App && subject.and_then(|of| of.app) == Some(*own) => {}
-            Scope::App(_) => return Err(Refusal::Scope),
+        let is_about = |own| subject.and_then(|of| of.app) == Some(own);
+        let reaches = match scope {
+            Scope::Admin => true,
+            Scope::App(own) => need == Need::App && is_about(*own),
+            Scope::Deploy(own) => matches!(need, Need::App | Need::Deploy) && is_about(*own),
+        };
+        if !reaches {
+            return Err(Refusal::Scope);
         }
         if subject.and_then(|of| of.access) == Some(Access::Owner) {
             self.may_touch(Role::Owner)?;
@@ -212,10 +220,13 @@ mod tests {
             ("console", Commander::console()),
             ("owner, admin", bearer(Role::Owner, Scope::Admin)),
             ("owner, app", bearer(Role::Owner, Scope::App(own))),
+            ("owner, deploy", bearer(Role::Owner, Scope::Deploy(own))),
             ("admin, admin", bearer(Role::Admin, Scope::Admin)),
             ("admin, app", bearer(Role::Admin, Scope::App(own))),
+            ("admin, deploy", bearer(Role::Admin, Scope::Deploy(own))),
             ("member, admin", bearer(Role::Member, Scope::Admin)),
             ("member, app", bearer(Role::Member, Scope::App(own))),
+            ("member, deploy", bearer(Role::Member, Scope::Deploy(own))),
         ] {
             for (what, need, subject) in [
                 ("whoami", Need::Token, None),
@@ -223,6 +234,10 @@ mod tests {
                 ("its app for the owner", Need::App, about(own, Access::Owner)),
                 ("another app", Need::App, about(other, Access::Public)),
                 ("no app", Need::App, Some(Subject { app: None, access: None })),
+                ("deploying it", Need::Deploy, about(own, Access::Members)),
+                ("deploying it for the owner", Need::Deploy, about(own, Access::Owner)),
+                ("deploying another", Need::Deploy, about(other, Access::Public)),
+                ("deploying a new one", Need::Deploy, Some(Subject { app: None, access: None })),
                 ("removing its app", Need::Server, about(own, Access::Members)),
                 ("the server", Need::Server, None),
                 ("the machine", Need::Console, None),
@@ -243,6 +258,10 @@ mod tests {
              console: its app for the owner: yes\n\
              console: another app: yes\n\
              console: no app: yes\n\
+             console: deploying it: yes\n\
+             console: deploying it for the owner: yes\n\
+             console: deploying another: yes\n\
+             console: deploying a new one: yes\n\
              console: removing its app: yes\n\
              console: the server: yes\n\
              console: the machine: yes\n\
@@ -252,6 +271,10 @@ mod tests {
              owner, admin: its app for the owner: yes\n\
              owner, admin: another app: yes\n\
              owner, admin: no app: yes\n\
+             owner, admin: deploying it: yes\n\
+             owner, admin: deploying it for the owner: yes\n\
+             owner, admin: deploying another: yes\n\
+             owner, admin: deploying a new one: yes\n\
              owner, admin: removing its app: yes\n\
              owner, admin: the server: yes\n\
              owner, admin: the machine: console\n\
@@ -261,15 +284,36 @@ mod tests {
              owner, app: its app for the owner: yes\n\
              owner, app: another app: scope\n\
              owner, app: no app: scope\n\
+             owner, app: deploying it: scope\n\
+             owner, app: deploying it for the owner: scope\n\
+             owner, app: deploying another: scope\n\
+             owner, app: deploying a new one: scope\n\
              owner, app: removing its app: scope\n\
              owner, app: the server: scope\n\
              owner, app: the machine: console\n\
              owner, app: the owner's password: yes\n\
+             owner, deploy: whoami: yes\n\
+             owner, deploy: its app: yes\n\
+             owner, deploy: its app for the owner: yes\n\
+             owner, deploy: another app: scope\n\
+             owner, deploy: no app: scope\n\
+             owner, deploy: deploying it: yes\n\
+             owner, deploy: deploying it for the owner: yes\n\
+             owner, deploy: deploying another: scope\n\
+             owner, deploy: deploying a new one: scope\n\
+             owner, deploy: removing its app: scope\n\
+             owner, deploy: the server: scope\n\
+             owner, deploy: the machine: console\n\
+             owner, deploy: the owner's password: yes\n\
              admin, admin: whoami: yes\n\
              admin, admin: its app: yes\n\
              admin, admin: its app for the owner: owner\n\
              admin, admin: another app: yes\n\
              admin, admin: no app: yes\n\
+             admin, admin: deploying it: yes\n\
+             admin, admin: deploying it for the owner: owner\n\
+             admin, admin: deploying another: yes\n\
+             admin, admin: deploying a new one: yes\n\
              admin, admin: removing its app: yes\n\
              admin, admin: the server: yes\n\
              admin, admin: the machine: console\n\
@@ -279,15 +323,36 @@ mod tests {
              admin, app: its app for the owner: owner\n\
              admin, app: another app: scope\n\
              admin, app: no app: scope\n\
+             admin, app: deploying it: scope\n\
+             admin, app: deploying it for the owner: scope\n\
+             admin, app: deploying another: scope\n\
+             admin, app: deploying a new one: scope\n\
              admin, app: removing its app: scope\n\
              admin, app: the server: scope\n\
              admin, app: the machine: console\n\
              admin, app: the owner's password: owner\n\
+             admin, deploy: whoami: yes\n\
+             admin, deploy: its app: yes\n\
+             admin, deploy: its app for the owner: owner\n\
+             admin, deploy: another app: scope\n\
+             admin, deploy: no app: scope\n\
+             admin, deploy: deploying it: yes\n\
+             admin, deploy: deploying it for the owner: owner\n\
+             admin, deploy: deploying another: scope\n\
+             admin, deploy: deploying a new one: scope\n\
+             admin, deploy: removing its app: scope\n\
+             admin, deploy: the server: scope\n\
+             admin, deploy: the machine: console\n\
+             admin, deploy: the owner's password: owner\n\
              member, admin: whoami: yes\n\
              member, admin: its app: member\n\
              member, admin: its app for the owner: member\n\
              member, admin: another app: member\n\
              member, admin: no app: member\n\
+             member, admin: deploying it: member\n\
+             member, admin: deploying it for the owner: member\n\
+             member, admin: deploying another: member\n\
+             member, admin: deploying a new one: member\n\
              member, admin: removing its app: member\n\
              member, admin: the server: member\n\
              member, admin: the machine: console\n\
@@ -297,10 +362,27 @@ mod tests {
              member, app: its app for the owner: member\n\
              member, app: another app: member\n\
              member, app: no app: member\n\
+             member, app: deploying it: member\n\
+             member, app: deploying it for the owner: member\n\
+             member, app: deploying another: member\n\
+             member, app: deploying a new one: member\n\
              member, app: removing its app: member\n\
              member, app: the server: member\n\
              member, app: the machine: console\n\
-             member, app: the owner's password: owner\n"
+             member, app: the owner's password: owner\n\
+             member, deploy: whoami: yes\n\
+             member, deploy: its app: member\n\
+             member, deploy: its app for the owner: member\n\
+             member, deploy: another app: member\n\
+             member, deploy: no app: member\n\
+             member, deploy: deploying it: member\n\
+             member, deploy: deploying it for the owner: member\n\
+             member, deploy: deploying another: member\n\
+             member, deploy: deploying a new one: member\n\
+             member, deploy: removing its app: member\n\
+             member, deploy: the server: member\n\
+             member, deploy: the machine: console\n\
+             member, deploy: the owner's password: owner\n"
         );
     }
 }

@@ -29,6 +29,7 @@ const SCHEMA: Schema = Schema {
         super::people::schema::PASSKEYS,
         super::env::SCHEMA,
         super::people::schema::PROOFS,
+        super::people::schema::DEPLOYS,
     ],
 };
 

@@ -87,10 +87,16 @@ impl Control {
             Refusal::Member => "ask the owner, or use a token of an admin".to_owned(),
             Refusal::Owner => "use a token of the owner".to_owned(),
             Refusal::Scope => {
-                let admin = "fazt security token new --scope admin";
-                match app.filter(|name| need == Need::App && self.fs.route(name).is_some()) {
-                    Some(name) => format!("the scope admin or app:{name} would do: {admin}"),
-                    None => format!("the scope admin would do: {admin}"),
+                let narrow = match need {
+                    Need::App => Some("app"),
+                    Need::Deploy => Some("deploy"),
+                    _ => None,
+                };
+                match narrow.zip(app.filter(|name| self.fs.route(name).is_some())) {
+                    Some((narrow, name)) => format!(
+                        "the scope {narrow}:{name} would do, or admin: fazt security token new --scope {narrow}:{name}"
+                    ),
+                    None => "the scope admin would do: fazt security token new --scope admin".to_owned(),
                 }
             }
         };
@@ -109,6 +115,7 @@ impl Control {
         match scope {
             Scope::Admin => "admin".to_owned(),
             Scope::App(app) => format!("app:{}", self.app_name(app)),
+            Scope::Deploy(app) => format!("deploy:{}", self.app_name(app)),
         }
     }
 

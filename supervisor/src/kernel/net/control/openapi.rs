@@ -115,7 +115,8 @@ fn parameters(operation: &Operation) -> Vec<Value> {
 pub(super) fn scopes(need: Need) -> &'static [&'static str] {
     match need {
         Need::Nothing | Need::Console => &[],
-        Need::Token | Need::App => &["admin", "app:NAME"],
+        Need::Token | Need::App => &["admin", "app:NAME", "deploy:NAME"],
+        Need::Deploy => &["admin", "deploy:NAME"],
         Need::Server => &["admin"],
     }
 }
@@ -158,8 +159,10 @@ mod tests {
         let mut page = String::from(
             "# Operations\n\nMade from the table that routes them; a test compares (`FAZT_UPDATE=1` writes it anew). All are \
              had over the\ncontrol socket; with a scope, also at `https://DOMAIN/api/…` with `Authorization: Bearer \
-             fazt_…`. A token of the\nscope `app:NAME` reaches them for its app alone, and only where its user is the owner or \
-             an admin.\n\n| operation | name | what it does | scopes |\n|---|---|---|---|\n",
+             fazt_…`. A token of the\nscope `app:NAME` or `deploy:NAME` reaches them for its app alone, and only where its user \
+             is the owner or an admin.\nBoth look at the app and its processes; only the second changes its code and \
+             variables, and only the first\nacts as its user at the app's own origin. Making, renaming and removing \
+             apps wants `admin`.\n\n| operation | name | what it does | scopes |\n|---|---|---|---|\n",
         );
         for operation in TABLE {
             let scopes = match operation.need {

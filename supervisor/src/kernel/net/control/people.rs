@@ -171,11 +171,12 @@ pub(super) async fn new_token(
     new: Result<Json<NewToken>, JsonRejection>,
 ) -> Answer<MadeToken> {
     let Json(new) = new?;
-    let scope = match new.scope.strip_prefix("app:") {
-        Some(name) => Scope::App(id(&control.fs, name)?),
+    let scope = match new.scope.split_once(':') {
+        Some(("app", name)) => Scope::App(id(&control.fs, name)?),
+        Some(("deploy", name)) => Scope::Deploy(id(&control.fs, name)?),
         None if new.scope == "admin" => Scope::Admin,
-        None => {
-            let hint = "say admin, or app:NAME with the name of an app";
+        _ => {
+            let hint = "say admin, or app:NAME or deploy:NAME with the name of an app";
             return Err(Refused::new(ErrorKind::Invalid, format!("no such scope: {}", new.scope), hint));
         }
     };
@@ -188,7 +189,7 @@ pub(super) async fn new_token(
             owner.ok_or_else(|| Refused::from(IdentityError::Unknown("user", "owner".into())))?
         }
     };
-    if scope == Scope::Admin && account.role < Role::Admin {
+    if !matches!(scope, Scope::App(_)) && account.role < Role::Admin {
         let message = format!("{} is a member and may not command the server", account.name);
         let hint = "give the token the scope app:NAME, or name an admin with --user";
         return Err(Refused::new(ErrorKind::PermissionDenied, message, hint));

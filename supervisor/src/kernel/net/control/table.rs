@@ -266,7 +266,7 @@ pub(super) static TABLE: &[Operation] = &[
         "/api/apps/{app}/rollback",
         "app.rollback",
         "Makes an older version live again.",
-        Need::App,
+        Need::Deploy,
         json::<Version>(),
         || post(apps::rollback),
     )
@@ -275,8 +275,8 @@ pub(super) static TABLE: &[Operation] = &[
         Post,
         "/api/apps/{app}/deploys",
         "app.plan",
-        "First step of a deploy: its list of files. Makes the app if there is none.",
-        Need::App,
+        "First step of a deploy: its list of files. Makes the app if there is none (with `admin`).",
+        Need::Deploy,
         json::<DeployTicket>(),
         || post(deploys::plan),
     )
@@ -287,7 +287,7 @@ pub(super) static TABLE: &[Operation] = &[
         "/api/deploys/{deploy}/files/{sha256}",
         "app.send",
         "Second step, once for each missing content.",
-        Need::App,
+        Need::Deploy,
         Nothing,
         || put(deploys::put),
     )
@@ -298,7 +298,7 @@ pub(super) static TABLE: &[Operation] = &[
         "/api/deploys/{deploy}/commit",
         "app.deploy",
         "Last step: makes the version live.",
-        Need::App,
+        Need::Deploy,
         json::<Deployed>(),
         || post(deploys::commit),
     ),
@@ -307,7 +307,7 @@ pub(super) static TABLE: &[Operation] = &[
         "/api/deploys/{deploy}",
         "app.abort",
         "Throws a deploy away.",
-        Need::App,
+        Need::Deploy,
         Nothing,
         || delete(deploys::abort),
     )
@@ -320,7 +320,7 @@ pub(super) static TABLE: &[Operation] = &[
         "/api/apps/{app}/env",
         "env.change",
         "Sets variables and takes others away.",
-        Need::App,
+        Need::Deploy,
         json::<EnvList>(),
         || post(env::change),
     )

@@ -109,12 +109,14 @@ impl People {
     fn tokens_table(&self, tokens: &[Token], word: &str, now: u64) -> String {
         const ABOUT: &str = "<p><small>For programs that act for you in one app, with the field \
             <code>Authorization: Bearer</code>.</small></p>";
+        let named = |app| self.fs.name_of(app).unwrap_or_else(|| "an app that is gone".into());
         let rows: String = tokens
             .iter()
             .map(|token| {
                 let scope = match token.scope {
                     Scope::Admin => "the whole server".to_owned(),
-                    Scope::App(app) => self.fs.name_of(app).unwrap_or_else(|| "an app that is gone".into()),
+                    Scope::App(app) => named(app),
+                    Scope::Deploy(app) => format!("deploying {}", named(app)),
                 };
                 let id = hidden("id", &token.id.to_string());
                 let days = token.expires_unix_ms.saturating_sub(now) / 86_400_000;

@@ -134,6 +134,7 @@ impl Identity {
         let detail = match scope {
             Scope::Admin => "admin".to_owned(),
             Scope::App(app) => app.to_string(),
+            Scope::Deploy(app) => format!("deploy {app}"),
         };
         let (id, detail) = (token.id.to_string(), format!("{} {detail}", account.name));
         self.note(by.name(), "token.new", &id, true, None, &detail).await;
@@ -190,7 +191,7 @@ impl Identity {
         let token = removed.ok_or_else(|| IdentityError::Unknown("token", id.to_string()))?;
         match token.scope {
             Scope::App(app) => self.end(token.user, Some(app)),
-            Scope::Admin => self.forget(),
+            Scope::Admin | Scope::Deploy(_) => self.forget(),
         }
         self.note(by.name(), "token.rm", &id.to_string(), true, None, "").await;
         Ok(())

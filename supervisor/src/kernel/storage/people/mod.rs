@@ -290,18 +290,20 @@ impl Book for Storage {
             if held.cast_unsigned() >= most {
                 return Err(Trouble::Book(BookError::Full("tokens of this user")));
             }
-            let app = match token.scope {
-                Scope::Admin => None,
-                Scope::App(app) => Some(app.to_string()),
+            let (app, deploys) = match token.scope {
+                Scope::Admin => (None, false),
+                Scope::App(app) => (Some(app.to_string()), false),
+                Scope::Deploy(app) => (Some(app.to_string()), true),
             };
             db.execute(
-                "INSERT INTO token(id, mark, user, app, note, created, used, expires)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO token(id, mark, user, app, deploys, note, created, used, expires)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 params![
                     token.id.to_string(),
                     mark.0,
                     user,
                     app,
+                    deploys,
                     token.note,
                     token.created_unix_ms.cast_signed(),
                     token.used_unix_ms.cast_signed(),
@@ -318,7 +320,7 @@ impl Book for Storage {
                 "SELECT {TOKEN}, {ACCOUNT} FROM token JOIN user ON user.id = token.user WHERE mark = ?1"
             );
             let mut found = db.prepare_cached(&sql)?;
-            found.query_row([mark.0], |row| Ok((token(row)?, account(row, 7)?))).optional()
+            found.query_row([mark.0], |row| Ok((token(row)?, account(row, 8)?))).optional()
         })
     }
 

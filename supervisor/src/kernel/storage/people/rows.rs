@@ -15,7 +15,7 @@ pub(super) const SESSION: &str = "session.id, session.user, session.parent, sess
 pub(super) const PASSKEY: &str =
     "passkey.id, passkey.user, passkey.note, passkey.key, passkey.created, passkey.used";
 pub(super) const TOKEN: &str =
-    "token.id, token.user, token.app, token.note, token.created, token.used, token.expires";
+    "token.id, token.user, token.app, token.note, token.created, token.used, token.expires, token.deploys";
 
 pub(super) fn invite_of(
     db: &Connection,
@@ -90,7 +90,10 @@ pub(super) fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
         id: parsed(0, &row.get::<_, String>(0)?)?,
         user: parsed(1, &row.get::<_, String>(1)?)?,
         scope: match app {
-            Some(app) => Scope::App(parsed::<AppId>(2, &app)?),
+            Some(app) => {
+                let app: AppId = parsed(2, &app)?;
+                if row.get(7)? { Scope::Deploy(app) } else { Scope::App(app) }
+            }
             None => Scope::Admin,
         },
         note: row.get(3)?,

@@ -101,6 +101,11 @@ pub(in super::super) const PROOFS: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// The step that keeps apart the tokens that change an app.
+pub(in super::super) const DEPLOYS: &str = "
+    ALTER TABLE token ADD COLUMN deploys INTEGER NOT NULL DEFAULT 0;
+";
+
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
