@@ -189,7 +189,8 @@ fn every_operation_answers_as_it_is_described() {
     assert_eq!(called, described, "each operation is tried here");
 }
 
-fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+/// Every path, verb and entry of a description.
+pub fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let paths = document["paths"].as_object().expect("paths");
     paths.iter().flat_map(|(path, verbs)| {
         verbs
@@ -206,7 +207,8 @@ fn find<'a>(document: &'a Value, name: &str) -> (&'a str, &'a str, &'a Value) {
         .unwrap_or_else(|| panic!("no {name}"))
 }
 
-fn fits(template: &str, path: &str) -> bool {
+/// Whether a path is one of a template such as `/api/apps/{app}`.
+pub fn fits(template: &str, path: &str) -> bool {
     let (a, b): (Vec<_>, Vec<_>) = (template.split('/').collect(), path.split('/').collect());
     a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a == b || (a.starts_with('{') && !b.is_empty()))
 }

@@ -1,36 +1,61 @@
-//! Commands that work on a server elsewhere: the same answers, saved servers, tokens, certificates.
+//! Commands that work on a server elsewhere: the same answers, saved servers, tokens, certificates, names.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use fazt_tests::{Folder, Outcome, Server, fazt_command, tls};
+use fazt_tests::{Client, Folder, Outcome, Server, ServerOptions, fazt_command, tls};
 use serde_json::{Value, json};
 
-use super::api::token;
+use super::api::{fits, operations, token};
 use crate::HELLO;
 
 const LOG: &str = "export default { fetch() { console.log('said'); return new Response('hello'); } };";
+const COLLECTIONS: &str = r#"{ "name": "notes", "main": "server.js", "collections": { "notes": { "schema": { "n": "integer" } } } }"#;
+
+/// Commands about this very machine, or about what it knows of servers: none of them asks a server.
+const ALONE: &[&str] = &["app new", "host list", "host remove", "completions", "man"];
+/// Commands that want to be on the machine of the server, and say so.
+const THERE_ONLY: &[&str] = &["proc start", "proc init", "proc config", "proc doctor"];
+/// Operations without a command: the description is for programs, counters for Prometheus.
+const NO_COMMAND: &[&str] = &["api.describe", "server.metrics"];
 
 /// Somebody's machine: a home folder, and nothing of the server's.
 struct Elsewhere {
     home: tempfile::TempDir,
     url: String,
     token: String,
+    /// The file of certificates that is trusted there.
+    trusts: Option<PathBuf>,
+    /// What was done there so far.
+    done: RefCell<Vec<String>>,
 }
 
 impl Elsewhere {
     fn new(server: &Server, token: &str) -> Self {
         let url = format!("http://localhost:{}", server.address.port());
-        Self { home: tempfile::tempdir().expect("a folder"), url, token: token.to_owned() }
+        let home = tempfile::tempdir().expect("a folder");
+        Self { home, url, token: token.to_owned(), trusts: None, done: RefCell::default() }
+    }
+
+    /// The same, by a name and over TLS.
+    fn by(server: &Server, token: &str, front: &tls::Front, name: &str) -> Self {
+        let url = format!("https://{name}:{}", front.address.port());
+        Self { url, trusts: Some(front.authority()), ..Self::new(server, token) }
     }
 
     fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = fazt_command(self.home.path());
         command.args(arguments);
+        if let Some(file) = &self.trusts {
+            command.env_remove("SSL_CERT_DIR").env("SSL_CERT_FILE", file);
+        }
+        self.done.borrow_mut().push(arguments.join(" "));
         command
     }
 
@@ -39,6 +64,15 @@ impl Elsewhere {
         let mut command = self.command(arguments);
         command.args(["--host", &self.url]).env("FAZT_TOKEN", &self.token);
         Outcome::of(&mut command)
+    }
+
+    /// The same with something to read.
+    fn told(&self, arguments: &[&str], text: &str) {
+        let mut command = self.command(arguments);
+        command.args(["--host", &self.url]).env("FAZT_TOKEN", &self.token).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::null()).spawn().expect("fazt starts");
+        child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("read");
+        assert!(child.wait().expect("ended").success(), "{arguments:?}");
     }
 
     /// A command that goes on until it is ended: what its first lines say.
@@ -83,15 +117,34 @@ fn still(mut value: Value) -> Value {
     value
 }
 
+/// Verbs of the command reference that have no verbs below them.
+fn verbs() -> Vec<String> {
+    let page = include_str!("../../cli/COMMANDS.md");
+    let titles: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .filter_map(|line| line.trim_start_matches('#').trim().strip_prefix("fazt "))
+        .collect();
+    let has_verbs = |one: &&str| titles.iter().any(|other| other.starts_with(&format!("{one} ")));
+    let verbs: Vec<_> = titles.iter().filter(|one| !has_verbs(one)).map(|&one| one.to_owned()).collect();
+    assert!(ALONE.iter().chain(THERE_ONLY).all(|one| verbs.iter().any(|verb| verb == one)), "{verbs:?}");
+    verbs
+}
+
+/// Behind a proxy, over TLS. A command or an operation that is new and not here fails the test.
 #[test]
 fn every_command_does_elsewhere_what_it_does_here() {
-    let mut server = Server::start();
+    let mut server = behind_a_proxy("");
     let _owner = server.owner();
     let _anna = server.user("anna", &[]);
-    let there = Elsewhere::new(&server, &token(&server, "admin", &[]));
-    let folder = Folder::with(&[("server.js", LOG), ("public/a.txt", "a")]);
+    let front = tls::Front::start(server.address, "localhost");
+    let there = Elsewhere::by(&server, &token(&server, "admin", &[]), &front, "localhost");
+    let document =
+        Client::control(server.data()).expect("control").get("/api/openapi.json").expect("an answer");
+    let document: Value = serde_json::from_slice(&document.body).expect("JSON");
+    let folder = Folder::with(&[("app.json", COLLECTIONS), ("server.js", LOG), ("public/a.txt", "a")]);
     let deployed = there.fazt(&["app", "deploy", folder.arg(), "--name", "notes", "--json"]).ok().json();
-    assert_eq!((&deployed["version"]["number"], &deployed["files_sent"]), (&1.into(), &2.into()));
+    assert_eq!((&deployed["version"]["number"], &deployed["files_sent"]), (&1.into(), &3.into()));
     assert_eq!(server.get("notes", "/").text(), "hello");
     folder.write("public/a.txt", "b");
     assert_eq!(
@@ -121,6 +174,8 @@ fn every_command_does_elsewhere_what_it_does_here() {
         "storage usage",
         "storage check",
         "storage collections notes",
+        "storage query notes notes --as anna",
+        "storage explain notes notes --as anna --where {\"n\":1}",
     ] {
         let arguments: Vec<&str> = words.split(' ').chain(["--json"]).collect();
         let (there, here) = (there.fazt(&arguments).ok().json(), server.fazt(&arguments).ok().json());
@@ -137,6 +192,13 @@ fn every_command_does_elsewhere_what_it_does_here() {
     let copy = there.home.path().join("copy.txt");
     there.fazt(&["fs", "get", "notes:public/a.txt", copy.to_str().expect("text")]).ok();
     assert_eq!(std::fs::read(&copy).expect("a copy"), b"b");
+    let archive = there.home.path().join("anna.tar");
+    there.fazt(&["storage", "export-user", "anna", archive.to_str().expect("text")]).ok();
+    assert!(std::fs::metadata(&archive).expect("an archive").len() > 0);
+    folder.write("server.js", "export default {");
+    let refused = there.fazt(&["app", "deploy", folder.arg(), "--name", "notes"]);
+    assert!(refused.code == 2 && refused.stderr.contains("server.js"), "{refused:?}");
+    folder.write("server.js", LOG);
 
     for verb in ["hibernate", "wake", "restart", "kill"] {
         there.fazt(&["proc", verb, "notes", "--json"]).ok();
@@ -148,7 +210,8 @@ fn every_command_does_elsewhere_what_it_does_here() {
     assert_eq!(server.get("journal", "/").text(), "hello");
     let link = there.fazt(&["user", "add", "bo", "--app", "journal", "--json"]).ok().json();
     assert!(link["link"]["url"].as_str().is_some_and(|url| url.contains("/join/")));
-    for words in ["user invite", "user apps bo --all", "user passwd bo --link", "user remove bo --yes"] {
+    there.told(&["user", "passwd", "bo", "--stdin"], "another horse battery\n");
+    for words in ["user invite", "user apps bo --all", "user passwd bo", "user remove bo --yes"] {
         there.fazt(&words.split(' ').collect::<Vec<_>>()).ok();
     }
     let sessions = there.fazt(&["user", "sessions", "anna", "--json"]).ok().json();
@@ -171,7 +234,9 @@ fn every_command_does_elsewhere_what_it_does_here() {
         said(line)["version"]["number"].is_u64()
     });
 
-    for words in ["proc start", "proc init", "proc config", "proc doctor"] {
+    let add = ["host", "add", "home", &there.url, "--token", &there.token];
+    Outcome::of(&mut there.command(&add)).ok();
+    for words in THERE_ONLY {
         let arguments: Vec<&str> = words.split(' ').chain(["--json"]).collect();
         let refused = there.fazt(&arguments);
         assert_eq!(refused.code, 2, "{words}: {refused:?}");
@@ -183,6 +248,74 @@ fn every_command_does_elsewhere_what_it_does_here() {
     assert_eq!(there.fazt(&["proc", "stop", "--json"]).ok().json(), json!({ "stopped": true }));
     assert_eq!(server.exit_code(), Some(0));
     assert_eq!(there.fazt(&["app", "list"]).code, 6, "nobody answers any more");
+
+    let (done, asked) = (there.done.borrow(), front.asked());
+    let was_done = |verb: &str| {
+        let is = |words: &String| {
+            let mut words = words.split(' ');
+            verb.split(' ').all(|word| words.any(|other| other == word))
+        };
+        done.iter().any(is)
+    };
+    let forgotten: Vec<_> =
+        verbs().into_iter().filter(|verb| !ALONE.contains(&verb.as_str()) && !was_done(verb)).collect();
+    assert!(forgotten.is_empty(), "commands that are not tried from elsewhere: {forgotten:?}");
+    let called: BTreeSet<_> = operations(&document)
+        .filter(|(path, verb, _)| {
+            asked.iter().filter_map(|line| line.split_once(' ')).any(|(method, target)| {
+                let target = target.split('?').next().unwrap_or_default();
+                method.eq_ignore_ascii_case(verb) && fits(path, target)
+            })
+        })
+        .map(|(.., entry)| entry["operationId"].as_str().expect("an id"))
+        .chain(NO_COMMAND.iter().copied())
+        .collect();
+    let described: BTreeSet<_> =
+        operations(&document).map(|(.., entry)| entry["operationId"].as_str().expect("an id")).collect();
+    assert_eq!(called, described, "what is described, and what commands call from elsewhere");
+}
+
+/// A server that believes a proxy on this machine, which speaks TLS for it.
+fn behind_a_proxy(config: &str) -> Server {
+    let config = format!("trusted_proxies = ['127.0.0.0/8', '::1']\n{config}");
+    Server::with(ServerOptions { config, ..ServerOptions::default() })
+}
+
+/// A name of this machine that its resolver tells, and that is no special case of a program's.
+fn own_name() -> Option<(String, IpAddr)> {
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    hosts.lines().find_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        let address: IpAddr = words.next()?.parse().ok()?;
+        let is_plain =
+            |name: &&str| name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.'));
+        let name = words.find(|name| is_plain(name) && !name.contains("localhost") && name.len() < 190)?;
+        TcpListener::bind((address, 0)).ok()?;
+        Some((name.to_owned(), address))
+    })
+}
+
+#[test]
+fn a_server_is_found_by_its_name() {
+    let Some((name, address)) = own_name() else {
+        println!("/etc/hosts has no name for this machine but localhost: not tried");
+        return;
+    };
+    let server = behind_a_proxy(&format!("domain = '{name}'\n"));
+    let front = tls::Front::at(address, server.address, &name);
+    let there = Elsewhere::by(&server, &token(&server, "admin", &[]), &front, &name);
+    let folder = Folder::with(&[("index.html", "home")]);
+    let deployed = there.fazt(&["app", "deploy", folder.arg(), "--name", "page", "--json"]).ok().json();
+    assert_eq!(deployed["version"]["number"], 1, "{deployed}");
+    // Whoever has the name gets nothing without the certificate for it.
+    let other = tls::Front::at(address, server.address, "example.org");
+    let wrong = Elsewhere::by(&server, &there.token, &other, &name);
+    let refused = wrong.fazt(&["app", "list"]);
+    assert!(refused.code == 6 && other.bytes_passed() == 0, "{refused:?}");
+    // A name that nobody has: kept for that, so that it is asked of no server of names.
+    let nowhere = Elsewhere { url: "https://fazt.invalid".into(), ..there };
+    let refused = nowhere.fazt(&["app", "list"]);
+    assert!(refused.code == 6 && refused.stderr.contains("its name cannot be looked up"), "{refused:?}");
 }
 
 #[test]
@@ -272,7 +405,7 @@ fn page_server() -> String {
 
 #[test]
 fn a_token_travels_only_to_whoever_has_the_certificate() {
-    let server = Server::start();
+    let server = behind_a_proxy("");
     let _owner = server.owner();
     let there = Elsewhere::new(&server, &token(&server, "admin", &[]));
     let own = tls::Front::start(server.address, "localhost");

@@ -1,9 +1,10 @@
-//! A front that speaks TLS and passes what is inside on to a server, with a certificate that is made for it.
+//! A front that speaks TLS and passes what is inside on to a server, with a certificate that is made for it. It says
+//! so to a server that trusts it as its proxy.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,7 +18,14 @@ pub struct Front {
     /// Where it listens.
     pub address: SocketAddr,
     folder: TempDir,
-    passed: Arc<AtomicU64>,
+    passed: Arc<Passed>,
+}
+
+/// What clients sent inside.
+#[derive(Default)]
+struct Passed {
+    bytes: AtomicU64,
+    asked: Mutex<Vec<String>>,
 }
 
 impl Front {
@@ -27,6 +35,15 @@ impl Front {
     /// When it cannot listen.
     #[must_use]
     pub fn start(server: SocketAddr, name: &str) -> Self {
+        Self::at(Ipv4Addr::LOCALHOST.into(), server, name)
+    }
+
+    /// The same at another address of this machine.
+    ///
+    /// # Panics
+    /// When it cannot listen.
+    #[must_use]
+    pub fn at(address: IpAddr, server: SocketAddr, name: &str) -> Self {
         let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("authority.pem"), made.cert.pem()).expect("a file");
@@ -37,10 +54,10 @@ impl Front {
             .with_no_client_auth()
             .with_single_cert(vec![made.cert.der().clone()], key)
             .expect("a key for its certificate");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = std::net::TcpListener::bind((address, 0)).expect("a port");
         listener.set_nonblocking(true).expect("nonblocking");
         let address = listener.local_addr().expect("an address");
-        let passed = Arc::<AtomicU64>::default();
+        let passed = Arc::<Passed>::default();
         let counted = Arc::clone(&passed);
         std::thread::spawn(move || {
             let runtime =
@@ -62,14 +79,27 @@ impl Front {
         self.folder.path().join("authority.pem")
     }
 
+    /// Requests that clients sent inside, each as `GET /path?query`.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        self.passed.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Bytes that clients sent inside.
     #[must_use]
     pub fn bytes_passed(&self) -> u64 {
-        self.passed.load(Ordering::SeqCst)
+        self.passed.bytes.load(Ordering::SeqCst)
     }
 }
 
-async fn pass(acceptor: TlsAcceptor, stream: TcpStream, server: SocketAddr, counted: Arc<AtomicU64>) {
+/// The method and path of a request that begins here, and where its fields begin. A client sends a head whole.
+fn head(piece: &[u8]) -> Option<(String, usize)> {
+    let end = piece.windows(2).position(|two| two == b"\r\n")?;
+    let asked = std::str::from_utf8(&piece[..end]).ok()?.strip_suffix(" HTTP/1.1")?;
+    Some((asked.to_owned(), end + 2))
+}
+
+async fn pass(acceptor: TlsAcceptor, stream: TcpStream, server: SocketAddr, counted: Arc<Passed>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let Ok(stream) = acceptor.accept(stream).await else { return };
     let Ok(server) = TcpStream::connect(server).await else { return };
@@ -78,8 +108,15 @@ async fn pass(acceptor: TlsAcceptor, stream: TcpStream, server: SocketAddr, coun
     let up = async {
         let mut piece = [0; 16 * 1024];
         while let Ok(bytes @ 1..) = from_client.read(&mut piece).await {
-            counted.fetch_add(bytes as u64, Ordering::SeqCst);
-            if to_server.write_all(&piece[..bytes]).await.is_err() {
+            counted.bytes.fetch_add(bytes as u64, Ordering::SeqCst);
+            let piece = match head(&piece[..bytes]) {
+                None => piece[..bytes].to_vec(),
+                Some((asked, fields)) => {
+                    counted.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+                    [&piece[..fields], b"x-forwarded-proto: https\r\n", &piece[fields..bytes]].concat()
+                }
+            };
+            if to_server.write_all(&piece).await.is_err() {
                 break;
             }
         }
