@@ -211,7 +211,9 @@ fn every_command_does_elsewhere_what_it_does_here() {
     let link = there.fazt(&["user", "add", "bo", "--app", "journal", "--json"]).ok().json();
     assert!(link["link"]["url"].as_str().is_some_and(|url| url.contains("/join/")));
     there.told(&["user", "passwd", "bo", "--stdin"], "another horse battery\n");
-    for words in ["user invite", "user apps bo --all", "user passwd bo", "user remove bo --yes"] {
+    for words in
+        ["user invite", "user apps bo --all", "user role bo admin", "user passwd bo", "user remove bo --yes"]
+    {
         there.fazt(&words.split(' ').collect::<Vec<_>>()).ok();
     }
     let sessions = there.fazt(&["user", "sessions", "anna", "--json"]).ok().json();
