@@ -45,6 +45,7 @@ const actions = {
     for (let n = 0; n < times; n++) last = (await at(space).prepare(`INSERT INTO ${table} DEFAULT VALUES`).run()).meta.last_row_id;
     return last;
   },
+  async kv(bytes) { return storage.kv.set(String(Math.random()), "x".repeat(Number(bytes))); },
   async create() { const space = await storage.spaces.create("room"); return [space.id, await storage.spaces.add(space.id, "reader")]; },
   async join(code) { return (await storage.spaces.join(code)).role; },
   async role(id, user, role) { return storage.spaces.add(id, role, user); },
@@ -58,6 +59,8 @@ export default { async fetch(request, env, ctx) {
 
 const MANIFEST: &str = r#"{ "name": "base", "main": "server.js", "access": "members",
   "permissions": { "spaces": true, "sql": true }, "limits": { "storageMiB": 8, "cpuMs": 400 } }"#;
+
+const MIB: u64 = 1024 * 1024;
 
 fn path(parts: &[&str]) -> String {
     let byte = |byte: u8| match byte {
@@ -252,6 +255,17 @@ fn attacks_get_an_error_each_and_the_app_lives_on() {
     assert_eq!(error(&mut owner, &["run", "user", fill]), "QuotaExceeded");
     gave(&mut owner, &["run", "app", "DELETE FROM t"]);
     assert_eq!(gave(&mut owner, &["run", "user", "SELECT count(*) AS n FROM t"]), json!([{ "n": 5 }]));
+    // And what else the app stores: 7 of the 8 MiB are files of SQL.
+    let said: Vec<_> = (0..4).map(|_| error(&mut owner, &["kv", "700000"])).collect();
+    let used = server.fazt(&["storage", "usage", "--json"]).ok().json();
+    assert_eq!((said[0].as_str(), said[3].as_str()), ("no error", "QuotaExceeded"), "{said:?} {used}");
+    let part = |name: &str| used[0][name].as_u64().expect("a number");
+    let parts = ["data_bytes", "blobs_bytes", "sql_bytes"].map(part);
+    assert!(parts[0] > 700_000 && parts[1] == 0 && parts[2] > 7_000_000, "{used}");
+    assert_eq!(parts.iter().sum::<u64>(), part("used_bytes"), "{used}");
+    assert!(part("used_bytes") <= part("data_bytes_max") + MIB, "{used}");
+    let table = server.fazt(&["storage", "usage"]).ok().stdout;
+    assert!(table.contains("SQL") && table.contains("SUM"), "{table}");
     assert!(!std::path::Path::new("/tmp/fazt-stolen").exists());
 }
 

@@ -106,11 +106,16 @@ pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
 async fn usage(client: &Client, out: Out) -> Done {
     let used: Vec<StorageUse> = client.get("/api/storage").await?;
     out.show(&used, |used| {
-        let mut table = Table::new(&["APP", ">DATA", ">OF", ">ROWS", ">OF", ">FILES", ">DISK", "TROUBLE"]);
+        let mut table = Table::new(&[
+            "APP", ">DATA", ">BLOBS", ">SQL", ">SUM", ">OF", ">ROWS", ">OF", ">FILES", ">DISK", "TROUBLE",
+        ]);
         for app in used {
             table.row([
                 app.app.clone(),
                 text::bytes(app.data_bytes),
+                text::bytes(app.blobs_bytes),
+                text::bytes(app.sql_bytes),
+                text::bytes(app.used_bytes),
                 text::bytes(app.data_bytes_max),
                 app.rows.to_string(),
                 app.rows_max.to_string(),

@@ -10,8 +10,14 @@ use serde::{Deserialize, Serialize};
 pub struct StorageUse {
     /// Name of the app.
     pub app: String,
-    /// What its data takes in its file.
+    /// What its data takes in its file, with its indexes.
     pub data_bytes: u64,
+    /// What its blobs take beside it.
+    pub blobs_bytes: u64,
+    /// What its files of raw SQL take, with what is being written to them.
+    pub sql_bytes: u64,
+    /// The sum of these three.
+    pub used_bytes: u64,
     /// Quota of that.
     pub data_bytes_max: u64,
     /// Keys and documents.

@@ -35,7 +35,7 @@ pub const HEAP_BYTES_MAX: i64 = 32 * 1024 * 1024;
 pub const CACHE_KIB: i64 = 2 * 1024;
 /// What a WAL may have beyond twice the database: a transaction that changes everything, and one that is small.
 pub const WAL_BYTES_MORE: u64 = 16 * 1024 * 1024;
-/// What is left of a WAL after it was moved into the database.
+/// What is left of a WAL after a call: a longer one is moved into the database.
 pub const WAL_BYTES_KEPT: i64 = 1024 * 1024;
 /// Instructions of SQLite's machine between looks at the clock.
 pub const PROGRESS_OPS: i32 = 1_000;

@@ -83,7 +83,20 @@ impl Engine {
         let deadline = Arc::clone(&deadline_ms);
         let late = move || crate::sys::cpu_ms() >= deadline.load(Ordering::Relaxed);
         connection.progress_handler(PROGRESS_OPS, Some(late))?;
-        Ok(Self { connection, files, own, deadline_ms })
+        let engine = Self { connection, files, own, deadline_ms };
+        // Whoever had the file before may have died in the middle of something large.
+        engine.move_wal();
+        Ok(engine)
+    }
+
+    /// A WAL takes of the app's quota: a long one is moved into the database, and is none then.
+    fn move_wal(&self) {
+        if self.files.wal_bytes() > WAL_BYTES_KEPT.unsigned_abs() {
+            let moved = self
+                .ours(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+            // On a full disk it stays where it is, and nothing is lost.
+            drop(moved);
+        }
     }
 
     /// Answers a request, as bytes for the socket.
@@ -102,6 +115,7 @@ impl Engine {
             })
             .and_then(|ran| Ok((ran, self.bytes()?)));
         self.deadline_ms.store(u64::MAX, Ordering::Relaxed);
+        self.move_wal();
         let failed = match &ran {
             Ok((ran, bytes)) => {
                 let outcomes = ran.iter().map(Ran::outcome).collect();

@@ -48,6 +48,11 @@ impl Files {
         self.wal_bytes_max.store(most.saturating_mul(2).saturating_add(WAL_BYTES_MORE), Ordering::Relaxed);
     }
 
+    /// Bytes of the WAL.
+    pub(super) fn wal_bytes(&self) -> u64 {
+        rustix::fs::seek(&self.wal, SeekFrom::End(0)).unwrap_or(0)
+    }
+
     /// Whether the disk had no room since [`Self::forget_full`].
     pub(super) fn was_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)

@@ -430,3 +430,24 @@ fn every_function_of_this_sqlite_was_judged() {
     unknown.retain(|name| !super::policy::is_known(name) && !refused.contains(&name.as_str()));
     assert!(unknown.is_empty(), "{unknown:?}");
 }
+
+#[test]
+fn a_long_wal_is_moved_after_the_call_that_wrote_it_and_when_its_writer_died() {
+    let mut rig = Rig::new();
+    rig.request.bytes_max = 64 * MIB;
+    let bytes = |rig: &Rig| std::fs::metadata(rig.folder.path().join("wal")).expect("the WAL").len();
+    rig.ok("CREATE TABLE t(a)");
+    assert!(bytes(&rig) > 0);
+    let fill = "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 5) SELECT randomblob(700000) FROM c";
+    rig.ok(fill);
+    assert_eq!(bytes(&rig), 0);
+    // In the middle of a transaction that is then given up.
+    rig.refused(&fill.replace("LIMIT 5", "LIMIT 500"));
+    assert!(bytes(&rig) <= MIB, "{}", bytes(&rig));
+    rig.crash();
+    let file = File::options().write(true).open(rig.folder.path().join("wal")).expect("the WAL");
+    file.set_len(5 * MIB).expect("longer");
+    rig.open(c"test-2");
+    assert_eq!(bytes(&rig), 0);
+    assert_eq!(rig.ok("SELECT count(*) FROM t"), [["5"]]);
+}

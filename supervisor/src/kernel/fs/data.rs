@@ -11,8 +11,8 @@ use crate::kernel::storage::data::{
 };
 use crate::kernel::storage::{StorageError, Usage};
 
-/// An app, and what its data takes or why that is not known.
-pub type Used = (AppInfo, Result<Usage, StorageError>);
+/// An app, what its data takes and what its files of raw SQL take, or why that is not known.
+pub type Used = (AppInfo, Result<(Usage, u64), StorageError>);
 
 /// A file that was checked: whose, where, and what is wrong with it.
 pub type CheckedFile = (Option<String>, String, Result<(), StorageError>);
@@ -25,7 +25,13 @@ impl Fs {
     pub async fn usage(&self) -> Result<Vec<Used>, FsError> {
         let mut all = Vec::new();
         for info in self.apps().await? {
-            let usage = self.shared.storage.read(info.id, |cartridge| cartridge.usage()).await;
+            let storage = Arc::clone(&self.shared.storage);
+            let app = info.id;
+            let usage = self.shared.storage.read(app, move |cartridge| {
+                let usage = cartridge.usage()?;
+                Ok((usage, storage.sql_bytes(app)))
+            });
+            let usage = usage.await;
             all.push((info, usage));
         }
         Ok(all)

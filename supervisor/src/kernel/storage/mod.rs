@@ -13,6 +13,7 @@
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
 //! | `data/` | what apps store in it, confined to whoever asks |
 //! | `sql/` | files of raw SQL, each behind a locked process |
+//! | `quota.rs` | what files of raw SQL take of an app's quota |
 //! | `folder.rs` | folders of apps, and clearing up after an interruption |
 //! | `pool.rs` | which files are open; everything runs on blocking threads |
 
@@ -27,6 +28,7 @@ mod keys;
 mod limits;
 mod people;
 mod pool;
+mod quota;
 pub mod sql;
 mod value;
 

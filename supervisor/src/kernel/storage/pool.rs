@@ -55,10 +55,11 @@ impl Storage {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         });
+        let rows = Data::new(apps.clone(), secret(data, "cursor")?, clock);
         Ok(Arc::new(Self {
-            data: Data::new(apps.clone(), secret(data, "cursor")?, clock),
+            sql: Sql::new(apps.clone(), rows.ledger()),
+            data: rows,
             sealer: Sealer::new(&secret(data, "seal")?),
-            sql: Sql::new(apps.clone()),
             apps,
             kernel: Mutex::new(KernelDb::open(data)?),
             open: Mutex::default(),
@@ -83,6 +84,14 @@ impl Storage {
     #[must_use]
     pub fn sql(&self) -> &Sql {
         &self.sql
+    }
+
+    /// What an app's files of raw SQL take. Looks at its folder, once: on a blocking thread.
+    #[must_use]
+    pub fn sql_bytes(&self, app: AppId) -> u64 {
+        let account = self.data.ledger().of(app);
+        account.look(&self.folder(app).join("sql"));
+        account.sql_bytes()
     }
 
     /// Folder of an app.

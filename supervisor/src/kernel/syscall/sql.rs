@@ -41,7 +41,7 @@ pub(super) async fn answer(release: &Release, actor: Actor, asked: Asked) -> Res
         return Err(CallError::new(ErrorCode::NotFound, "the app has no such database"));
     }
     let reach = release.data().call(actor, Request::Reach(space)).await.map_err(outsider)?;
-    let Response::Reach { role, bytes } = reach else {
+    let Response::Reach { role } = reach else {
         tracing::error!(?reach, "storage answered something else");
         return Err(CallError::new(ErrorCode::Internal, "storage failed; the server's log says why"));
     };
@@ -64,7 +64,7 @@ pub(super) async fn answer(release: &Release, actor: Actor, asked: Asked) -> Res
         form: asked.form,
         statements: statements.collect::<Result<_, DataError>>().map_err(outsider)?,
         cpu_ms: limits.cpu_ms,
-        bytes_max: (u64::from(limits.storage_mib) << 20).saturating_sub(bytes),
+        quota_bytes: u64::from(limits.storage_mib) << 20,
     };
     let reply =
         |failure| if asked.form == Form::Script { Reply::SqlExec(failure) } else { Reply::SqlBatch(failure) };

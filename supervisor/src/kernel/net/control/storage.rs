@@ -25,11 +25,15 @@ pub(super) async fn usage(State(control): Shared) -> Answer<Vec<StorageUse>> {
     let used = control.fs.usage().await?;
     let row = |(info, usage): crate::kernel::fs::Used| {
         let trouble = usage.as_ref().err().map(ToString::to_string);
-        let usage = usage.ok();
+        let (usage, sql_bytes) = usage.map_or((None, 0), |(usage, sql)| (Some(usage), sql));
         let of = |field: fn(&crate::kernel::storage::Usage) -> u64| usage.as_ref().map_or(0, field);
+        let (data_bytes, blobs_bytes) = (of(|usage| usage.data_bytes), of(|usage| usage.blobs_bytes));
         StorageUse {
             app: info.name,
-            data_bytes: of(|usage| usage.data_bytes),
+            data_bytes,
+            blobs_bytes,
+            sql_bytes,
+            used_bytes: data_bytes.saturating_add(blobs_bytes).saturating_add(sql_bytes),
             data_bytes_max: of(|usage| usage.data_bytes_max),
             rows: of(|usage| usage.rows),
             rows_max: of(|usage| usage.rows_max),

@@ -4,6 +4,7 @@
 use fazt_ipc::ids::UserId;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::super::data::blobs::files_bytes as blobs_files_bytes;
 use super::super::data::schema::Layout;
 use super::super::data::{CollectionUse, Owned, look};
 use super::super::error::StorageError;
@@ -14,7 +15,9 @@ use super::Cartridge;
 pub struct Usage {
     /// Bytes of data in the file, with its indexes.
     pub data_bytes: u64,
-    /// Quota of those.
+    /// Bytes of blobs in files beside it.
+    pub blobs_bytes: u64,
+    /// Quota of those, and of raw SQL.
     pub data_bytes_max: u64,
     /// Keys and documents.
     pub rows: u64,
@@ -53,6 +56,7 @@ impl Cartridge {
             self.connection.query_row("SELECT rows FROM tally", [], |row| row.get(0)).map_err(&fail)?;
         Ok(Usage {
             data_bytes: u64::try_from(bytes - files).unwrap_or(0),
+            blobs_bytes: blobs_files_bytes(&self.connection).map_err(&fail)?,
             data_bytes_max: u64::from(layout.quota_mib()) << 20,
             rows: rows.map_or(0, |rows| u64::try_from(rows).unwrap_or(0)),
             rows_max: layout.rows_max(),

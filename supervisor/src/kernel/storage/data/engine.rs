@@ -32,6 +32,7 @@ use super::request::{Find, Request, Response, SpaceName};
 use super::shelf::{self, Again, Caller, Shelf};
 use crate::kernel::security::{Actor, Principal};
 use crate::kernel::storage::StorageError;
+use crate::kernel::storage::quota::Ledger;
 
 /// How often expired keys of an app are removed.
 const EXPIRE_MS: u64 = 60_000;
@@ -51,6 +52,8 @@ struct Inner {
     cursor_key: [u8; 32],
     clock: Clock,
     disk: Disk,
+    /// What else takes of the apps' quotas.
+    ledger: Arc<Ledger>,
     blob_threads: Arc<Semaphore>,
     slots: Mutex<HashMap<AppId, Arc<Slot>>>,
     /// Apps that were removed. Ids are not used again.
@@ -150,6 +153,7 @@ impl Data {
             cursor_key,
             clock,
             disk,
+            ledger: Arc::default(),
             blob_threads: Arc::new(Semaphore::new(BLOB_THREADS)),
             slots: Mutex::default(),
             removed: Mutex::default(),
@@ -249,6 +253,7 @@ impl Data {
     pub fn remove(&self, app: AppId) {
         // Before the slot goes, so that no call makes another one.
         lock(&self.inner.removed).insert(app);
+        self.inner.ledger.forget(app);
         let slot = lock(&self.inner.slots).remove(&app);
         if let Some(slot) = slot {
             slot.closed.store(true, Ordering::Release);
@@ -283,6 +288,11 @@ impl Data {
                 }
             }
         }
+    }
+
+    /// What files of raw SQL take of the apps' quotas.
+    pub(in crate::kernel::storage) fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.inner.ledger)
     }
 
     /// Connections open now.
@@ -606,7 +616,7 @@ impl Inner {
             _ if slot.closed.load(Ordering::Acquire) => return Ran::refused(DataError::unavailable(REMOVED)),
             closed => {
                 self.make_room(slot, None, 2);
-                match Shelf::open(slot.app, &self.file(slot.app)) {
+                match Shelf::open(slot.app, &self.file(slot.app), self.ledger.of(slot.app)) {
                     Ok(open) => closed.insert(open),
                     Err(error) => {
                         let again = if matches!(error, StorageError::Starved(_)) {

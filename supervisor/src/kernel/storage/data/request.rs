@@ -26,7 +26,8 @@ pub enum Request {
     Spaces(SpaceCall),
     /// On the blobs of a space.
     Blobs(SpaceName, Box<BlobCall>),
-    /// What the caller may do in a space, for what lies beside the cartridge.
+    /// What the caller may do in a space, for what lies beside the cartridge. From then on the app's account knows
+    /// what the data takes.
     Reach(SpaceName),
 }
 
@@ -288,8 +289,6 @@ pub enum Response {
     Reach {
         /// There.
         role: Role,
-        /// What the app's data in the cartridge takes of its quota.
-        bytes: u64,
     },
     /// Nothing to say.
     Done,

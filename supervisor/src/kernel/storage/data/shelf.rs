@@ -28,6 +28,7 @@ use super::schema::{self, Layout, Table};
 use super::spaces;
 use crate::kernel::security::Principal;
 use crate::kernel::storage::StorageError;
+use crate::kernel::storage::quota::Account;
 
 /// Numbers of the app space, and of a private space that is not there yet.
 const APP_SPACE: i64 = 1;
@@ -88,6 +89,8 @@ pub(super) struct Shelf {
     files: Files,
     /// What the files of blobs take, which counts with the pages.
     files_bytes: u64,
+    /// What the files of raw SQL take, which counts with them.
+    account: Arc<Account>,
     people: HashMap<Principal, Person>,
     numbers: HashMap<UserId, i64>,
     wal: Option<File>,
@@ -97,7 +100,11 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
-    pub(super) fn open(app: AppId, path: &Path) -> std::result::Result<Self, StorageError> {
+    pub(super) fn open(
+        app: AppId,
+        path: &Path,
+        account: Arc<Account>,
+    ) -> std::result::Result<Self, StorageError> {
         let fail = |error: rusqlite::Error| StorageError::sqlite(path, &error);
         let mut admin = db::open(path, &cartridge::SCHEMA, Mode::Existing)?;
         admin.busy_timeout(BUSY).map_err(fail)?;
@@ -111,10 +118,14 @@ impl Shelf {
         admin.query_row(&format!("PRAGMA max_page_count={pages_max}"), [], |_| Ok(())).map_err(fail)?;
         let page: i64 = admin.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(fail)?;
         let files_bytes = blobs::files_bytes(&admin).map_err(fail)?;
+        if let Some(folder) = path.parent() {
+            account.look(&folder.join("sql"));
+        }
         Ok(Self {
             page_bytes: page.max(512).cast_unsigned(),
             files: Files::beside(path),
             files_bytes,
+            account,
             app,
             path: path.to_owned(),
             admin,
@@ -179,6 +190,9 @@ impl Shelf {
             Err(Failed::Sqlite(error)) => Again::after(error),
             _ => Again::No,
         };
+        if request.writes() && self.account.is_wanted() {
+            self.tell();
+        }
         let result = answered.map_err(|failed| self.explain(as_whom.principal, failed));
         Outcome { result, wrote: self.dirty, again }
     }
@@ -248,12 +262,22 @@ impl Shelf {
             SpaceName::App => Role::Writer,
             SpaceName::Named(space) => spaces::role(&self.admin, signed_in(caller.principal)?, space)?.1,
         };
-        let pragma = |sql| self.admin.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
-        let (pages, page) = (pragma("PRAGMA page_count")?, pragma("PRAGMA page_size")?.unsigned_abs());
+        self.account.want();
+        self.tell();
+        Ok(Response::Reach { role })
+    }
+
+    /// Says what the data takes of the quota, with its blobs.
+    fn tell(&self) {
+        let pages = self.admin.prepare_cached("PRAGMA page_count");
+        let pages = pages.and_then(|mut pages| pages.query_row([], |row| row.get::<_, i64>(0)));
+        // What cannot be asked now is what it was.
+        let Ok(pages) = pages else { return };
         // Pages beyond the quota are for deployed files.
-        let files = u64::from(self.quota.pages_max)
-            .saturating_sub((u64::from(self.layout.quota_mib()) << 20) / page.max(512));
-        Ok(Response::Reach { role, bytes: pages.unsigned_abs().saturating_sub(files) * page })
+        let quota = (u64::from(self.layout.quota_mib()) << 20) / self.page_bytes;
+        let deployed = u64::from(self.quota.pages_max).saturating_sub(quota);
+        let data = pages.unsigned_abs().saturating_sub(deployed) * self.page_bytes;
+        self.account.tell(data.saturating_add(self.files_bytes));
     }
 
     fn kv(
@@ -297,9 +321,10 @@ impl Shelf {
         Ok(response)
     }
 
-    /// Pages that the database may have: the files of blobs take from the same quota.
+    /// Pages that the database may have: the files of blobs and of raw SQL take from the same quota.
     fn pages_max(&self) -> u32 {
-        let files = u32::try_from(self.files_bytes / self.page_bytes).unwrap_or(u32::MAX);
+        let files = self.files_bytes.saturating_add(self.account.sql_bytes()) / self.page_bytes;
+        let files = u32::try_from(files).unwrap_or(u32::MAX);
         self.quota.pages_max.saturating_sub(files).max(1)
     }
 

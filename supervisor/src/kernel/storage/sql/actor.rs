@@ -12,6 +12,7 @@
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,6 +35,7 @@ use super::limits::{
 };
 use super::{Ended, Inner, Jailed, Place, Query, Share, SqlError, json, lock};
 use crate::kernel::storage::StorageError;
+use crate::kernel::storage::quota::Size;
 
 /// A call that waits.
 pub(super) struct Job {
@@ -55,6 +57,7 @@ impl Handle {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         let handle = Self { jobs, hibernate: Arc::default(), resting: Arc::default(), used: Arc::default() };
         let file = FileTask {
+            folder: inner.apps.join(app.to_string()).join("sql"),
             name: place.name(),
             inner,
             share,
@@ -90,6 +93,7 @@ struct FileTask {
     share: Arc<Share>,
     app: AppId,
     place: Place,
+    folder: PathBuf,
     name: String,
     queue: mpsc::Receiver<Job>,
     hibernate: Arc<Notify>,
@@ -170,27 +174,53 @@ impl FileTask {
         if self.process.is_none() {
             self.process = Some(self.start().await?);
         }
+        // The app's turn first: whoever waits for it holds no turn of others.
+        let _turns = (
+            Arc::clone(&self.share.turns).acquire_owned().await.map_err(closed)?,
+            Arc::clone(&self.inner.turns).acquire_owned().await.map_err(closed)?,
+        );
+        let Query { read_only, form, statements, cpu_ms, quota_bytes } = query;
+        let mut request = Request { read_only, bytes_max: 0, cpu_ms, form, statements };
+        request.bytes_max = self.share.account.lend(&self.name, quota_bytes, false);
+        let half = self.try_once(&request, quota_bytes).await;
+        if !half.as_ref().is_err_and(|error| error.error.code == ErrorCode::QuotaExceeded) {
+            return half;
+        }
+        // Nothing was changed. What an interrupted call left behind may have gone meanwhile, too.
+        request.bytes_max = self.share.account.lend(&self.name, quota_bytes, true);
+        self.try_once(&request, quota_bytes).await
+    }
+
+    /// Runs a request that has been lent room, and gives back what it did not use.
+    async fn try_once(&mut self, request: &Request, quota_bytes: u64) -> Result<String, SqlError> {
+        let mut logical = 0;
+        let done = self.run_once(request, quota_bytes, &mut logical).await;
+        let mut size = Size::of(&self.folder, &self.name);
+        // Part of it may be in the WAL only.
+        size.database = size.database.max(logical);
+        self.share.account.settle(&self.name, size);
+        done
+    }
+
+    async fn run_once(
+        &mut self,
+        request: &Request,
+        quota_bytes: u64,
+        logical: &mut u64,
+    ) -> Result<String, SqlError> {
         let Some(process) = &mut self.process else { return Err(SqlError::unavailable("no process")) };
-        let bytes_max = query.bytes_max.saturating_sub(self.share.others(&self.name));
-        let (cpu_ms, quota) = (query.cpu_ms, query.bytes_max);
-        let Query { read_only, form, statements, .. } = query;
-        let request = Request { read_only, bytes_max, cpu_ms, form, statements };
+        let cpu_ms = request.cpu_ms;
         let too_long = |_| {
             SqlError::new(
                 ErrorCode::TooLarge,
                 format!("a call with more than {REQUEST_BYTES_MAX} bytes of values"),
             )
         };
-        let request = encode(&request, REQUEST_BYTES_MAX).map_err(too_long)?;
-        // The app's turn first: whoever waits for it holds no turn of others.
-        let _turns = (
-            Arc::clone(&self.share.turns).acquire_owned().await.map_err(closed)?,
-            Arc::clone(&self.inner.turns).acquire_owned().await.map_err(closed)?,
-        );
+        let request = encode(request, REQUEST_BYTES_MAX).map_err(too_long)?;
         let wall = WALL_MORE + WALL_FACTOR * Duration::from_millis(u64::from(cpu_ms));
         let talk = tokio::time::timeout(wall, converse(&mut process.stream, &request));
         let broken = match talk.await {
-            Ok(Ok(answer)) => match self.read(answer, quota).await {
+            Ok(Ok(answer)) => match self.read(answer, quota_bytes, logical).await {
                 Ok(done) => {
                     self.pause = None;
                     return done;
@@ -204,7 +234,12 @@ impl FileTask {
     }
 
     /// What an answer says. A process that lost its file or its disk is of no more use.
-    async fn read(&mut self, answer: Vec<u8>, quota: u64) -> Result<Result<String, SqlError>, Malformed> {
+    async fn read(
+        &mut self,
+        answer: Vec<u8>,
+        quota: u64,
+        logical: &mut u64,
+    ) -> Result<Result<String, SqlError>, Malformed> {
         let small = answer.len() <= SMALL_BYTES;
         let read = move || -> Result<_, Malformed> {
             Ok(match read_answer(&answer)? {
@@ -219,7 +254,7 @@ impl FileTask {
         };
         match read? {
             Ok((Ok(text), bytes)) => {
-                self.share.grew(&self.name, bytes);
+                *logical = bytes;
                 Ok(Ok(text))
             }
             Ok((Err(json::TooLong), _)) => Ok(Err(SqlError::new(
@@ -291,7 +326,9 @@ impl FileTask {
         let Some(mut process) = self.process.take() else { return };
         self.resting.store(0, Ordering::Relaxed);
         let _ = process.stream.shutdown().await;
-        if let Some(Ended::Forbidden) = end(process).await {
+        let ended = end(process).await;
+        self.share.account.settle(&self.name, Size::of(&self.folder, &self.name));
+        if ended == Some(Ended::Forbidden) {
             self.compromised("its raw SQL made a system call that no statement can ask for");
         }
     }
@@ -344,11 +381,10 @@ impl FileTask {
     async fn spawn(&self, room: [OwnedSemaphorePermit; 2]) -> Result<Process, SqlError> {
         let no_process = || SqlError::unavailable("no database process can be made now; try again");
         let jails = self.inner.jails.get().ok_or_else(no_process)?;
-        let folder = self.inner.apps.join(self.app.to_string()).join("sql");
-        let (share, name) = (Arc::clone(&self.share), self.name.clone());
+        let (share, folder, name) = (Arc::clone(&self.share), self.folder.clone(), self.name.clone());
         let open = move || {
             let opened = files::open(&folder, &name);
-            lock(&share.sizes).get_or_insert_with(|| files::sizes(&folder));
+            share.account.look(&folder);
             opened
         };
         let opened = tokio::task::spawn_blocking(open).await.map_err(|_| no_process())?;
@@ -441,16 +477,4 @@ fn refusal(fault: Fault, message: String, quota: u64) -> SqlError {
         }
     };
     SqlError::new(code, message)
-}
-
-impl Share {
-    /// Bytes of the app's other files.
-    fn others(&self, name: &str) -> u64 {
-        let sizes = lock(&self.sizes);
-        sizes.iter().flatten().filter(|(other, _)| *other != name).map(|(_, bytes)| bytes).sum()
-    }
-
-    fn grew(&self, name: &str, bytes: u64) {
-        lock(&self.sizes).get_or_insert_default().insert(name.to_owned(), bytes);
-    }
 }

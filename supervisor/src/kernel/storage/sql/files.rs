@@ -3,7 +3,6 @@
 //! A new file is made by this process, empty and with a WAL, so that whoever is handed it never needs a journal. Later
 //! nobody here opens it as a database again: what it holds is an app's.
 
-use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -102,17 +101,4 @@ fn make(folder: &Path, name: &str) -> Result<(), StorageError> {
     made.map_err(|error| StorageError::sqlite(&path, &error))?;
     let done = File::open(&new).and_then(|file| file.sync_all()).and_then(|()| fs::rename(&new, &path));
     done.map_err(fail)
-}
-
-/// Bytes of each database of a folder, by name.
-pub(super) fn sizes(folder: &Path) -> HashMap<String, u64> {
-    let mut sizes = HashMap::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".db")) else { continue };
-        if let Ok(about) = entry.metadata() {
-            sizes.insert(name.to_owned(), about.len());
-        }
-    }
-    sizes
 }

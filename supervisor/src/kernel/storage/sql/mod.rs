@@ -36,6 +36,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::data::DataError;
+use super::quota::{Account, Ledger};
 use actor::{Handle, Job};
 use limits::{APP_PROCESSES_MAX, APP_TURNS_MAX, PROCESSES_MAX, TURNS_MAX};
 
@@ -96,8 +97,8 @@ pub struct Query {
     pub statements: Vec<Statement>,
     /// CPU time that it may take.
     pub cpu_ms: u32,
-    /// What all these files of the app may take together.
-    pub bytes_max: u64,
+    /// What the app's data and all these files may take together.
+    pub quota_bytes: u64,
 }
 
 /// Why a call was not done.
@@ -125,6 +126,7 @@ pub struct Sql {
 
 struct Inner {
     apps: PathBuf,
+    ledger: Arc<Ledger>,
     jails: OnceLock<Arc<dyn Jails>>,
     table: Mutex<Table>,
     processes: Arc<Semaphore>,
@@ -142,17 +144,17 @@ struct Table {
 struct Share {
     processes: Arc<Semaphore>,
     turns: Arc<Semaphore>,
-    /// Bytes of each file by its name; empty until they were looked at.
-    sizes: Mutex<Option<HashMap<String, u64>>>,
+    account: Arc<Account>,
 }
 
 impl Sql {
     /// For the apps in this folder.
     #[must_use]
-    pub(super) fn new(apps: PathBuf) -> Self {
+    pub(in crate::kernel::storage) fn new(apps: PathBuf, ledger: Arc<Ledger>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 apps,
+                ledger,
                 jails: OnceLock::new(),
                 table: Mutex::default(),
                 processes: Arc::new(Semaphore::new(PROCESSES_MAX)),
@@ -203,7 +205,7 @@ impl Inner {
             Arc::new(Share {
                 processes: Arc::new(Semaphore::new(APP_PROCESSES_MAX)),
                 turns: Arc::new(Semaphore::new(APP_TURNS_MAX)),
-                sizes: Mutex::default(),
+                account: self.ledger.of(app),
             })
         });
         let share = Arc::clone(share);

@@ -57,7 +57,7 @@ struct Stage {
 
 fn stage(roles: Vec<Role>, ended: Ended) -> Stage {
     let folder = tempfile::tempdir().expect("a folder");
-    let sql = Sql::new(folder.path().to_owned());
+    let sql = Sql::new(folder.path().to_owned(), Arc::default());
     let jails = Arc::new(Standin { roles, made: AtomicUsize::new(0), ended, accused: Mutex::default() });
     sql.jails(Arc::clone(&jails) as Arc<dyn Jails>);
     for app in [AppId::new(1, 1), AppId::new(2, 2)] {
@@ -68,7 +68,7 @@ fn stage(roles: Vec<Role>, ended: Ended) -> Stage {
 
 fn query(cpu_ms: u32) -> Query {
     let statements = vec![Statement { sql: "SELECT 1".into(), values: Vec::new() }];
-    Query { read_only: false, form: Form::One, statements, cpu_ms, bytes_max: 1 << 20 }
+    Query { read_only: false, form: Form::One, statements, cpu_ms, quota_bytes: 1 << 20 }
 }
 
 impl Stage {

@@ -26,7 +26,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) use files::{Files, folder_of};
-pub(super) use rows::{Blobs, Gone, check, expire, files_bytes};
+pub(in crate::kernel::storage) use rows::files_bytes;
+pub(super) use rows::{Blobs, Gone, check, expire};
 pub(in crate::kernel::storage) use stage::clear;
 pub use stage::{Content, Kept, Stager, Sums};
 

@@ -73,7 +73,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 }
 
 /// Bytes of all files of an app's blobs, as its quota counts them.
-pub(in super::super) fn files_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+pub(in crate::kernel::storage) fn files_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     let sql = "SELECT coalesce((SELECT sum(size) FROM blob WHERE file IS NOT NULL), 0)
         + coalesce((SELECT sum(size) FROM blob_part WHERE file IS NOT NULL), 0)";
     connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)

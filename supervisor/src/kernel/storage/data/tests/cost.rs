@@ -68,7 +68,7 @@ async fn the_newest_twenty_are_those_of_a_statement_written_by_hand() {
     let file = stage.file(stage.app);
     fill(&file, spaces, rows);
     let hand = db::open(&file, &cartridge::SCHEMA, Mode::Existing).expect("opens");
-    let mut shelf = Shelf::open(stage.app, &file).expect("opens");
+    let mut shelf = Shelf::open(stage.app, &file, Arc::default()).expect("opens");
     let mut tick = 0;
     let mut engine = |who: u128| {
         tick += 1;

@@ -11,6 +11,7 @@ mod life;
 mod oracle;
 mod plans;
 mod query;
+mod quota;
 mod schema;
 mod spaces;
 

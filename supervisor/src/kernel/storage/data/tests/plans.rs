@@ -98,7 +98,7 @@ fn every_call(space: SpaceName) -> Vec<Request> {
 async fn no_statement_of_any_call_walks_a_table_because_of_who_asks() {
     for spaces in [true, false] {
         let stage = Stage::new(&DataSchema { spaces, ..plain() });
-        let mut shelf = Shelf::open(stage.app, &stage.file(stage.app)).expect("opens");
+        let mut shelf = Shelf::open(stage.app, &stage.file(stage.app), Arc::default()).expect("opens");
         for (who, names) in [
             (person(1), &[SpaceName::User, SpaceName::App][..]),
             (Principal::Anonymous, &[SpaceName::App]),
