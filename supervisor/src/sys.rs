@@ -272,6 +272,26 @@ pub(crate) struct Op {
 
 /// Installs a filter of system calls on every thread. Needs no-new-privileges.
 pub(crate) fn seccomp(ops: &[Op]) -> io::Result<()> {
+    install(ops, libc::SECCOMP_FILTER_FLAG_TSYNC)
+}
+
+/// Makes every sync fail that this thread asks for, or one that it starts, as on a disk that fails.
+#[cfg(test)]
+pub(crate) fn syncs_fail_here() -> io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
+    let op = |code, then, or_else, k| Op { code, then, or_else, k };
+    let number = |number: libc::c_long| u32::try_from(number).map_err(|_| io::ErrorKind::InvalidInput);
+    let ops = [
+        op(0x20, 0, 0, 0),
+        op(0x15, 1, 0, number(libc::SYS_fsync)?),
+        op(0x15, 0, 1, number(libc::SYS_fdatasync)?),
+        op(0x06, 0, 0, 0x0005_0000 | libc::EIO.unsigned_abs()),
+        op(0x06, 0, 0, 0x7fff_0000),
+    ];
+    install(&ops, 0)
+}
+
+fn install(ops: &[Op], flags: libc::c_ulong) -> io::Result<()> {
     #[repr(C)]
     struct Program {
         count: libc::c_ushort,
@@ -282,12 +302,7 @@ pub(crate) fn seccomp(ops: &[Op]) -> io::Result<()> {
     // SAFETY: `Program` has the layout of `sock_fprog` and `Op` that of `sock_filter`; both outlive the call,
     // which copies them.
     let result = check(unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_TSYNC,
-            &raw const program,
-        )
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
     })?;
     // With TSYNC a positive number names a thread that could not be filtered.
     if result == 0 { Ok(()) } else { Err(io::ErrorKind::ResourceBusy.into()) }

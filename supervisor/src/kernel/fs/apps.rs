@@ -105,8 +105,11 @@ impl Fs {
                     .ok_or_else(|| FsError::NothingEarlier(name.clone()))?,
             };
             let storage = Arc::clone(&fs.shared.storage);
-            let done =
-                fs.shared.storage.blocking(move || storage.writer(app, false)?.activate(target)).await?;
+            let done = fs
+                .shared
+                .storage
+                .blocking(move || storage.change(app, false, |cartridge| cartridge.activate(target)))
+                .await?;
             if !done {
                 return Err(FsError::UnknownVersion { app: name, number: target });
             }

@@ -190,7 +190,10 @@ fn compile_later(shared: Arc<Shared>, app: AppId, code: Arc<Code>, scripts: Vec<
             })
             .collect();
         let storage = Arc::clone(&shared.storage);
-        let stored = shared.storage.blocking(move || storage.writer(app, false)?.add_built(&built)).await;
+        let stored = shared
+            .storage
+            .blocking(move || storage.change(app, false, |cartridge| cartridge.add_built(&built)))
+            .await;
         if let Err(error) = stored {
             tracing::warn!(%app, %error, "bytecode was made but could not be kept");
         }

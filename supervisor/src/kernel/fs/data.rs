@@ -45,7 +45,7 @@ impl Fs {
         let app = self.row(name)?.id;
         let storage = Arc::clone(&self.shared.storage);
         // Counting may take a while: on a connection of its own.
-        Ok(self.shared.storage.long(move || storage.writer(app, false)?.collections()).await?)
+        Ok(self.shared.storage.long(move || storage.reader(app)?.collections()).await?)
     }
 
     /// A query as somebody would make it in an app.
@@ -89,7 +89,7 @@ impl Fs {
         }
         for row in rows {
             let (app, storage) = (row.id, Arc::clone(&self.shared.storage));
-            let sound = self.shared.storage.long(move || storage.writer(app, false)?.check()).await;
+            let sound = self.shared.storage.long(move || storage.reader(app)?.check()).await;
             checked.push((Some(row.name), format!("apps/{app}/app.fazt"), sound));
         }
         Ok(checked)
@@ -106,7 +106,7 @@ impl Fs {
         user: UserId,
         each: &mut dyn FnMut(Owned<'_>) -> bool,
     ) -> Result<bool, StorageError> {
-        let cartridge = self.shared.storage.writer(app, false)?;
+        let cartridge = self.shared.storage.reader(app)?;
         if !cartridge.knows(user)? {
             return Ok(false);
         }

@@ -135,6 +135,13 @@ impl StorageError {
         if shared_memory {
             return Self::Full(path);
         }
+        let disk = error.sqlite_error().is_some_and(|error| {
+            let writing = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC, ffi::SQLITE_IOERR_WRITE];
+            writing.contains(&error.extended_code)
+        });
+        if disk {
+            return Self::Disk { path, detail };
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full(path),
             _ if data::starved(error) => Self::Starved(path),

@@ -6,6 +6,14 @@ pub enum StorageError {
     /// No room on the disk.
     #[error("the disk is full: {0}")]
     Full(String),
+    /// The disk did not take a change.
+    #[error("the disk failed to take a change of {path}: {detail}")]
+    Disk {
+        /// The file.
+        path: String,
+        /// What SQLite or the system says.
+        detail: String,
+    },
     /// The file is not what it should be.
     #[error("{path} is damaged: {detail}")]
     Corrupt {
@@ -49,6 +57,9 @@ impl StorageError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Full(_) => "free some space; reading goes on, nothing was changed",
+            Self::Disk { .. } => {
+                "nothing was changed and reading goes on; look at the disk, and try again when it works"
+            }
             Self::Corrupt { .. } => {
                 "only this app is affected: restore its file from a backup, or remove the app and deploy again"
             }

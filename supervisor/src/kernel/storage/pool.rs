@@ -203,19 +203,45 @@ impl Storage {
         result
     }
 
-    /// Opens a cartridge for writing on this thread, which must be a blocking one. Reading goes on beside it.
+    /// Changes a cartridge on this thread, which must be a blocking one; `create`: it is made for it. Reading goes
+    /// on beside it. After a failed sync, its own or one of data, nothing is written before what the disk has is
+    /// made good.
     ///
     /// # Errors
-    /// When it cannot be opened, or made.
-    pub fn writer(&self, app: AppId, create: bool) -> Result<Cartridge, StorageError> {
-        Cartridge::open(&self.file(app), if create { Mode::Create } else { Mode::Existing })
+    /// Those of `work`, and when it cannot be opened, made or made good.
+    pub fn change<T>(
+        &self,
+        app: AppId,
+        create: bool,
+        work: impl FnOnce(&mut Cartridge) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.data.make_good(app)?;
+        let mut writer =
+            Cartridge::open(&self.file(app), if create { Mode::Create } else { Mode::Existing })?;
+        let done = work(&mut writer);
+        match &done {
+            // It goes on as the app's reader, where that has none: closing the last connection of a file and opening
+            // the next costs several syncs.
+            Ok(_) => {
+                let slot = self.slot(app);
+                lock(&slot).get_or_insert(writer);
+            }
+            Err(StorageError::Disk { .. }) => {
+                writer.give_up();
+                self.data.suspect(app);
+            }
+            Err(_) => {}
+        }
+        done
     }
 
-    /// Goes on with a writer as the app's reader, where it has none: closing the last connection of a file and
-    /// opening the next costs several syncs. On a blocking thread.
-    pub fn adopt(&self, app: AppId, writer: Cartridge) {
-        let slot = self.slot(app);
-        lock(&slot).get_or_insert(writer);
+    /// Looks at a cartridge for long on this thread, which must be a blocking one: by a connection of its own, so
+    /// that nobody's reading waits.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn reader(&self, app: AppId) -> Result<Cartridge, StorageError> {
+        Cartridge::open(&self.file(app), Mode::Existing)
     }
 
     /// Closes a cartridge once nobody uses it. On a blocking thread.

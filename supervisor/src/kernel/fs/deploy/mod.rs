@@ -220,11 +220,10 @@ pub(super) async fn commit(
             if fresh {
                 storage.make_folder(app)?;
             }
-            let mut writer = storage.writer(app, fresh)?;
-            writer.bound(bytes_max)?;
-            let row = writer.commit(&change)?;
-            storage.adopt(app, writer);
-            Ok::<_, FsError>(row)
+            storage.change(app, fresh, |cartridge| {
+                cartridge.bound(bytes_max)?;
+                cartridge.commit(&change)
+            })
         })
         .await?;
     Ok(Outcome { row, unchanged: false, warnings: built.warnings, env: manifest.env })

@@ -68,6 +68,60 @@ async fn a_full_disk_refuses_the_deploy_and_reading_goes_on() {
     assert_eq!(read_back(&fs, "a").await, page("three"));
 }
 
+/// Copies a data folder but what is shared memory.
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let (path, to) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            fs::create_dir(&to).expect("a folder");
+            copy(&path, &to);
+        } else if !path.to_string_lossy().ends_with("-shm") {
+            fs::copy(&path, &to).expect("copies");
+        }
+    }
+}
+
+/// Does something on a disk that fails: no sync of this thread succeeds, nor of those that it starts.
+fn where_syncs_fail<T: Send>(what: impl AsyncFnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            crate::sys::syncs_fail_here().expect("a filter");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("runtime").block_on(what())
+        });
+        thread.join().expect("no panic")
+    })
+}
+
+#[tokio::test]
+async fn a_deploy_that_the_disk_does_not_take_fails_and_the_old_version_stays() {
+    let data = tempfile::tempdir().expect("folder");
+    let builder = FakeBuilder::new();
+    let fs = open(data.path(), &builder).await;
+    deploy(&fs, "a", &page("one")).await.expect("deploys");
+    let app = deploy(&fs, "a", &page("two")).await.expect("deploys").app.id;
+    let ticket = upload(&fs, "a", &page("three")).await.expect("uploads");
+    let failed = |error: FsError| {
+        let FsError::Storage(error @ StorageError::Disk { .. }) = &error else { panic!("{error}") };
+        assert!(error.hint().contains("nothing was changed"), "{error}: {}", error.hint());
+    };
+    for _ in 0..2 {
+        failed(where_syncs_fail(async || fs.commit(&ticket).await).expect_err("not on the disk"));
+        failed(where_syncs_fail(async || fs.rollback("a", Some(1)).await).expect_err("nor this"));
+        assert_eq!(read_back(&fs, "a").await, page("two"), "the old version is live");
+    }
+    // As after a crash: what is in the files, without what the processes know of them.
+    let after = tempfile::tempdir().expect("folder");
+    copy(data.path(), after.path());
+    let again = open(after.path(), &builder).await;
+    assert_eq!(read_back(&again, "a").await, page("two"), "what failed does not come back");
+    // The disk works again.
+    assert_eq!(fs.commit(&ticket).await.expect("deploys").version.number, 3);
+    assert_eq!(read_back(&fs, "a").await, page("three"));
+    assert_eq!(fs.rollback("a", Some(1)).await.expect("goes back").number, 1);
+    fs.verify(app).await.expect("nothing is damaged");
+}
+
 #[tokio::test]
 async fn a_damaged_cartridge_is_its_own_app_s_trouble_alone() {
     type Damage = (&'static str, fn(&Path));

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use fazt_ipc::ids::VersionId;
+use rusqlite::config::DbConfig;
 use rusqlite::{Transaction, TransactionBehavior, params};
 
 use super::super::data::{DataSchema, schema};
@@ -98,6 +99,23 @@ impl Cartridge {
         prune(&transaction, change.keep).map_err(&fail)?;
         transaction.commit().map_err(&fail)?;
         self.active()?.ok_or_else(|| self.damaged("the version just added is not there"))
+    }
+
+    /// Ends a writer whose commit the disk did not take. What such a commit left in the WAL looks whole: it would
+    /// count when the file is next opened after a crash. An empty one takes its place.
+    pub(in super::super) fn give_up(self) {
+        let connection = &self.connection;
+        let emptied = (|| {
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+            // It is enough that whoever opens the file sees it.
+            connection.pragma_update(None, "synchronous", "OFF")?;
+            let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            connection.pragma_update(None, "user_version", version)
+        })();
+        if let Err(error) = emptied {
+            tracing::warn!(path = %self.path.display(), %error, "what the disk did not take may come back after a crash");
+        }
+        let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
     /// Bounds the file: what would make it larger fails as on a full disk.

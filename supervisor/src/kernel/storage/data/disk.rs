@@ -73,6 +73,10 @@ impl Disk {
     /// When the disk goes on failing, or somebody reads the file just now.
     pub(super) fn recover(&self, cartridge: &Path) -> Result<(), StorageError> {
         let io = |error: io::Error| StorageError::io(cartridge, &error);
+        let unsynced = |error: io::Error| {
+            let (path, detail) = (cartridge.display().to_string(), error.to_string());
+            StorageError::Disk { path, detail }
+        };
         let sqlite = |error: rusqlite::Error| StorageError::sqlite(cartridge, &error);
         let wal = wal_of(cartridge);
         for path in [cartridge, &wal] {
@@ -93,13 +97,13 @@ impl Disk {
         drop(connection);
         for path in [cartridge, &wal] {
             match File::open(path) {
-                Ok(file) => self.sync(cartridge, &file).map_err(io)?,
+                Ok(file) => self.sync(cartridge, &file).map_err(unsynced)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(io(error)),
             }
         }
         match cartridge.parent() {
-            Some(folder) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(io),
+            Some(folder) => File::open(folder).and_then(|folder| folder.sync_all()).map_err(unsynced),
             None => Ok(()),
         }
     }

@@ -249,6 +249,27 @@ impl Data {
         }
     }
 
+    /// Makes good what a failed disk left of an app's file, if it did, before somebody else writes it. On a
+    /// blocking thread.
+    ///
+    /// # Errors
+    /// When the disk goes on failing, or somebody reads the file just now.
+    pub fn make_good(&self, app: AppId) -> std::result::Result<(), StorageError> {
+        let slot = lock(&self.inner.slots).get(&app).cloned();
+        let Some(slot) = slot.filter(|slot| slot.unsound.load(Ordering::Acquire)) else { return Ok(()) };
+        let mut shelf = lock(&slot.shelf);
+        let done = self.inner.make_good(&slot, &mut shelf);
+        slot.count(&shelf);
+        done
+    }
+
+    /// Somebody else's sync of an app's file failed: nothing is written before [`Self::make_good`].
+    pub fn suspect(&self, app: AppId) {
+        if let Ok(slot) = self.inner.slot(app, Instant::now()) {
+            slot.unsound.store(true, Ordering::Release);
+        }
+    }
+
     /// Closes an app's data for good, because its files are about to be deleted. On a blocking thread.
     pub fn remove(&self, app: AppId) {
         // Before the slot goes, so that no call makes another one.
@@ -570,6 +591,10 @@ impl Inner {
             return false;
         }
         slot.tried.store(now_ms, Ordering::Relaxed);
+        self.make_good(slot, shelf).is_ok()
+    }
+
+    fn make_good(&self, slot: &Slot, shelf: &mut Option<Shelf>) -> std::result::Result<(), StorageError> {
         if let Some(shelf) = shelf.take() {
             shelf.abandon();
         }
@@ -577,11 +602,11 @@ impl Inner {
             Ok(()) => {
                 tracing::info!(app = %slot.app, "the disk works again; what it has was made good");
                 slot.unsound.store(false, Ordering::Release);
-                true
+                Ok(())
             }
             Err(error) => {
                 tracing::error!(app = %slot.app, %error, "the disk goes on failing; writes are refused");
-                false
+                Err(error)
             }
         }
     }

@@ -103,6 +103,28 @@ async fn after_a_failed_sync_nothing_is_written_before_the_file_is_made_good() {
 }
 
 #[tokio::test]
+async fn nobody_else_writes_a_file_whose_sync_failed() {
+    let Failing { stage, broken, .. } = failing();
+    let (who, space) = (person(1), SpaceName::User);
+    assert_eq!(stage.data.make_good(stage.app).ok(), Some(()), "nothing is known against it");
+    stage.set(who, space, "k", "v").await.expect("sets");
+    broken.store(true, Ordering::Relaxed);
+    assert_eq!(code(stage.set(who, space, "k", "w").await), ErrorCode::Unavailable);
+    let error = stage.data.make_good(stage.app).expect_err("the disk goes on failing");
+    assert!(matches!(error, StorageError::Disk { .. }), "{error}");
+    broken.store(false, Ordering::Relaxed);
+    stage.data.make_good(stage.app).expect("it works again");
+    stage.set(who, space, "k", "x").await.expect("no turn has to make it good again");
+    stage.data.suspect(stage.app);
+    broken.store(true, Ordering::Relaxed);
+    let error = stage.set(who, space, "k", "y").await.expect_err("another's sync failed");
+    assert!(error.message.contains("nothing is written"), "{error}");
+    broken.store(false, Ordering::Relaxed);
+    stage.data.make_good(stage.app).expect("it works again");
+    assert_eq!(text(stage.get(who, space, "k").await).as_deref(), Some("x"));
+}
+
+#[tokio::test]
 async fn the_last_bytes_of_a_disk_are_for_deleting_and_for_the_kernel() {
     let mut stage = Stage::new(&plain());
     let free = Arc::new(AtomicU64::new(u64::MAX));
