@@ -163,7 +163,10 @@ fn ps_has_the_columns_of_the_contract() {
     assert_eq!(server.get("app", "/").text(), "1");
     let table = server.fazt(&["proc", "ps"]).ok().stdout;
     let columns: Vec<_> = table.lines().next().expect("a head").split_whitespace().collect();
-    assert_eq!(columns, ["APP", "PRINCIPAL", "STATE", "PID", "GEN", "MEM", "CAP", "CPU", "REQS", "IDLE"]);
+    assert_eq!(
+        columns,
+        ["APP", "PRINCIPAL", "STATE", "PID", "GEN", "MEM", "CAP", "CPU", "REQS", "IDLE", "KIND"]
+    );
     let row = &server.processes("app")[0];
     assert_eq!((&row["principal"], &row["reqs"]), (&"anonymous".into(), &1.into()));
     assert!(row["mem_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{row}");

@@ -320,6 +320,41 @@ fn the_process_is_locked_and_holds_two_files_and_a_socket() {
     assert_eq!(open, expect);
 }
 
+#[test]
+fn its_processes_are_seen_and_ended_by_the_owners_word() {
+    let server = serve();
+    let (mut owner, mut anna) = (server.owner(), server.user("anna", &[]));
+    gave(&mut anna, &["exec", "user", "CREATE TABLE t(a); INSERT INTO t VALUES('anna')"]);
+    gave(&mut owner, &["exec", "app", "CREATE TABLE t(a); INSERT INTO t VALUES('all')"]);
+    let rows = |server: &Server| {
+        let all = server.fazt(&["proc", "ps", "--json"]).ok().json();
+        let all = all.as_array().expect("rows").clone();
+        all.into_iter().filter(|row| row["kind"] == "sql").collect::<Vec<_>>()
+    };
+    let seen = rows(&server);
+    let word = |row: &Value, name: &str| row[name].as_str().expect("a word").to_owned();
+    let mut whose: Vec<_> =
+        seen.iter().map(|row| ["app", "principal", "state"].map(|name| word(row, name)).join(" ")).collect();
+    whose.sort();
+    assert_eq!(whose, ["base anna idle", "base app idle"]);
+    assert!(seen.iter().all(|row| row["mem_bytes"].as_u64() > Some(500_000) && row["reqs"] == 1), "{seen:?}");
+    let table = server.fazt(&["proc", "ps"]).ok().stdout;
+    assert!(table.lines().filter(|line| line.trim_end().ends_with("sql")).count() == 2, "{table}");
+    assert!(server.fazt(&["proc", "top"]).ok().stdout.contains("2 of raw SQL"));
+    let ended = server.fazt(&["proc", "kill", "base", "--json"]).ok().json();
+    assert_eq!(ended["workers"], 4, "two workers, two processes of raw SQL");
+    server.wait("the processes to be gone", |server| rows(server).is_empty());
+    // Whoever comes next does not notice.
+    assert_eq!(gave(&mut anna, &["run", "user", "SELECT a FROM t"]), json!([{ "a": "anna" }]));
+    assert_eq!(gave(&mut owner, &["run", "app", "SELECT a FROM t"]), json!([{ "a": "all" }]));
+    gave(&mut owner, &["run", "app", "INSERT INTO t VALUES('more')"]);
+    assert_ne!(std::fs::metadata(file(&server, "app.db-wal")).expect("the WAL").len(), 0);
+    server.fazt(&["proc", "hibernate", "base"]).ok();
+    server.wait("the processes to be gone", |server| rows(server).is_empty());
+    assert_eq!(std::fs::metadata(file(&server, "app.db-wal")).expect("the WAL").len(), 0, "it was moved");
+    assert_eq!(gave(&mut owner, &["run", "app", "SELECT count(*) AS n FROM t"]), json!([{ "n": 2 }]));
+}
+
 /// Nothing that was answered is lost, whichever process dies.
 #[test]
 fn acknowledged_writes_outlive_the_process_and_the_server() {

@@ -23,14 +23,28 @@ pub enum State {
     Quarantined,
 }
 
+/// What a process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ProcessKind {
+    /// Runs the app's JavaScript for somebody.
+    Worker,
+    /// Runs the app's own SQL on one file.
+    Sql,
+}
+
 /// A row of `fazt proc ps`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Process {
     /// Name of the app.
     pub app: String,
-    /// `anonymous`, `service` or a user's name.
+    /// `anonymous`, `service` or a user's name; of raw SQL whose file it serves: a user's name, the id of a space, `app`,
+    /// or `app.` and the name of a binding.
     pub principal: String,
+    /// What it is for.
+    pub kind: ProcessKind,
     /// State.
     pub state: State,
     /// Process, if there is one.
@@ -72,7 +86,7 @@ pub struct Status {
     pub workers: Vec<(State, u64)>,
     /// Warm workers in the pool.
     pub pool: u64,
-    /// Memory of all workers.
+    /// Memory of all workers and processes of raw SQL.
     pub workers_bytes: u64,
     /// Budget for all workers.
     pub workers_bytes_max: u64,

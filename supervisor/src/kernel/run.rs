@@ -29,6 +29,7 @@ use super::net::identity::People;
 use super::net::metrics::Metrics;
 use super::net::serve;
 use super::proc::{Proc, ProcError, ProcOptions};
+use super::security::identity::SERVER;
 use super::security::{Identity, Real};
 use super::storage::StorageError;
 use crate::config::{Config, ConfigError};
@@ -102,6 +103,16 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let identity = Identity::new(fs.book(), Arc::new(Real), &secret);
     let workers = Arc::clone(&proc);
     identity.on_end(move |user, app| workers.end(user, app));
+    proc.on_quarantine({
+        let (identity, fs) = (Arc::clone(&identity), Arc::clone(&fs));
+        move |app, why| {
+            let (identity, why) = (Arc::clone(&identity), why.to_owned());
+            let name = fs.name_of(app).unwrap_or_else(|| app.to_string());
+            tokio::spawn(
+                async move { identity.note(SERVER, "app.quarantine", &name, false, None, &why).await },
+            );
+        }
+    });
     let sweeping = Arc::clone(&identity);
     let sweeping = tokio::spawn(async move { sweeping.sweep().await });
     // On a full disk nobody can be added, but whoever is there is served. After a restart the link that was

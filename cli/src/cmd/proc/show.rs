@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use fazt_ipc::control::{Doctor, Process, State, Status};
+use fazt_ipc::control::{Doctor, Process, ProcessKind, State, Status};
 use fazt_supervisor::config::Config;
 
 use crate::client::Client;
@@ -88,10 +88,29 @@ fn banner(status: &Status) -> Vec<String> {
     ]
 }
 
+/// The word for what a process is for.
+const fn kind(kind: ProcessKind) -> &'static str {
+    match kind {
+        ProcessKind::Worker => "worker",
+        ProcessKind::Sql => "sql",
+    }
+}
+
 /// The columns are fixed: scripts read them.
 fn table(processes: &[Process]) -> Table {
-    let mut table =
-        Table::new(&["APP", "PRINCIPAL", "STATE", ">PID", ">GEN", ">MEM", ">CAP", ">CPU", ">REQS", ">IDLE"]);
+    let mut table = Table::new(&[
+        "APP",
+        "PRINCIPAL",
+        "STATE",
+        ">PID",
+        ">GEN",
+        ">MEM",
+        ">CAP",
+        ">CPU",
+        ">REQS",
+        ">IDLE",
+        "KIND",
+    ]);
     let number = |number: Option<String>| number.unwrap_or_else(|| "-".to_owned());
     for process in processes {
         let lives = process.pid.is_some();
@@ -107,6 +126,7 @@ fn table(processes: &[Process]) -> Table {
             if_lives(text::span(process.cpu_ms)),
             if_lives(process.reqs.to_string()),
             if_lives(text::span(process.idle_ms)),
+            kind(process.kind).to_owned(),
         ]);
     }
     table
@@ -163,7 +183,8 @@ pub(super) async fn top(client: &Client, out: Out) -> Done {
             return out.document(&rows.into_iter().map(|(process, _)| process).collect::<Vec<_>>());
         }
         let memory: u64 = rows.iter().map(|(process, _)| process.mem_bytes).sum();
-        let mut table = Table::new(&["APP", "PRINCIPAL", "STATE", ">PID", ">%CPU", ">MEM", ">CPU", ">REQS"]);
+        let mut table =
+            Table::new(&["APP", "PRINCIPAL", "STATE", ">PID", ">%CPU", ">MEM", ">CPU", ">REQS", "KIND"]);
         for (process, share) in &rows {
             table.row([
                 process.app.clone(),
@@ -174,12 +195,15 @@ pub(super) async fn top(client: &Client, out: Out) -> Done {
                 text::bytes(process.mem_bytes),
                 text::span(process.cpu_ms),
                 process.reqs.to_string(),
+                kind(process.kind).to_owned(),
             ]);
         }
         if out.terminal {
             out.raw(CLEAR);
         }
-        out.line(format!("{}, {}", text::count(rows.len() as u64, "worker"), text::bytes(memory)));
+        let sql = rows.iter().filter(|(process, _)| process.kind == ProcessKind::Sql).count();
+        let workers = text::count((rows.len() - sql) as u64, "worker");
+        out.line(format!("{workers}, {sql} of raw SQL, {}", text::bytes(memory)));
         out.table(&table);
         if !out.terminal {
             return Ok(());
@@ -308,6 +332,7 @@ mod tests {
         Process {
             app: app.into(),
             principal: "anonymous".into(),
+            kind: ProcessKind::Worker,
             state: if pid.is_some() { State::Idle } else { State::Hibernated },
             pid,
             generation: pid.map(u64::from),
@@ -325,9 +350,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "APP         PRINCIPAL  STATE        PID   GEN     MEM    CAP    CPU  REQS   IDLE",
-                "notes       anonymous  idle        4711  4711  1.4 MB  40 MB  35 ms    12  4.2 s",
-                "x\\u{1b}[2J  anonymous  hibernated     -     -       -      -      -     -      -",
+                "APP         PRINCIPAL  STATE        PID   GEN     MEM    CAP    CPU  REQS   IDLE  KIND",
+                "notes       anonymous  idle        4711  4711  1.4 MB  40 MB  35 ms    12  4.2 s  worker",
+                "x\\u{1b}[2J  anonymous  hibernated     -     -       -      -      -     -      -  worker",
             ]
         );
     }

@@ -82,6 +82,8 @@ pub(crate) const BUILD_DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) const BUILD_BYTES_MAX: u64 = 512 << 20;
 /// Memory of a process for raw SQL: SQLite's own bound, an answer twice over, and the program.
 pub(crate) const STORE_BYTES_MAX: u64 = 96 << 20;
+/// What a process for raw SQL is expected to use: as much as one that rests, and the cache of SQLite.
+pub(crate) const STORE_BYTES_EXPECTED: u64 = 5 << 20;
 /// Bytecode of one script: at most this many times its source, plus a page.
 pub(crate) const BYTECODE_FACTOR_MAX: usize = 16;
 

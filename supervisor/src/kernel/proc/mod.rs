@@ -47,7 +47,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use fazt_ipc::control::{LogLine, Process, State, TraceLine, Troubled};
+use fazt_ipc::control::{LogLine, Process, ProcessKind, State, TraceLine, Troubled};
 use fazt_ipc::ids::{AppId, RequestId, UserId};
 use fazt_ipc::wire::worker::LogLevel;
 use tokio::sync::broadcast;
@@ -64,6 +64,7 @@ use metrics::{Metrics, count};
 use pool::Pool;
 use slot::Slot;
 use spec::Spec;
+use stores::Store;
 use trace::Trace;
 
 pub use body::{BodyError, RequestBody};
@@ -90,6 +91,10 @@ pub(crate) struct Shared {
     logs: Logs,
     slots: Mutex<HashMap<(AppId, Principal), Arc<Slot>>>,
     quarantined: Mutex<HashSet<AppId>>,
+    /// Whoever writes down that an app was quarantined, and why.
+    on_quarantine: OnceLock<Box<dyn Fn(AppId, &str) + Send + Sync>>,
+    /// Processes of raw SQL by their generation.
+    stores: Mutex<HashMap<u64, Arc<Store>>>,
     traces: Mutex<HashMap<AppId, Arc<Trace>>>,
     workers_bytes: AtomicU64,
     budget_bytes: u64,
@@ -102,6 +107,10 @@ pub(crate) struct Shared {
 impl Shared {
     fn map(&self) -> MutexGuard<'_, HashMap<(AppId, Principal), Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn store_table(&self) -> MutexGuard<'_, HashMap<u64, Arc<Store>>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn banned(&self) -> MutexGuard<'_, HashSet<AppId>> {
@@ -123,7 +132,14 @@ impl Shared {
 
     /// The app is compromised: so are its workers for everyone else, and after a restart of the server.
     fn quarantine(&self, app: AppId, by: Option<Principal>, reason: &str) {
+        let is_known = self.is_quarantined(app);
         self.banned().insert(app);
+        if !is_known {
+            count(&self.metrics.quarantines);
+            if let Some(write) = self.on_quarantine.get() {
+                write(app, reason);
+            }
+        }
         if let Err(error) = std::fs::write(self.mark(app), reason) {
             tracing::error!(%app, %error, "a quarantine cannot be written down");
         }
@@ -157,7 +173,7 @@ pub struct Snapshot {
     pub workers: Vec<(State, u64)>,
     /// Warm workers in the pool.
     pub pool: u64,
-    /// Memory of all workers, as last counted.
+    /// Memory of all workers and processes of raw SQL, as last counted.
     pub workers_bytes: u64,
     /// Budget for all workers.
     pub workers_bytes_max: u64,
@@ -193,6 +209,8 @@ impl Proc {
             logs,
             slots: Mutex::default(),
             quarantined: Mutex::default(),
+            on_quarantine: OnceLock::new(),
+            stores: Mutex::default(),
             traces: Mutex::default(),
             workers_bytes: AtomicU64::new(0),
             budget_bytes,
@@ -208,6 +226,12 @@ impl Proc {
     #[must_use]
     pub fn builder(self: &Arc<Self>) -> Arc<dyn Builder> {
         Arc::clone(&self.builder) as Arc<dyn Builder>
+    }
+
+    /// Says who writes down that an app was quarantined, and why; once.
+    pub fn on_quarantine(&self, write: impl Fn(AppId, &str) + Send + Sync + 'static) {
+        // A second one would be a mistake of the wiring; the first stays.
+        let _ = self.shared.on_quarantine.set(Box::new(write));
     }
 
     /// What raw SQL needs from jails.
@@ -368,7 +392,7 @@ impl Proc {
         slot.dispatch(&opening, body).await
     }
 
-    /// Every app that has a worker or is in trouble, for `ps` and `top`. Asks the launcher what they use.
+    /// Every app that has a worker or is in trouble, and every process of raw SQL, for `ps` and `top`. Asks the launcher what they use.
     pub async fn processes(&self) -> Vec<Process> {
         pressure::total(&self.shared).await;
         let mut rows = Vec::new();
@@ -377,6 +401,7 @@ impl Proc {
             let row = |state| Process {
                 app: view.name.clone(),
                 principal: slot.who(),
+                kind: ProcessKind::Worker,
                 state,
                 pid: None,
                 generation: None,
@@ -409,7 +434,10 @@ impl Proc {
                 });
             }
         }
-        rows.sort_by(|a, b| (&a.app, &a.principal, a.generation).cmp(&(&b.app, &b.principal, b.generation)));
+        rows.extend(self.store_rows());
+        rows.sort_by(|a, b| {
+            (&a.app, a.kind, &a.principal, a.generation).cmp(&(&b.app, b.kind, &b.principal, b.generation))
+        });
         rows
     }
 
@@ -450,14 +478,14 @@ impl Proc {
         }
     }
 
-    /// Kills the app's workers. How many there were.
+    /// Kills the app's workers and its processes of raw SQL. How many there were.
     pub fn kill(&self, app: AppId) -> u64 {
-        self.order(app, Event::Kill)
+        self.order(app, Event::Kill) + self.shared.kill_stores(app)
     }
 
-    /// Lets the app's workers finish what they do, and go. How many there were.
+    /// Lets the app's workers and its processes of raw SQL finish what they do, and go. How many there were.
     pub fn hibernate(&self, app: AppId) -> u64 {
-        self.order(app, Event::Hibernate)
+        self.order(app, Event::Hibernate) + self.shared.hibernate_stores(app)
     }
 
     fn order(&self, app: AppId, event: Event) -> u64 {
@@ -576,7 +604,7 @@ impl Proc {
     pub fn metrics_text(&self) -> String {
         let mut text = String::new();
         self.shared.metrics.text(&mut text);
-        let snapshot = self.snapshot();
+        let (snapshot, stores) = (self.snapshot(), self.shared.stores());
         let _ =
             writeln!(text, "# HELP fazt_workers Apps and principals by state.\n# TYPE fazt_workers gauge");
         for (state, number) in &snapshot.workers {
@@ -585,8 +613,23 @@ impl Proc {
         }
         for (name, help, value) in [
             ("fazt_pool_workers", "Warm workers without an app.", snapshot.pool),
-            ("fazt_workers_memory_bytes", "Memory of all workers, as last counted.", snapshot.workers_bytes),
-            ("fazt_workers_memory_max_bytes", "Budget for all workers.", snapshot.workers_bytes_max),
+            (
+                "fazt_workers_memory_bytes",
+                "Memory of all workers and processes of raw SQL, as last counted.",
+                snapshot.workers_bytes,
+            ),
+            ("fazt_workers_memory_max_bytes", "Budget for all of them.", snapshot.workers_bytes_max),
+            ("fazt_sql_processes", "Processes of raw SQL.", stores.len() as u64),
+            (
+                "fazt_sql_processes_busy",
+                "Processes of raw SQL that work just now.",
+                stores.iter().filter(|store| store.tenant.life.is_busy()).count() as u64,
+            ),
+            (
+                "fazt_sql_memory_bytes",
+                "Memory of all processes of raw SQL, as last counted.",
+                stores.iter().map(|store| store.bytes()).sum(),
+            ),
         ] {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
         }

@@ -1,7 +1,7 @@
-//! Who goes when memory is short: the worker that was idle longest, one at a time; a running one only when no
-//! idle one is left and the budget is still overrun.
+//! Who goes when memory is short: the process of raw SQL that was idle longest, then the worker that was, one at a
+//! time; a running worker only when nobody idle is left and the budget is still overrun.
 //!
-//! Two signs: the sum of what all workers use against the budget, and the kernel's own word that tasks wait
+//! Two signs: the sum of what all of them use against the budget, and the kernel's own word that tasks wait
 //! for memory (PSI). The files are opened before the supervisor confines itself.
 
 use std::fs::{File, OpenOptions};
@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use super::lifecycle::Event;
 use super::metrics::count;
 use super::slot::Slot;
+use super::stores::Store;
 use super::{Shared, bounds};
 
 /// How often the workers are counted while the budget is nearly used up.
@@ -153,7 +154,12 @@ impl Drop for Place<'_> {
 /// so overshoots the budget by what one app grows beyond what is expected of it, not by all of them. Nobody is
 /// refused: when nothing idle is left, the machine's own limit on all workers is the wall.
 pub(crate) async fn room_for<'a>(shared: &'a Shared, slot: &Slot) -> Place<'a> {
-    let (cap, budget) = (slot.cap_bytes(), shared.budget_bytes);
+    room_of(shared, slot.cap_bytes(), |mean| slot.expected_bytes(mean)).await
+}
+
+/// As [`room_for`], for a process with this cap, of which so much is expected when workers use that on average.
+pub(super) async fn room_of(shared: &Shared, cap: u64, expected: impl FnOnce(u64) -> u64) -> Place<'_> {
+    let budget = shared.budget_bytes;
     let room = &shared.room;
     if room.most_bytes.load(Ordering::Relaxed).saturating_add(cap) <= budget {
         return room.promise(cap);
@@ -175,7 +181,7 @@ pub(crate) async fn room_for<'a>(shared: &'a Shared, slot: &Slot) -> Place<'a> {
         let _ = tokio::time::timeout_at(look_again.into(), settled).await;
     };
     let mean = count.bytes / count.workers.max(1);
-    let expected = slot.expected_bytes(mean);
+    let expected = expected(mean);
     let mut used = count.bytes;
     while used + expected > budget {
         let Some(freed) = evict_and_wait(shared, false).await else { break };
@@ -195,7 +201,7 @@ enum Which {
 struct Count {
     /// Workers that have loaded their app.
     workers: u64,
-    /// What they use.
+    /// What they use, and the processes of raw SQL.
     bytes: u64,
     /// Caps of those that have not, or are about to be given it.
     loading_bytes: u64,
@@ -218,10 +224,26 @@ async fn count_workers(shared: &Shared, which: Which) -> Count {
             }
         }
     }
+    let mut asked_stores = Vec::new();
+    for store in shared.stores() {
+        let known = store.bytes();
+        if which == Which::All || known == 0 || store.tenant.life.active().elapsed() < LATELY {
+            asked_stores.push(store);
+        } else {
+            count.bytes += known;
+        }
+    }
     let stats = asked.into_iter().map(|(slot, link)| async move {
         let usage = shared.launcher.stat(link.generation).await?;
         link.note_usage(usage);
         slot.note_bytes(usage.memory_bytes);
+        Some(usage.memory_bytes)
+    });
+    let counted = futures_util::stream::iter(stats).buffer_unordered(ASKED_AT_ONCE);
+    count.bytes += counted.fold(0, |sum, bytes| async move { sum + bytes.unwrap_or(0) }).await;
+    let stats = asked_stores.into_iter().map(|store| async move {
+        let usage = shared.launcher.stat(store.generation).await?;
+        store.note_usage(usage);
         Some(usage.memory_bytes)
     });
     let counted = futures_util::stream::iter(stats).buffer_unordered(ASKED_AT_ONCE);
@@ -231,21 +253,43 @@ async fn count_workers(shared: &Shared, which: Which) -> Count {
     count
 }
 
-/// Counts every worker.
+/// Counts every worker and every process of raw SQL.
 pub(crate) async fn total(shared: &Shared) -> u64 {
     count_workers(shared, Which::All).await.bytes
 }
 
 /// Lets one go and gives it the time: the next is chosen when it is gone. What that frees.
 async fn evict_and_wait(shared: &Shared, running: bool) -> Option<u64> {
-    let chosen = evict(shared, running)?;
-    let freed = chosen.living(Duration::ZERO).0.iter().map(|link| link.usage().0.max(1)).sum::<u64>().max(1);
-    let _ = tokio::time::timeout(bounds::GRACE, chosen.emptied()).await;
-    Some(freed)
+    let freed = match evict(shared, running)? {
+        Gone::Store(store) => {
+            let _ = tokio::time::timeout(bounds::GRACE, store.gone()).await;
+            store.bytes()
+        }
+        Gone::Slot(slot) => {
+            let freed = slot.living(Duration::ZERO).0.iter().map(|link| link.usage().0.max(1)).sum();
+            let _ = tokio::time::timeout(bounds::GRACE, slot.emptied()).await;
+            freed
+        }
+    };
+    Some(freed.max(1))
 }
 
-/// Lets one go: the one idle longest, or, with `running`, the one that was given nothing longest.
-fn evict(shared: &Shared, running: bool) -> Option<Arc<Slot>> {
+/// Who was let go.
+enum Gone {
+    Store(Arc<Store>),
+    Slot(Arc<Slot>),
+}
+
+/// Lets one go: the one idle longest, or, with `running`, the one that was given nothing longest. Processes of raw SQL
+/// go first: a worker takes longer to come back.
+fn evict(shared: &Shared, running: bool) -> Option<Gone> {
+    let resting =
+        shared.stores().into_iter().filter_map(|store| Some((store.tenant.life.idle_since()?, store)));
+    if let Some((_, store)) = resting.min_by_key(|(since, _)| *since) {
+        count(&shared.metrics.evictions);
+        store.tenant.life.hibernate();
+        return Some(Gone::Store(store));
+    }
     let slots = shared.slots();
     let idle =
         slots.iter().filter_map(|slot| Some((slot.idle_since()?, slot))).min_by_key(|(since, _)| *since);
@@ -258,7 +302,7 @@ fn evict(shared: &Shared, running: bool) -> Option<Arc<Slot>> {
     };
     count(&shared.metrics.evictions);
     chosen.tell(Event::Evict);
-    Some(Arc::clone(chosen))
+    Some(Gone::Slot(Arc::clone(chosen)))
 }
 
 /// Budget of all workers together.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use fazt_ipc::control::{Doctor, Process, Status};
+use fazt_ipc::control::{Doctor, Process, ProcessKind, Status};
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
@@ -40,7 +40,18 @@ pub(super) async fn stop(State(control): Shared) -> Json<Value> {
 
 /// `GET /api/processes`
 pub(super) async fn processes(State(control): Shared) -> Json<Vec<Process>> {
-    Json(control.proc.processes().await)
+    let mut processes = control.proc.processes().await;
+    if processes.iter().any(|process| process.kind == ProcessKind::Sql) {
+        // Files are called by ids. When nobody can say the names, that will do.
+        let users = control.identity.users().await.unwrap_or_default();
+        for process in processes.iter_mut().filter(|process| process.kind == ProcessKind::Sql) {
+            let user = users.iter().find(|account| account.id.to_string() == process.principal);
+            if let Some(user) = user {
+                process.principal.clone_from(&user.name);
+            }
+        }
+    }
+    Json(processes)
 }
 
 /// `GET /api/doctor`

@@ -8,7 +8,6 @@ use fazt_ipc::limits::STREAMS_MAX;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::lifecycle::{Action, Event, Why};
-use super::super::metrics::count;
 use super::super::{DispatchError, bounds};
 use super::Slot;
 
@@ -72,7 +71,6 @@ impl Slot {
                     let reason = &inner.reason;
                     tracing::warn!(app = %inner.spec.name, state = ?life.state, %reason, "an app is in trouble");
                     if life.state == State::Quarantined {
-                        count(&self.shared.metrics.quarantines);
                         self.shared.quarantine(self.app, Some(self.principal), reason);
                     }
                 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fazt_ipc::control::State;
+use fazt_ipc::control::{ProcessKind, State};
+use fazt_ipc::ids::AppId;
 
 use super::super::Slot;
 use super::super::pressure;
 use super::fake::{Peer, Stage, stage_with};
+use crate::kernel::storage::sql::{Jailed, Life, Place, Tenant};
 
 async fn until(slot: &Slot, state: State) {
     let mut states = slot.watch();
@@ -89,4 +91,78 @@ async fn small_workers_are_kept_as_long_as_they_fit() {
     wake_all(&stage, 80).await;
     assert_eq!(stage.orders.assigned.lock().expect("lock").0.len(), 80, "each uses 1 MiB, whatever its cap");
     assert!(stage.proc.metrics_text().contains("fazt_worker_evictions_total 0\n"));
+}
+
+/// A process of raw SQL for an app that rests.
+async fn resting(stage: &Stage, number: u64) -> (Jailed, Arc<Life>) {
+    let life = Arc::new(Life::default());
+    let tenant =
+        Tenant { app: AppId::new(number, number.into()), place: Place::App, life: Arc::clone(&life) };
+    let jailed = stage.proc.stores().store(tenant).await.expect("a process");
+    life.is_called(1);
+    life.rests();
+    (jailed, life)
+}
+
+fn metric(stage: &Stage, name: &str) -> u64 {
+    let text = stage.proc.metrics_text();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("a metric");
+    line.parse().expect("a number")
+}
+
+#[tokio::test]
+async fn a_process_of_raw_sql_counts_and_goes_before_a_worker_that_was_idle_for_longer() {
+    const BYTES: u64 = 30 << 20;
+    let stage = stage_with(Peer::serve, |options| options.budget_bytes = Some(100 << 20));
+    *stage.orders.memory_bytes.lock().expect("lock") = BYTES;
+    let workers = [stage.app(2), stage.app(3)];
+    assert_eq!(stage.ask(&workers[0]).await, Ok(200));
+    let (jailed, life) = resting(&stage, 9).await;
+    let rows = stage.proc.processes().await;
+    let seen = rows.iter().find(|row| row.kind == ProcessKind::Sql).expect("a row");
+    assert_eq!((seen.mem_bytes, seen.state, seen.principal.as_str()), (BYTES, State::Idle, "app"));
+    assert_eq!((metric(&stage, "fazt_sql_processes"), metric(&stage, "fazt_sql_memory_bytes")), (1, BYTES));
+    assert_eq!(metric(&stage, "fazt_workers_memory_bytes"), 2 * BYTES);
+    assert_eq!(stage.ask(&workers[1]).await, Ok(200));
+    assert!(life.idle_since().is_some(), "three of 30 MiB fit");
+    // The next one does not. Whoever is told closes its socket.
+    let told = Arc::clone(&life);
+    let closing = tokio::spawn(async move {
+        told.told().await;
+        drop(jailed.socket);
+        jailed.exited.await.expect("its end")
+    });
+    assert_eq!(stage.ask(&stage.app(4)).await, Ok(200));
+    closing.await.expect("it was told");
+    assert!(workers.iter().all(|slot| slot.has_workers()), "a worker would take longer to come back");
+    assert_eq!(metric(&stage, "fazt_sql_processes"), 0);
+    assert_eq!(metric(&stage, "fazt_worker_evictions_total"), 1);
+}
+
+#[tokio::test]
+async fn the_owners_word_ends_processes_of_raw_sql_of_one_app() {
+    let stage = stage_with(Peer::serve, |_| {});
+    let (jailed, _) = resting(&stage, 9).await;
+    let (other, other_life) = resting(&stage, 8).await;
+    assert_eq!(stage.proc.kill(AppId::new(9, 9)), 1);
+    jailed.exited.await.expect("its end");
+    assert_eq!(stage.proc.hibernate(AppId::new(8, 8)), 1);
+    other_life.told().await;
+    assert_eq!(stage.proc.processes().await.len(), 1, "it may take its time");
+    drop(other);
+}
+
+#[tokio::test]
+async fn that_an_app_is_quarantined_is_told_once() {
+    let stage = stage_with(Peer::serve, |_| {});
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let list = Arc::clone(&told);
+    stage.proc.on_quarantine(move |app, why| list.lock().expect("lock").push((app, why.to_owned())));
+    assert_eq!(stage.ask(&stage.slot).await, Ok(200));
+    for _ in 0..2 {
+        stage.proc.stores().compromised(stage.app, "its raw SQL lied");
+    }
+    until(&stage.slot, State::Quarantined).await;
+    assert_eq!(*told.lock().expect("lock"), [(stage.app, "its raw SQL lied".to_owned())]);
+    assert_eq!(metric(&stage, "fazt_app_quarantines_total"), 1);
 }

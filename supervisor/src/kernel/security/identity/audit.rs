@@ -13,6 +13,8 @@ use super::super::secret::Mark;
 use super::super::throttle::network;
 use super::{Client, Identity, IdentityError, KNOWN_MAX};
 
+/// Who decides by itself, in the log.
+pub const SERVER: &str = "server";
 /// Who commands over the control socket, in the log.
 pub const CONSOLE: &str = "console";
 /// Lines of one answer.

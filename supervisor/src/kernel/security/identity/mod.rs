@@ -46,7 +46,7 @@ use super::throttle::Throttle;
 use super::turns::{Holder, Places, Turns};
 use super::waiting::Waiting;
 
-pub use audit::CONSOLE;
+pub use audit::{CONSOLE, SERVER};
 pub use by::By;
 pub use entry::{Choice, Entered, Linked, Opened};
 pub use fresh::FRESH_MS;

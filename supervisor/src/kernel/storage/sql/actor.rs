@@ -14,7 +14,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fazt_ipc::ids::AppId;
@@ -26,14 +25,14 @@ use fazt_ipc::syscall::ErrorCode;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::files::{self, Opened};
 use super::limits::{
     BACK_OFF, CLOSE_DEADLINE, IDLE, QUEUE_MAX, ROOM_DEADLINE, SMALL_BYTES, START_DEADLINE, WALL_FACTOR,
     WALL_MORE,
 };
-use super::{Ended, Inner, Jailed, Place, Query, Share, SqlError, json, lock};
+use super::{Ended, Inner, Jailed, Life, Place, Query, Share, SqlError, Tenant, json, lock};
 use crate::kernel::storage::StorageError;
 use crate::kernel::storage::quota::Size;
 
@@ -46,16 +45,13 @@ pub(super) struct Job {
 /// The way to a file's task. The task ends, and its process with it, when this is dropped.
 pub(super) struct Handle {
     jobs: mpsc::Sender<Job>,
-    hibernate: Arc<Notify>,
-    /// When its process began to rest, as a tick; 0: it does not rest.
-    resting: Arc<AtomicU64>,
-    used: Arc<AtomicU64>,
+    life: Arc<Life>,
 }
 
 impl Handle {
     pub(super) fn start(inner: Arc<Inner>, share: Arc<Share>, app: AppId, place: Place) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        let handle = Self { jobs, hibernate: Arc::default(), resting: Arc::default(), used: Arc::default() };
+        let handle = Self { jobs, life: Arc::default() };
         let file = FileTask {
             folder: inner.apps.join(app.to_string()).join("sql"),
             name: place.name(),
@@ -64,9 +60,7 @@ impl Handle {
             app,
             place,
             queue,
-            hibernate: Arc::clone(&handle.hibernate),
-            resting: Arc::clone(&handle.resting),
-            used: Arc::clone(&handle.used),
+            life: Arc::clone(&handle.life),
             process: None,
             pause: None,
         };
@@ -75,16 +69,16 @@ impl Handle {
     }
 
     pub(super) fn send(&self, job: Job, tick: u64) -> Result<(), ()> {
-        self.used.store(tick, Ordering::Relaxed);
+        self.life.is_called(tick);
         self.jobs.try_send(job).map_err(drop)
     }
 
     pub(super) fn resting_since(&self) -> Option<u64> {
-        Some(self.resting.load(Ordering::Relaxed)).filter(|&since| since > 0)
+        self.life.resting_since()
     }
 
     pub(super) fn hibernate(&self) {
-        self.hibernate.notify_one();
+        self.life.hibernate();
     }
 }
 
@@ -96,9 +90,7 @@ struct FileTask {
     folder: PathBuf,
     name: String,
     queue: mpsc::Receiver<Job>,
-    hibernate: Arc<Notify>,
-    resting: Arc<AtomicU64>,
-    used: Arc<AtomicU64>,
+    life: Arc<Life>,
     process: Option<Process>,
     /// Since when and how long no process is made.
     pause: Option<(Instant, Duration)>,
@@ -131,12 +123,27 @@ impl FileTask {
     async fn run(mut self) {
         loop {
             let resting = self.process.is_some();
-            self.resting
-                .store(if resting { self.used.load(Ordering::Relaxed) } else { 0 }, Ordering::Relaxed);
+            if resting {
+                self.life.rests()
+            } else {
+                self.life.is_gone()
+            }
+            let gone = async {
+                match &mut self.process {
+                    Some(process) => (&mut process.exited).await.unwrap_or(Ended::Killed),
+                    None => std::future::pending().await,
+                }
+            };
             let job = tokio::select! {
                 biased;
+                // Before the next call: it would find a process that is not there.
+                ended = gone => {
+                    self.process = None;
+                    self.has_ended(Some(ended));
+                    continue;
+                }
                 job = self.queue.recv() => job,
-                () = self.hibernate.notified(), if resting => {
+                () = self.life.told(), if resting => {
                     self.sleep().await;
                     continue;
                 }
@@ -148,13 +155,14 @@ impl FileTask {
                     continue;
                 }
             };
-            self.resting.store(0, Ordering::Relaxed);
+            self.life.works();
             // Nobody can call any more: the app goes, and the process is killed.
             let Some(Job { query, reply }) = job else { return };
             if reply.is_closed() {
                 continue;
             }
             let answer = self.answer(query).await;
+            self.life.answered();
             let _ = reply.send(answer);
         }
     }
@@ -324,9 +332,14 @@ impl FileTask {
     /// Has the process move its WAL and end.
     async fn sleep(&mut self) {
         let Some(mut process) = self.process.take() else { return };
-        self.resting.store(0, Ordering::Relaxed);
+        self.life.works();
         let _ = process.stream.shutdown().await;
         let ended = end(process).await;
+        self.has_ended(ended);
+    }
+
+    /// A process that nobody was waiting for has ended.
+    fn has_ended(&self, ended: Option<Ended>) {
         self.share.account.settle(&self.name, Size::of(&self.folder, &self.name));
         if ended == Some(Ended::Forbidden) {
             self.compromised("its raw SQL made a system call that no statement can ask for");
@@ -395,7 +408,8 @@ impl FileTask {
                 _ => SqlError::unavailable("the database file cannot be opened; the server's log says why"),
             }
         })?;
-        let jailed = jails.store().await.map_err(|error| {
+        let tenant = Tenant { app: self.app, place: self.place.clone(), life: Arc::clone(&self.life) };
+        let jailed = jails.store(tenant).await.map_err(|error| {
             tracing::error!(app = %self.app, error, "no process for raw SQL");
             no_process()
         })?;

@@ -26,7 +26,8 @@ pub(super) struct Opened {
 impl Place {
     /// Name of its file, without what follows the dot. Ids are made by the kernel, names of bindings are checked when
     /// the app is deployed; none holds a slash or starts with a dot.
-    pub(super) fn name(&self) -> String {
+    #[must_use]
+    pub fn name(&self) -> String {
         match self {
             Self::User(user) => user.to_string(),
             Self::Space(space) => space.to_string(),

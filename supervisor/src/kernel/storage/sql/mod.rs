@@ -16,12 +16,14 @@
 //! | a bound | `limits.rs` |
 //! | which file, how it is made and opened, what it may take | `files.rs` |
 //! | queue, process and deadlines of one file | `actor.rs` |
+//! | what others see of a process, and may tell it | `tenant.rs` |
 //! | values and rows as JSON | `json.rs` |
 
 mod actor;
 mod files;
 mod json;
 mod limits;
+mod tenant;
 #[cfg(test)]
 mod tests;
 
@@ -41,11 +43,12 @@ use actor::{Handle, Job};
 use limits::{APP_PROCESSES_MAX, APP_TURNS_MAX, PROCESSES_MAX, TURNS_MAX};
 
 pub use json::values;
+pub use tenant::{Life, Tenant};
 
 /// Makes locked processes; `proc` implements it.
 pub trait Jails: Send + Sync {
-    /// A process in the `store` jail, or why there is none.
-    fn store(&self) -> BoxFuture<'static, Result<Jailed, String>>;
+    /// A process in the `store` jail for somebody, or why there is none.
+    fn store(&self, tenant: Tenant) -> BoxFuture<'static, Result<Jailed, String>>;
     /// A process of this app did what no SQL can ask for.
     fn compromised(&self, app: AppId, reason: &str);
 }

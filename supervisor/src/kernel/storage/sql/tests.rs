@@ -19,7 +19,7 @@ struct Standin {
 }
 
 impl Jails for Standin {
-    fn store(&self) -> BoxFuture<'static, Result<Jailed, String>> {
+    fn store(&self, _: Tenant) -> BoxFuture<'static, Result<Jailed, String>> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let role = self.roles[number.min(self.roles.len() - 1)];
         let ended = self.ended;

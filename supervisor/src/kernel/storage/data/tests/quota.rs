@@ -16,7 +16,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::kernel::storage::sql::{Ended, Jailed, Jails, Place, Query, Sql};
+use crate::kernel::storage::sql::{Ended, Jailed, Jails, Place, Query, Sql, Tenant};
 
 const MIB: u64 = 1 << 20;
 const QUOTA_MIB: u32 = 12;
@@ -24,7 +24,7 @@ const QUOTA_MIB: u32 = 12;
 struct Growers;
 
 impl Jails for Growers {
-    fn store(&self) -> BoxFuture<'static, Result<Jailed, String>> {
+    fn store(&self, _: Tenant) -> BoxFuture<'static, Result<Jailed, String>> {
         Box::pin(async {
             let (ours, mut theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
             ours.set_nonblocking(true).map_err(|error| error.to_string())?;
