@@ -18,6 +18,8 @@ pub(super) struct Schema {
     pub application: i32,
     /// Step n leads from version n to n + 1. Steps are only ever added.
     pub steps: &'static [&'static str],
+    /// Pages that nothing uses can be given back one by one. Holds for a file that is made now.
+    pub shrinks: bool,
 }
 
 /// How a file is opened.
@@ -45,6 +47,12 @@ pub(super) fn open(path: &Path, schema: &Schema, mode: Mode) -> Result<Connectio
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection =
         Connection::open_with_flags(path, flags).map_err(|e| StorageError::sqlite(path, &e))?;
+    if mode == Mode::Create && schema.shrinks {
+        // Before the first table: in another file it says nothing.
+        connection
+            .pragma_update(None, "auto_vacuum", "INCREMENTAL")
+            .map_err(|e| StorageError::sqlite(path, &e))?;
+    }
     if mode == Mode::Alone {
         connection
             .query_row("PRAGMA locking_mode=EXCLUSIVE", [], |_| Ok(()))

@@ -10,6 +10,7 @@ use super::error::StorageError;
 
 const SCHEMA: Schema = Schema {
     application: 0x6661_7a6b, // "fazk"
+    shrinks: false,
     steps: &[
         "
         CREATE TABLE app(

@@ -24,6 +24,7 @@ pub use read::{Built, FileRow, VersionRow};
 
 pub(super) const SCHEMA: Schema = Schema {
     application: 0x6661_7a74, // "fazt"
+    shrinks: true,
     steps: &[
         "
         -- Bytes stand last in their rows, so that reading a size does not walk over them.

@@ -24,8 +24,8 @@ use super::disk::Disk;
 use super::error::{DataError, NO_ROOM, Result};
 use super::lanes::{Debt, Lanes};
 use super::limits::{
-    BLOB_THREADS, BUSY_PATIENCE, CONNECTIONS_MAX, OPS_PER_S, QUEUE_MAX, RECOVER_MS, STARVED_PAUSE,
-    STARVED_TRIES, THREADS, TURN, TURN_CALLS_MAX,
+    BLOB_THREADS, BUSY_PATIENCE, CONNECTIONS_MAX, FREE_PAGES_KEPT, FREE_PAGES_KEPT_IDLE, OPS_PER_S,
+    QUEUE_MAX, RECLAIMED_PER_LOOK, RECOVER_MS, STARVED_PAUSE, STARVED_TRIES, THREADS, TURN, TURN_CALLS_MAX,
 };
 use super::look::Reached;
 use super::request::{Find, Request, Response, SpaceName};
@@ -288,15 +288,17 @@ impl Data {
         lock(&self.inner.removed).contains(&app)
     }
 
-    /// Closes what nobody used for a while. On a blocking thread.
+    /// Closes what nobody used for a while, after it gave back what it could to the disk. On a blocking thread.
     pub fn close_idle(&self, idle: Duration) {
         let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         let now = (self.inner.clock)();
         let slots: Vec<_> = lock(&self.inner.slots).values().cloned().collect();
+        let mut pieces = RECLAIMED_PER_LOOK;
         for slot in slots {
             // One that is unsound is not closed as if it were not, nor forgotten.
             if now.saturating_sub(slot.used.load(Ordering::Relaxed)) >= idle_ms
                 && !slot.unsound.load(Ordering::Acquire)
+                && self.inner.reclaim(&slot, &mut pieces)
                 && let Ok(mut shelf) = slot.shelf.try_lock()
             {
                 shelf.take();
@@ -553,6 +555,9 @@ impl Inner {
                 && let Some(shelf) = shelf.as_mut()
             {
                 shelf.expire(now_ms);
+                if self.disk.has_room(&self.apps, true) {
+                    shelf.reclaim(FREE_PAGES_KEPT);
+                }
             }
         }
         used
@@ -607,6 +612,29 @@ impl Inner {
             Err(error) => {
                 tracing::error!(app = %slot.app, %error, "the disk goes on failing; writes are refused");
                 Err(error)
+            }
+        }
+    }
+
+    /// Gives pages of an idle file back, in at most so many pieces: whoever calls meanwhile waits for one of them.
+    /// Whether nothing is left to do and nobody calls.
+    fn reclaim(&self, slot: &Slot, pieces: &mut u32) -> bool {
+        loop {
+            if lock(&slot.waiting).scheduled {
+                return false;
+            }
+            let Ok(mut shelf) = slot.shelf.try_lock() else { return false };
+            let Some(open) = shelf.as_mut() else { return true };
+            let little = open.free_pages().map_or(true, |free| free <= FREE_PAGES_KEPT_IDLE);
+            if little || !self.disk.has_room(&self.apps, true) {
+                return true;
+            }
+            if *pieces == 0 {
+                return false;
+            }
+            *pieces -= 1;
+            if !open.reclaim(FREE_PAGES_KEPT_IDLE) {
+                return true;
             }
         }
     }

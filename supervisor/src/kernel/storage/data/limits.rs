@@ -137,6 +137,15 @@ pub const SORT_BYTES_MAX: usize = 5 * 1024 * 1024;
 pub const STATEMENT_HEAP_MAX: usize = 10 * 1024 * 1024;
 /// Expired keys removed in one turn.
 pub const EXPIRED_PER_TURN: u32 = 200;
+/// Pages given back to the disk at a time, 2 MiB: others of the file move into their places, which takes a few
+/// milliseconds.
+pub const RECLAIMED_AT_ONCE: u32 = 512;
+/// Pages that a file in use keeps for what is written next, 4 MiB; and one that nobody uses.
+pub const FREE_PAGES_KEPT: u32 = 1_024;
+/// See [`FREE_PAGES_KEPT`].
+pub const FREE_PAGES_KEPT_IDLE: u32 = 64;
+/// Times that [`RECLAIMED_AT_ONCE`] is given back in one look for idle files; the next look goes on.
+pub const RECLAIMED_PER_LOOK: u32 = 16;
 
 // A row carries its body, its id and its ordering keys.
 pub(super) const ROW_BYTES_MAX: usize = VALUE_BYTES_MAX + 256 * 1024;

@@ -21,7 +21,7 @@ use super::docs::{self, Docs, Failed};
 use super::error::{self, DataError, Result};
 use super::json::shown;
 use super::kv::{self, Keys, Set};
-use super::limits::{BUSY, EXPIRED_PER_TURN};
+use super::limits::{BUSY, EXPIRED_PER_TURN, RECLAIMED_AT_ONCE};
 use super::look::{self, Reached};
 use super::request::{DocCall, Find, KvCall, Request, Response, Role, SpaceName};
 use super::schema::{self, Layout, Table};
@@ -162,9 +162,12 @@ impl Shelf {
 
     /// Whether the file has room inside for the largest write.
     pub(super) fn has_free_pages(&self) -> bool {
-        let free: rusqlite::Result<u32> =
-            self.admin.pragma_query_value(None, "freelist_count", |row| row.get(0));
-        free.is_ok_and(|free| free >= confine::PAGES_OF_A_WRITE)
+        self.free_pages().is_ok_and(|free| free >= confine::PAGES_OF_A_WRITE)
+    }
+
+    /// Pages inside the file that nothing uses.
+    pub(super) fn free_pages(&self) -> rusqlite::Result<u32> {
+        self.admin.pragma_query_value(None, "freelist_count", |row| row.get(0))
     }
 
     /// Gives back what memory it can; only this principal's connection stays open, if any.
@@ -595,6 +598,30 @@ impl Shelf {
         if let Ok(bytes) = blobs::files_bytes(&self.admin) {
             self.files_bytes = bytes;
         }
+    }
+
+    /// Gives some of the pages back to the disk that nothing uses, down to `kept`. Whether there are more. The file
+    /// becomes smaller when the WAL is moved into it.
+    pub(super) fn reclaim(&mut self, kept: u32) -> bool {
+        let more = (|| {
+            let free = self.free_pages()?;
+            let some = free.saturating_sub(kept).min(RECLAIMED_AT_ONCE);
+            if some == 0 {
+                return Ok(false);
+            }
+            // A row for each; none in a file that was made without.
+            let mut statement = self.admin.prepare(&format!("PRAGMA incremental_vacuum({some})"))?;
+            let mut pages = statement.query([])?;
+            let mut moved = 0;
+            while pages.next()?.is_some() {
+                moved += 1;
+            }
+            Ok(moved > 0 && free > kept + some)
+        })();
+        more.unwrap_or_else(|error: rusqlite::Error| {
+            tracing::debug!(app = %self.app, %error, "free pages stay for now");
+            false
+        })
     }
 }
 

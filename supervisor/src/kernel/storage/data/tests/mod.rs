@@ -13,6 +13,7 @@ mod plans;
 mod query;
 mod quota;
 mod schema;
+mod shrink;
 mod spaces;
 
 use std::collections::BTreeMap;
