@@ -32,6 +32,9 @@ pub enum ProcessKind {
     Worker,
     /// Runs the app's own SQL on one file.
     Sql,
+    /// The same for those who may only read: its descriptors cannot write.
+    #[serde(rename = "sql-read")]
+    SqlRead,
 }
 
 /// A row of `fazt proc ps`.

@@ -20,6 +20,9 @@ pub const READY: &[u8; 8] = b"fazt sql";
 /// Goes with the descriptors of the database and its WAL.
 pub const FILES: &[u8; 8] = b"two file";
 
+/// The same, when neither can be written to.
+pub const FILES_TO_READ: &[u8; 8] = b"two read";
+
 /// Exit code of a role that ended itself: a function in a statement looked at no clock.
 pub const EXIT_LATE: i32 = 104;
 /// Exit code of a role whose file is no database that can be used.
@@ -49,6 +52,8 @@ pub enum Form {
     Last,
     /// Several statements that bind nothing and answer nothing.
     Script,
+    /// No statement of the app's: the file is looked through for damage.
+    Check,
 }
 
 /// SQL and what it binds.

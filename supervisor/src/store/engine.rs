@@ -18,14 +18,15 @@ use super::fault::Failed;
 use super::policy::{Own, authorizer};
 use super::sys::Files;
 use fazt_ipc::store::limits::{
-    ANSWER_BYTES_MAX, CACHE_KIB, COLUMNS_MAX, HEAP_BYTES_MAX, PAGE_BYTES, PROGRESS_OPS, ROWS_BYTES_MAX,
-    ROWS_MAX, SQL_BYTES_MAX, STATEMENTS_MAX, VALUE_BYTES_MAX, VALUES_MAX, WAL_BYTES_KEPT,
+    ANSWER_BYTES_MAX, CACHE_KIB, COLUMNS_MAX, HEAP_BYTES_MAX, MESSAGE_BYTES_MAX, PAGE_BYTES, PROGRESS_OPS,
+    ROWS_BYTES_MAX, ROWS_MAX, SQL_BYTES_MAX, STATEMENTS_MAX, VALUE_BYTES_MAX, VALUES_MAX, WAL_BYTES_KEPT,
 };
 use fazt_ipc::store::{Answer, Cell, Fault, Form, Malformed, Outcome, Request, Statement, Value, encode};
 
 /// The one connection.
 pub(super) struct Engine {
     connection: Connection,
+    vfs: &'static CStr,
     files: &'static Files,
     own: Own,
     /// CPU time of the process at which a statement is cut off, in milliseconds.
@@ -74,16 +75,10 @@ impl Room {
 
 impl Engine {
     /// Opens the database behind the file system of this name.
-    pub(super) fn open(vfs: &CStr, files: &'static Files) -> rusqlite::Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags_and_vfs(Path::new("db"), flags, vfs)?;
-        harden(&connection)?;
+    pub(super) fn open(vfs: &'static CStr, files: &'static Files) -> rusqlite::Result<Self> {
         let (own, deadline_ms) = (Own::default(), Arc::new(AtomicU64::new(u64::MAX)));
-        connection.authorizer(Some(authorizer(own.clone())))?;
-        let deadline = Arc::clone(&deadline_ms);
-        let late = move || crate::sys::cpu_ms() >= deadline.load(Ordering::Relaxed);
-        connection.progress_handler(PROGRESS_OPS, Some(late))?;
-        let engine = Self { connection, files, own, deadline_ms };
+        let connection = connect(vfs, files, &own, &deadline_ms)?;
+        let engine = Self { connection, vfs, files, own, deadline_ms };
         // Whoever had the file before may have died in the middle of something large.
         engine.move_wal();
         Ok(engine)
@@ -91,7 +86,7 @@ impl Engine {
 
     /// A WAL takes of the app's quota: a long one is moved into the database, and is none then.
     fn move_wal(&self) {
-        if self.files.wal_bytes() > WAL_BYTES_KEPT.unsigned_abs() {
+        if !self.files.read_only && self.files.wal_bytes() > WAL_BYTES_KEPT.unsigned_abs() {
             let moved = self
                 .ours(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
             // On a full disk it stays where it is, and nothing is lost.
@@ -108,7 +103,8 @@ impl Engine {
         let late = crate::sys::cpu_ms().saturating_add(u64::from(request.cpu_ms));
         let mut at = 0;
         let ran = self
-            .set(request)
+            .look_again()
+            .and_then(|()| self.set(request))
             .and_then(|()| {
                 self.deadline_ms.store(late, Ordering::Relaxed);
                 self.run(request, &mut at)
@@ -147,6 +143,15 @@ impl Engine {
         done
     }
 
+    /// Somebody else writes to a file that is only read here. Nobody does during a call, so that it is enough to
+    /// remember nothing of it between two.
+    fn look_again(&mut self) -> Result<(), Failed> {
+        if self.files.read_only {
+            self.connection = connect(self.vfs, self.files, &self.own, &self.deadline_ms)?;
+        }
+        Ok(())
+    }
+
     fn set(&self, request: &Request) -> Result<(), Failed> {
         self.files.set_bounds(request.bytes_max);
         let pages = (request.bytes_max / PAGE_BYTES).clamp(1, u64::from(u32::MAX) - 1);
@@ -173,6 +178,9 @@ impl Engine {
                 format!("{} statements in one batch; at most {STATEMENTS_MAX}", request.statements.len());
             return Err(Failed::new(Fault::TooLarge, message));
         }
+        if request.form == Form::Check {
+            return self.check();
+        }
         if request.statements.len() <= 1 && request.form == Form::One {
             return self.each(request, at);
         }
@@ -188,6 +196,26 @@ impl Engine {
             self.ours(|connection| connection.execute_batch("ROLLBACK"))?;
         }
         done
+    }
+
+    /// What is wrong with the file, a line each, or `ok`.
+    fn check(&self) -> Result<Vec<Ran>, Failed> {
+        let mut ran = Ran { columns: vec!["integrity_check".to_owned()], statements: 1, ..Ran::default() };
+        // As long as the file has tables; it is no statement of the app's.
+        let most = self.connection.set_limit(Limit::SQLITE_LIMIT_VDBE_OP, i32::MAX)?;
+        let done = self.ours(|connection| {
+            let mut statement = connection.prepare(&format!("PRAGMA integrity_check({FLAWS_MAX})"))?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let text = row.get_ref(0)?.as_str()?;
+                Cell::Text(text.get(..MESSAGE_BYTES_MAX).unwrap_or(text)).put(&mut ran.rows);
+                ran.count += 1;
+            }
+            Ok(())
+        });
+        self.connection.set_limit(Limit::SQLITE_LIMIT_VDBE_OP, most)?;
+        done?;
+        Ok(vec![ran])
     }
 
     fn each(&self, request: &Request, at: &mut u32) -> Result<Vec<Ran>, Failed> {
@@ -338,6 +366,31 @@ fn empty(sql: &str) -> Failed {
 
 fn wrong_number() -> Failed {
     Failed::new(Fault::Query, "Wrong number of parameter bindings for SQL query.")
+}
+
+/// Flaws of a file that are told.
+const FLAWS_MAX: u32 = 20;
+
+/// A connection to the one file.
+fn connect(
+    vfs: &CStr,
+    files: &Files,
+    own: &Own,
+    deadline_ms: &Arc<AtomicU64>,
+) -> rusqlite::Result<Connection> {
+    let how = match files.read_only {
+        true => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        false => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let flags = how | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags_and_vfs(Path::new("db"), flags, vfs)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, files.read_only)?;
+    harden(&connection)?;
+    connection.authorizer(Some(authorizer(own.clone())))?;
+    let deadline = Arc::clone(deadline_ms);
+    let late = move || crate::sys::cpu_ms() >= deadline.load(Ordering::Relaxed);
+    connection.progress_handler(PROGRESS_OPS, Some(late))?;
+    Ok(connection)
 }
 
 /// The structure of the file is not believed; the process alone uses it, so that the index of its WAL lies in memory.

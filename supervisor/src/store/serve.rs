@@ -10,7 +10,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use super::engine::Engine;
 use super::sys::{self, Files};
 use fazt_ipc::store::limits::{CPU_GRACE, REQUEST_BYTES_MAX};
-use fazt_ipc::store::{FILES, Malformed, READY, length, read_request};
+use fazt_ipc::store::{FILES, FILES_TO_READ, Malformed, READY, length, read_request};
 
 /// Numbers at which the two descriptors arrive: the lowest that are free, since nothing else is open. The policy
 /// knows them.
@@ -58,9 +58,9 @@ pub fn serve(
     descriptors_are_here: impl FnOnce() -> io::Result<()>,
 ) -> Result<(), ServeError> {
     socket.write_all(READY)?;
-    let (database, wal) = take_files(socket.as_fd())?;
+    let files = take_files(socket.as_fd())?;
     descriptors_are_here()?;
-    let files = sys::register(c"fazt", Files::new(database, wal))?;
+    let files = sys::register(c"fazt", files)?;
     let mut engine = Engine::open(c"fazt", files)?;
     let mut buffer = Vec::new();
     while let Some(bytes) = next(socket, &mut buffer)? {
@@ -90,7 +90,7 @@ fn next(socket: &mut impl Read, buffer: &mut Vec<u8>) -> Result<Option<usize>, S
     Ok(Some(bytes))
 }
 
-fn take_files(socket: std::os::fd::BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd), ServeError> {
+fn take_files(socket: std::os::fd::BorrowedFd<'_>) -> Result<Files, ServeError> {
     let mut word = [0; FILES.len()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -111,8 +111,9 @@ fn take_files(socket: std::os::fd::BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd),
         .collect();
     let [database, wal] = <[OwnedFd; 2]>::try_from(fds).map_err(|_| Malformed("not two descriptors"))?;
     let expected = (database.as_raw_fd(), wal.as_raw_fd()) == (DATABASE, WAL);
-    if came.bytes == FILES.len() && &word == FILES && expected {
-        Ok((database, wal))
+    let read_only = &word == FILES_TO_READ;
+    if came.bytes == FILES.len() && (&word == FILES || read_only) && expected {
+        Ok(Files::new(database, wal, read_only))
     } else {
         Err(Malformed("other descriptors").into())
     }

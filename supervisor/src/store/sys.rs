@@ -25,6 +25,8 @@ use fazt_ipc::store::limits::WAL_BYTES_MORE;
 pub(super) struct Files {
     database: OwnedFd,
     wal: OwnedFd,
+    /// Neither can be written to.
+    pub(super) read_only: bool,
     database_bytes_max: AtomicU64,
     wal_bytes_max: AtomicU64,
     /// The disk had no room, as against the quota.
@@ -33,9 +35,10 @@ pub(super) struct Files {
 
 impl Files {
     /// Of these descriptors.
-    pub(super) fn new(database: OwnedFd, wal: OwnedFd) -> Self {
+    pub(super) fn new(database: OwnedFd, wal: OwnedFd, read_only: bool) -> Self {
         let (database_bytes_max, wal_bytes_max) = (AtomicU64::new(0), AtomicU64::new(0));
-        let files = Self { database, wal, database_bytes_max, wal_bytes_max, full: AtomicBool::new(false) };
+        let full = AtomicBool::new(false);
+        let files = Self { database, wal, read_only, database_bytes_max, wal_bytes_max, full };
         files.set_bounds(0);
         files
     }
@@ -222,7 +225,9 @@ unsafe extern "C" fn open(
         let files = (*vfs).pAppData.cast_const().cast::<Files>();
         file.cast::<Open>().write(Open { base: ffi::sqlite3_file { pMethods: &raw const IO }, files, wal });
         if !out_flags.is_null() {
-            *out_flags = flags;
+            let writes = ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_CREATE;
+            let read_only = (*files).read_only;
+            *out_flags = if read_only { flags & !writes | ffi::SQLITE_OPEN_READONLY } else { flags };
         }
     }
     ffi::SQLITE_OK

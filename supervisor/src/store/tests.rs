@@ -51,7 +51,7 @@ impl Rig {
     /// Opens the files anew, without having closed them where `crash` was called.
     pub(super) fn open(&mut self, vfs: &'static std::ffi::CStr) {
         let at = |name: &str| file(&self.folder.path().join(name));
-        let files = sys::register(vfs, Files::new(at("x.db"), at("wal"))).expect("a file system");
+        let files = sys::register(vfs, Files::new(at("x.db"), at("wal"), false)).expect("a file system");
         self.engine = Some(Engine::open(vfs, files).expect("an engine"));
     }
 
@@ -450,4 +450,63 @@ fn a_long_wal_is_moved_after_the_call_that_wrote_it_and_when_its_writer_died() {
     rig.open(c"test-2");
     assert_eq!(bytes(&rig), 0);
     assert_eq!(rig.ok("SELECT count(*) FROM t"), [["5"]]);
+}
+
+/// Descriptors that cannot write are the wall; that the connection knows of it only makes an error of a death.
+#[test]
+fn one_that_only_reads_sees_what_is_written_between_its_calls_and_writes_nothing() {
+    let mut rig = Rig::new();
+    rig.ok("CREATE TABLE t(a)");
+    let at = |name: &str| {
+        let opened = File::open(rig.folder.path().join(name)).expect("a file");
+        OwnedFd::from(opened)
+    };
+    let files = sys::register(c"test-read", Files::new(at("x.db"), at("wal"), true)).expect("a file system");
+    let reader = Engine::open(c"test-read", files).expect("an engine");
+    let writer = rig.engine.replace(reader);
+    let mut other =
+        Rig { folder: tempfile::tempdir().expect("a folder"), engine: writer, request: rig.request.clone() };
+    rig.request.read_only = true;
+    let bytes =
+        |rig: &Rig| ["x.db", "wal"].map(|name| std::fs::read(rig.folder.path().join(name)).expect("bytes"));
+    for n in 0..40 {
+        // The WAL is moved in between, more than once.
+        other.ok(&format!("INSERT INTO t VALUES(randomblob({}))", 100_000 + n));
+        let before = bytes(&rig);
+        assert_eq!(
+            rig.ok("SELECT count(*), max(length(a)) FROM t"),
+            [[(n + 1).to_string(), (100_000 + n).to_string()]]
+        );
+        for text in ["INSERT INTO t VALUES(1)", "CREATE TABLE u(a)", "DROP TABLE t"] {
+            assert_eq!(rig.refused(text).0, Fault::ReadOnly, "{text}");
+        }
+        let request = Request { form: Form::Check, ..rig.request.clone() };
+        assert_eq!(rig.send(&request), Came::Rows(vec![vec![vec!["'ok'".to_owned()]]]));
+        assert!(before == bytes(&rig), "nothing was written");
+    }
+    // Even where the connection is told that it may.
+    rig.request.read_only = false;
+    assert_eq!(rig.refused("INSERT INTO t VALUES(1)").0, Fault::ReadOnly);
+    rig.close();
+    other.ok("INSERT INTO t VALUES(1)");
+}
+
+#[test]
+fn a_damaged_file_is_told_by_what_is_wrong_with_it() {
+    let mut rig = Rig::new();
+    rig.ok("CREATE TABLE t(a, b)");
+    rig.ok("CREATE INDEX i ON t(b)");
+    rig.ok("INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 900) SELECT randomblob(100), n FROM c");
+    rig.close();
+    let path = rig.folder.path().join("x.db");
+    let mut bytes = std::fs::read(&path).expect("the file");
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0x5a);
+    std::fs::write(&path, bytes).expect("the file");
+    rig.open(c"test-3");
+    let request = Request { form: Form::Check, ..rig.request.clone() };
+    match rig.send(&request) {
+        Came::Rows(rows) => assert!(rows[0].len() > 1 || rows[0][0][0] != "'ok'", "{rows:?}"),
+        Came::Failed(_, fault, _) => assert_eq!(fault, Fault::Damaged),
+    }
 }

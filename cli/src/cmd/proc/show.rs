@@ -93,6 +93,7 @@ const fn kind(kind: ProcessKind) -> &'static str {
     match kind {
         ProcessKind::Worker => "worker",
         ProcessKind::Sql => "sql",
+        ProcessKind::SqlRead => "sql-read",
     }
 }
 
@@ -201,7 +202,7 @@ pub(super) async fn top(client: &Client, out: Out) -> Done {
         if out.terminal {
             out.raw(CLEAR);
         }
-        let sql = rows.iter().filter(|(process, _)| process.kind == ProcessKind::Sql).count();
+        let sql = rows.iter().filter(|(process, _)| process.kind != ProcessKind::Worker).count();
         let workers = text::count((rows.len() - sql) as u64, "worker");
         out.line(format!("{workers}, {sql} of raw SQL, {}", text::bytes(memory)));
         out.table(&table);

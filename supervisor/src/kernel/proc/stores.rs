@@ -116,13 +116,13 @@ impl Proc {
     pub(super) fn store_rows(&self) -> Vec<Process> {
         let fs = self.fs.get();
         let row = |store: Arc<Store>| {
-            let Tenant { app, place, life } = &store.tenant;
+            let Tenant { app, place, read_only, life } = &store.tenant;
             let busy = life.is_busy();
             let idle = if busy { std::time::Duration::ZERO } else { life.active().elapsed() };
             Process {
                 app: fs.and_then(|fs| fs.name_of(*app)).unwrap_or_else(|| app.to_string()),
                 principal: place.name(),
-                kind: ProcessKind::Sql,
+                kind: if *read_only { ProcessKind::SqlRead } else { ProcessKind::Sql },
                 state: if busy { State::Running } else { State::Idle },
                 pid: Some(store.pid),
                 generation: Some(store.generation.0),

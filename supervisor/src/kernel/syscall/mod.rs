@@ -28,6 +28,7 @@ use futures_util::future::BoxFuture;
 
 use super::fs::Release;
 use super::security::Actor;
+pub use super::storage::sql::Room;
 
 pub use rate::Rate;
 pub(super) use size::expected;
@@ -84,12 +85,14 @@ pub trait Upload: Send {
 
 /// Whoever answers the calls of one worker.
 pub trait Calls: Send + Sync {
-    /// Answers a call of a worker that acts for `actor`. `upload` is what follows the call.
+    /// Answers a call of a worker that acts for `actor`. `upload` is what follows the call; `room` has memory for an
+    /// answer that becomes larger than was set aside for it.
     fn answer(
         &self,
         actor: Actor,
         call: Call,
         upload: Box<dyn Upload>,
+        room: Box<dyn Room>,
     ) -> BoxFuture<'static, Result<Answer, CallError>>;
 }
 
@@ -112,6 +115,7 @@ impl Calls for Desk {
         actor: Actor,
         call: Call,
         upload: Box<dyn Upload>,
+        room: Box<dyn Room>,
     ) -> BoxFuture<'static, Result<Answer, CallError>> {
         let release = Arc::clone(&self.release);
         Box::pin(async move {
@@ -126,13 +130,18 @@ impl Calls for Desk {
                 Call::SqlBatch { space, binding, statements } => {
                     // Those who write for D1 may put several into one.
                     let form = if binding.is_some() { Form::Last } else { Form::One };
-                    sql::answer(&release, actor, Asked { space, binding, statements, form }).await
+                    sql::answer(&release, actor, Asked { space, binding, statements, form }, room).await
                 }
                 Call::SqlExec { space, binding, scripts } => {
                     let script = |sql| SqlStatement { sql, values: String::new() };
                     let statements = scripts.into_iter().map(script).collect();
-                    sql::answer(&release, actor, Asked { space, binding, statements, form: Form::Script })
-                        .await
+                    sql::answer(
+                        &release,
+                        actor,
+                        Asked { space, binding, statements, form: Form::Script },
+                        room,
+                    )
+                    .await
                 }
                 call => storage::answer(release.data(), actor, call).await,
             }

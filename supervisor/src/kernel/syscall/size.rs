@@ -9,8 +9,8 @@ const READ_BYTES: usize = 64 * 1024;
 /// The keys that the kernel puts into a document.
 const BESIDE_BYTES: usize = 2 * 1024;
 
-/// Set aside for the rows of SQL, which may change something and so is not asked twice: mostly more than enough. Few
-/// statements of an app run at once, so that few answers can be larger.
+/// Set aside for the rows of SQL, which may change something and so is not asked twice: mostly more than enough. A
+/// larger answer stays where it is until there is room for it.
 const ROWS_BYTES: usize = 1024 * 1024;
 
 /// What is known of an answer before it is asked for.

@@ -9,7 +9,7 @@ use super::storage::{outsider, place};
 use crate::kernel::fs::Release;
 use crate::kernel::security::Actor;
 use crate::kernel::storage::data::{DataError, Request, Response, Role, SpaceName};
-use crate::kernel::storage::sql::{Place, Query, SqlError, values};
+use crate::kernel::storage::sql::{Place, Query, Room, SqlError, values};
 
 /// A call on a database.
 pub(super) struct Asked {
@@ -24,7 +24,12 @@ pub(super) struct Asked {
 }
 
 /// Answers a call.
-pub(super) async fn answer(release: &Release, actor: Actor, asked: Asked) -> Result<Answer, CallError> {
+pub(super) async fn answer(
+    release: &Release,
+    actor: Actor,
+    asked: Asked,
+    room: Box<dyn Room>,
+) -> Result<Answer, CallError> {
     if !release.manifest.permissions.sql {
         let message = "the app may not run SQL of its own: permission `sql` is not granted. \
             Ask for it in app.json ({ \"permissions\": { \"sql\": true } })";
@@ -68,7 +73,7 @@ pub(super) async fn answer(release: &Release, actor: Actor, asked: Asked) -> Res
     };
     let reply =
         |failure| if asked.form == Form::Script { Reply::SqlExec(failure) } else { Reply::SqlBatch(failure) };
-    match release.sql().call(actor.app(), file, query).await {
+    match release.sql().call(actor.app(), file, query, room).await {
         Ok(text) => Ok(Answer::Bytes(reply(None), Box::new(Whole::from(text)))),
         // Which statement it was is told beside the message.
         Err(SqlError { at, error }) if error.code == ErrorCode::InvalidQuery => {

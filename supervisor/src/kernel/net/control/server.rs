@@ -41,10 +41,10 @@ pub(super) async fn stop(State(control): Shared) -> Json<Value> {
 /// `GET /api/processes`
 pub(super) async fn processes(State(control): Shared) -> Json<Vec<Process>> {
     let mut processes = control.proc.processes().await;
-    if processes.iter().any(|process| process.kind == ProcessKind::Sql) {
+    if processes.iter().any(|process| process.kind != ProcessKind::Worker) {
         // Files are called by ids. When nobody can say the names, that will do.
         let users = control.identity.users().await.unwrap_or_default();
-        for process in processes.iter_mut().filter(|process| process.kind == ProcessKind::Sql) {
+        for process in processes.iter_mut().filter(|process| process.kind != ProcessKind::Worker) {
             let user = users.iter().find(|account| account.id.to_string() == process.principal);
             if let Some(user) = user {
                 process.principal.clone_from(&user.name);

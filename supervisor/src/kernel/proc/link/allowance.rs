@@ -76,6 +76,11 @@ impl Share {
         self.own.as_ref().map_or(0, |permit| u32::try_from(permit.num_permits()).unwrap_or(u32::MAX))
     }
 
+    /// Whether it is as large as `bytes`, or the whole allowance.
+    pub(crate) fn holds(&self, bytes: usize) -> bool {
+        self.units() >= units(bytes)
+    }
+
     /// Gives back what is over `bytes`.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let over = self.units().saturating_sub(units(bytes)) as usize;

@@ -2,9 +2,10 @@
 //!
 //! What a call makes the supervisor hold comes out of the worker's [`Allowance`](super::Allowance), which it waits
 //! for: its arguments before they are granted, its answer before it is asked for. An answer that turns out larger
-//! than was set aside is dropped and asked for again when there is room, if asking changes nothing.
+//! than was set aside is dropped and asked for again when there is room, if asking changes nothing; or it waits for
+//! [`Room`] where it is made.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use super::allowance::Share;
 use super::wire::{Begun, Came, Late, Window};
 use super::{Link, Owner};
 use crate::kernel::security::Actor;
-use crate::kernel::syscall::{Answer, Broken, Calls, Source, Upload, Whole, expected};
+use crate::kernel::syscall::{Answer, Broken, Calls, Room, Source, Upload, Whole, expected};
 
 /// What a worker asks.
 pub(super) enum Asked {
@@ -64,9 +65,11 @@ impl Answering {
             },
         };
         let expected = expected(&call);
-        let mut share = self.link.allowance.take(expected.bytes).await;
+        let set_aside = Held { link: Arc::clone(&self.link), share: Arc::default() };
+        set_aside.take(expected.bytes).await;
         let again = expected.repeatable.then(|| call.clone());
-        let mut outcome = calls.answer(actor, call, self.upload()).await;
+        let mut outcome = calls.answer(actor, call, self.upload(), set_aside.room()).await;
+        let mut share = set_aside.share();
         let mut held = held(&outcome);
         if held > expected.bytes
             && !self.link.allowance.grow(&mut share, held)
@@ -74,7 +77,8 @@ impl Answering {
         {
             drop((outcome, share));
             share = self.link.allowance.take(held).await;
-            outcome = calls.answer(actor, call, self.upload()).await;
+            // What waits for room is nothing that may be asked for twice.
+            outcome = calls.answer(actor, call, self.upload(), Box::new(())).await;
             let now = self::held(&outcome);
             if now > held {
                 // Somebody made it larger meanwhile, again and again if we let them.
@@ -206,6 +210,45 @@ impl Answering {
                 return;
             }
         }
+    }
+}
+
+/// What is set aside for the answer to a call while it is made.
+struct Held {
+    link: Arc<Link>,
+    share: Arc<Mutex<Share>>,
+}
+
+impl Held {
+    async fn take(&self, bytes: usize) {
+        let share = self.link.allowance.take(bytes).await;
+        *self.lock() = share;
+    }
+
+    fn room(&self) -> Box<dyn Room> {
+        Box::new(Self { link: Arc::clone(&self.link), share: Arc::clone(&self.share) })
+    }
+
+    /// It is the caller's from now on.
+    fn share(&self) -> Share {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Share> {
+        self.share.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room for Held {
+    fn make(&mut self, bytes: usize) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let holds = self.lock().holds(bytes);
+            if !holds {
+                // Whoever waits holds nothing, so that all of them come to their turn.
+                drop(self.share());
+                self.take(bytes).await;
+            }
+        })
     }
 }
 

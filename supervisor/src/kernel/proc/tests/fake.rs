@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use super::super::spec::Spec;
 use super::super::{DispatchError, Proc, ProcOptions, RequestBody, Slot, WorkerBody};
 use crate::kernel::security::{Actor, Principal};
-use crate::kernel::syscall::{Answer as CallAnswer, Calls, Upload};
+use crate::kernel::syscall::{Answer as CallAnswer, Calls, Room, Upload};
 
 /// How a scripted worker ends.
 #[derive(Debug, Clone, Copy)]
@@ -241,6 +241,7 @@ impl Calls for NoCalls {
         _: Actor,
         _: Call,
         _: Box<dyn Upload>,
+        _: Box<dyn Room>,
     ) -> BoxFuture<'static, Result<CallAnswer, CallError>> {
         Box::pin(async { Err(CallError::new(ErrorCode::NotFound, "nothing is here")) })
     }

@@ -20,7 +20,7 @@ use super::super::bounds::CALLS_BYTES_MAX;
 use super::super::spec::Spec;
 use super::fake::{CLEAN, Ends, Peer, WALL, frame, ok, stage, typed};
 use crate::kernel::security::{Actor, Principal};
-use crate::kernel::syscall::{Answer as CallAnswer, Calls, Upload, Whole};
+use crate::kernel::syscall::{Answer as CallAnswer, Calls, Room, Upload, Whole};
 
 /// What a hostile worker sends after it was given a request on `stream`.
 type Attack = fn(u32) -> Vec<u8>;
@@ -297,6 +297,7 @@ impl Calls for Large {
         _: Actor,
         _: Call,
         _: Box<dyn Upload>,
+        _: Box<dyn Room>,
     ) -> BoxFuture<'static, Result<CallAnswer, CallError>> {
         let bytes = vec![7u8; 1 << 20];
         Box::pin(async { Ok(CallAnswer::Bytes(Reply::KvGet(None), Box::new(Whole::from(bytes)))) })

@@ -96,8 +96,12 @@ async fn small_workers_are_kept_as_long_as_they_fit() {
 /// A process of raw SQL for an app that rests.
 async fn resting(stage: &Stage, number: u64) -> (Jailed, Arc<Life>) {
     let life = Arc::new(Life::default());
-    let tenant =
-        Tenant { app: AppId::new(number, number.into()), place: Place::App, life: Arc::clone(&life) };
+    let tenant = Tenant {
+        app: AppId::new(number, number.into()),
+        place: Place::App,
+        read_only: false,
+        life: Arc::clone(&life),
+    };
     let jailed = stage.proc.stores().store(tenant).await.expect("a process");
     life.is_called(1);
     life.rests();

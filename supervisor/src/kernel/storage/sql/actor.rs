@@ -9,38 +9,37 @@
 //!      └────────────────────────────────────────────────────────────────────────┘
 //! ```
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fazt_ipc::ids::AppId;
-use fazt_ipc::store::limits::{ANSWER_BYTES_MAX, REQUEST_BYTES_MAX};
-use fazt_ipc::store::{
-    Answer, EXIT_DAMAGED, EXIT_LATE, FILES, Fault, Malformed, READY, Request, encode, length, read_answer,
-};
+use fazt_ipc::store::limits::REQUEST_BYTES_MAX;
+use fazt_ipc::store::{Answer, EXIT_DAMAGED, EXIT_LATE, Fault, Malformed, Request, encode, read_answer};
 use fazt_ipc::syscall::ErrorCode;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::files::{self, Opened};
+use super::files::{self, Copied};
 use super::limits::{
-    BACK_OFF, CLOSE_DEADLINE, IDLE, QUEUE_MAX, ROOM_DEADLINE, SMALL_BYTES, START_DEADLINE, WALL_FACTOR,
+    BACK_OFF, IDLE, MEMORY_DEADLINE, QUEUE_MAX, ROOM_DEADLINE, SMALL_BYTES, TAKE_DEADLINE, WALL_FACTOR,
     WALL_MORE,
 };
-use super::{Ended, Inner, Jailed, Life, Place, Query, Share, SqlError, Tenant, json, lock};
+use super::process::{self, Broken, Process};
+use super::{Ended, Inner, Life, Place, Query, Room, Share, SqlError, Tenant, json, lock};
 use crate::kernel::storage::StorageError;
 use crate::kernel::storage::quota::Size;
 
-/// A call that waits.
-pub(super) struct Job {
-    pub(super) query: Query,
-    pub(super) reply: oneshot::Sender<Result<String, SqlError>>,
+/// What waits for its turn.
+pub(super) enum Job {
+    /// A call, and whoever says how much of its answer may be held.
+    Call(Query, Box<dyn Room>, oneshot::Sender<Result<String, SqlError>>),
+    /// The file as it is, while nobody writes to it.
+    Copy(oneshot::Sender<Result<Copied, StorageError>>),
 }
+
+/// Those of a file: one that may write, one whose descriptors cannot.
+const WRITER: usize = 0;
+const READER: usize = 1;
 
 /// The way to a file's task. The task ends, and its process with it, when this is dropped.
 pub(super) struct Handle {
@@ -61,7 +60,8 @@ impl Handle {
             place,
             queue,
             life: Arc::clone(&handle.life),
-            process: None,
+            processes: [None, None],
+            turns: None,
             pause: None,
         };
         tokio::spawn(file.run());
@@ -91,54 +91,27 @@ struct FileTask {
     name: String,
     queue: mpsc::Receiver<Job>,
     life: Arc<Life>,
-    process: Option<Process>,
+    processes: [Option<Process>; 2],
+    /// Of the app and of all, while a statement runs.
+    turns: Option<[OwnedSemaphorePermit; 2]>,
     /// Since when and how long no process is made.
     pause: Option<(Instant, Duration)>,
-}
-
-struct Process {
-    stream: UnixStream,
-    exited: oneshot::Receiver<Ended>,
-    kill: Box<dyn Fn() + Send + Sync>,
-    _room: [OwnedSemaphorePermit; 2],
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        (self.kill)();
-    }
-}
-
-/// Why there is no answer of the process.
-enum Broken {
-    /// It is gone.
-    Gone,
-    /// It takes too long.
-    Late,
-    /// It said what it may not.
-    Hostile(Malformed),
 }
 
 impl FileTask {
     async fn run(mut self) {
         loop {
-            let resting = self.process.is_some();
+            let resting = self.processes.iter().any(Option::is_some);
             if resting {
-                self.life.rests()
+                self.life.rests();
             } else {
-                self.life.is_gone()
+                self.life.is_gone();
             }
-            let gone = async {
-                match &mut self.process {
-                    Some(process) => (&mut process.exited).await.unwrap_or(Ended::Killed),
-                    None => std::future::pending().await,
-                }
-            };
             let job = tokio::select! {
                 biased;
                 // Before the next call: it would find a process that is not there.
-                ended = gone => {
-                    self.process = None;
+                (which, ended) = process::any_ended(&mut self.processes) => {
+                    self.processes[which] = None;
                     self.has_ended(Some(ended));
                     continue;
                 }
@@ -157,13 +130,19 @@ impl FileTask {
             };
             self.life.works();
             // Nobody can call any more: the app goes, and the process is killed.
-            let Some(Job { query, reply }) = job else { return };
-            if reply.is_closed() {
-                continue;
+            match job {
+                None => return,
+                Some(Job::Call(query, room, reply)) if !reply.is_closed() => {
+                    let answer = self.answer(query, room).await;
+                    self.turns = None;
+                    self.life.answered();
+                    let _ = reply.send(answer);
+                }
+                Some(Job::Copy(reply)) if !reply.is_closed() => {
+                    let _ = reply.send(self.copy().await);
+                }
+                Some(_) => {}
             }
-            let answer = self.answer(query).await;
-            self.life.answered();
-            let _ = reply.send(answer);
         }
     }
 
@@ -177,32 +156,35 @@ impl FileTask {
         true
     }
 
-    async fn answer(&mut self, query: Query) -> Result<String, SqlError> {
-        let closed = |_| SqlError::unavailable("the server is stopping");
-        if self.process.is_none() {
-            self.process = Some(self.start().await?);
-        }
-        // The app's turn first: whoever waits for it holds no turn of others.
-        let _turns = (
-            Arc::clone(&self.share.turns).acquire_owned().await.map_err(closed)?,
-            Arc::clone(&self.inner.turns).acquire_owned().await.map_err(closed)?,
-        );
+    async fn answer(&mut self, query: Query, mut room: Box<dyn Room>) -> Result<String, SqlError> {
         let Query { read_only, form, statements, cpu_ms, quota_bytes } = query;
+        let which = if read_only { READER } else { WRITER };
+        if self.processes[which].is_none() {
+            self.processes[which] = Some(self.start(which).await?);
+        }
         let mut request = Request { read_only, bytes_max: 0, cpu_ms, form, statements };
+        if which == READER {
+            return self.run_once(&request, quota_bytes, &mut 0, &mut *room).await;
+        }
         request.bytes_max = self.share.account.lend(&self.name, quota_bytes, false);
-        let half = self.try_once(&request, quota_bytes).await;
+        let half = self.try_once(&request, quota_bytes, &mut *room).await;
         if !half.as_ref().is_err_and(|error| error.error.code == ErrorCode::QuotaExceeded) {
             return half;
         }
         // Nothing was changed. What an interrupted call left behind may have gone meanwhile, too.
         request.bytes_max = self.share.account.lend(&self.name, quota_bytes, true);
-        self.try_once(&request, quota_bytes).await
+        self.try_once(&request, quota_bytes, &mut *room).await
     }
 
     /// Runs a request that has been lent room, and gives back what it did not use.
-    async fn try_once(&mut self, request: &Request, quota_bytes: u64) -> Result<String, SqlError> {
+    async fn try_once(
+        &mut self,
+        request: &Request,
+        quota_bytes: u64,
+        room: &mut dyn Room,
+    ) -> Result<String, SqlError> {
         let mut logical = 0;
-        let done = self.run_once(request, quota_bytes, &mut logical).await;
+        let done = self.run_once(request, quota_bytes, &mut logical, room).await;
         let mut size = Size::of(&self.folder, &self.name);
         // Part of it may be in the WAL only.
         size.database = size.database.max(logical);
@@ -215,9 +197,9 @@ impl FileTask {
         request: &Request,
         quota_bytes: u64,
         logical: &mut u64,
+        room: &mut dyn Room,
     ) -> Result<String, SqlError> {
-        let Some(process) = &mut self.process else { return Err(SqlError::unavailable("no process")) };
-        let cpu_ms = request.cpu_ms;
+        let (cpu_ms, which) = (request.cpu_ms, if request.read_only { READER } else { WRITER });
         let too_long = |_| {
             SqlError::new(
                 ErrorCode::TooLarge,
@@ -225,9 +207,34 @@ impl FileTask {
             )
         };
         let request = encode(request, REQUEST_BYTES_MAX).map_err(too_long)?;
+        if self.turns.is_none() {
+            // The app's turn first: whoever waits for it holds no turn of others.
+            let closed = |_| SqlError::unavailable("the server is stopping");
+            self.turns = Some([
+                Arc::clone(&self.share.turns).acquire_owned().await.map_err(closed)?,
+                Arc::clone(&self.inner.turns).acquire_owned().await.map_err(closed)?,
+            ]);
+        }
+        let Some(process) = &mut self.processes[which] else {
+            return Err(SqlError::unavailable("no process"));
+        };
         let wall = WALL_MORE + WALL_FACTOR * Duration::from_millis(u64::from(cpu_ms));
-        let talk = tokio::time::timeout(wall, converse(&mut process.stream, &request));
-        let broken = match talk.await {
+        let bytes = match tokio::time::timeout(wall, process.ask(&request)).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(broken)) => return Err(self.broken(which, broken, cpu_ms).await),
+            Err(_) => return Err(self.broken(which, Broken::Late, cpu_ms).await),
+        };
+        // The statement is done. Waiting for memory is nobody else's trouble.
+        self.turns = None;
+        let has_room =
+            tokio::time::timeout(MEMORY_DEADLINE, room.make(json::held_bytes(bytes))).await.is_ok();
+        let taken = tokio::time::timeout(TAKE_DEADLINE, process.take(bytes, has_room)).await;
+        let broken = match taken {
+            Ok(Ok(_)) if !has_room => {
+                return Err(SqlError::unavailable(
+                    "the answer is large, and there was no memory for it; what it changed was kept. Ask for less, with LIMIT, or later",
+                ));
+            }
             Ok(Ok(answer)) => match self.read(answer, quota_bytes, logical).await {
                 Ok(done) => {
                     self.pause = None;
@@ -236,9 +243,24 @@ impl FileTask {
                 Err(malformed) => Broken::Hostile(malformed),
             },
             Ok(Err(broken)) => broken,
-            Err(_) => Broken::Late,
+            Err(_) => Broken::Gone,
         };
-        Err(self.broken(broken, cpu_ms).await)
+        Err(self.broken(which, broken, cpu_ms).await)
+    }
+
+    /// The file as it is, with nobody at it.
+    async fn copy(&mut self) -> Result<Copied, StorageError> {
+        if self.processes[WRITER].is_none() && Size::of(&self.folder, &self.name).wal > 0 {
+            // Somebody died and left a WAL: a process moves it. A file that is damaged is copied as it is.
+            self.processes[WRITER] = self.start(WRITER).await.ok();
+        }
+        self.sleep().await;
+        let (folder, name) = (self.folder.clone(), self.name.clone());
+        let copied = tokio::task::spawn_blocking(move || files::copy(&folder, &name)).await;
+        copied.unwrap_or_else(|_| {
+            let path = self.folder.join(&self.name).display().to_string();
+            Err(StorageError::Failed { path, detail: "it could not be copied".into() })
+        })
     }
 
     /// What an answer says. A process that lost its file or its disk is of no more use.
@@ -282,13 +304,13 @@ impl FileTask {
     }
 
     /// The process is of no more use: finds out why, and what to say.
-    async fn broken(&mut self, broken: Broken, cpu_ms: u32) -> SqlError {
-        let Some(process) = self.process.take() else { return SqlError::unavailable("no process") };
+    async fn broken(&mut self, which: usize, broken: Broken, cpu_ms: u32) -> SqlError {
+        let Some(process) = self.processes[which].take() else { return SqlError::unavailable("no process") };
         let unknown = "the database's process ended; whether a change was kept is not known";
         if !matches!(broken, Broken::Gone) {
-            (process.kill)();
+            process.kill();
         }
-        let ended = end(process).await;
+        let ended = process.ended().await;
         self.pause_again();
         let late = || {
             SqlError::new(
@@ -329,13 +351,15 @@ impl FileTask {
         }
     }
 
-    /// Has the process move its WAL and end.
+    /// Has the processes move the WAL and end. The one that reads goes first: it finds nothing half moved.
     async fn sleep(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
         self.life.works();
-        let _ = process.stream.shutdown().await;
-        let ended = end(process).await;
-        self.has_ended(ended);
+        for which in [READER, WRITER] {
+            let Some(mut process) = self.processes[which].take() else { continue };
+            process.close().await;
+            let ended = process.ended().await;
+            self.has_ended(ended);
+        }
     }
 
     /// A process that nobody was waiting for has ended.
@@ -352,7 +376,7 @@ impl FileTask {
         self.pause = Some((Instant::now(), pause));
     }
 
-    async fn start(&mut self) -> Result<Process, SqlError> {
+    async fn start(&mut self, which: usize) -> Result<Process, SqlError> {
         if let Some((since, pause)) = self.pause {
             tokio::time::sleep_until((since + pause).into()).await;
         }
@@ -360,7 +384,7 @@ impl FileTask {
             self.room(&self.share.processes, Some(self.app)).await?,
             self.room(&self.inner.processes, None).await?,
         ];
-        match self.spawn(room).await {
+        match self.spawn(which, room).await {
             Ok(process) => Ok(process),
             Err(error) => {
                 self.pause_again();
@@ -391,12 +415,16 @@ impl FileTask {
         }
     }
 
-    async fn spawn(&self, room: [OwnedSemaphorePermit; 2]) -> Result<Process, SqlError> {
+    async fn spawn(&self, which: usize, room: [OwnedSemaphorePermit; 2]) -> Result<Process, SqlError> {
         let no_process = || SqlError::unavailable("no database process can be made now; try again");
         let jails = self.inner.jails.get().ok_or_else(no_process)?;
         let (share, folder, name) = (Arc::clone(&self.share), self.folder.clone(), self.name.clone());
+        let is_ours = self.processes[WRITER].is_some();
         let open = move || {
-            let opened = files::open(&folder, &name);
+            let opened = match which {
+                READER => files::open_to_read(&folder, &name, is_ours),
+                _ => files::open(&folder, &name),
+            };
             share.account.look(&folder);
             opened
         };
@@ -408,59 +436,24 @@ impl FileTask {
                 _ => SqlError::unavailable("the database file cannot be opened; the server's log says why"),
             }
         })?;
-        let tenant = Tenant { app: self.app, place: self.place.clone(), life: Arc::clone(&self.life) };
+        let tenant = Tenant {
+            app: self.app,
+            place: self.place.clone(),
+            read_only: which == READER,
+            life: Arc::clone(&self.life),
+        };
         let jailed = jails.store(tenant).await.map_err(|error| {
             tracing::error!(app = %self.app, error, "no process for raw SQL");
             no_process()
         })?;
-        let Jailed { socket, exited, kill } = jailed;
-        let stream = UnixStream::from_std(socket).map_err(|_| no_process())?;
-        let mut process = Process { stream, exited, kill, _room: room };
-        let greeted = tokio::time::timeout(START_DEADLINE, greet(&mut process.stream, &opened)).await;
-        match greeted {
-            Ok(Ok(())) => Ok(process),
-            _ => {
+        match Process::begin(jailed, &opened, which == READER, room).await {
+            Some(process) => Ok(process),
+            None => {
                 tracing::error!(app = %self.app, file = self.name, "a process for raw SQL does not begin");
                 Err(no_process())
             }
         }
     }
-}
-
-async fn greet(stream: &mut UnixStream, opened: &Opened) -> std::io::Result<()> {
-    let mut word = [0; READY.len()];
-    stream.read_exact(&mut word).await?;
-    if &word != READY {
-        return Err(std::io::ErrorKind::InvalidData.into());
-    }
-    let fds = [opened.database.as_fd(), opened.wal.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(&fds));
-    // Nothing was sent before: there is room.
-    let sent = rustix::net::sendmsg(
-        stream.as_fd(),
-        &[IoSlice::new(FILES)],
-        &mut control,
-        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
-    )?;
-    if sent == FILES.len() { Ok(()) } else { Err(std::io::ErrorKind::WriteZero.into()) }
-}
-
-async fn converse(stream: &mut UnixStream, request: &[u8]) -> Result<Vec<u8>, Broken> {
-    let gone = |_| Broken::Gone;
-    stream.write_all(request).await.map_err(gone)?;
-    let mut head = [0; 4];
-    stream.read_exact(&mut head).await.map_err(gone)?;
-    let bytes = length(head, ANSWER_BYTES_MAX).map_err(Broken::Hostile)?;
-    // Grows with what comes, not with what is announced.
-    let mut answer = Vec::with_capacity(bytes.min(SMALL_BYTES));
-    let came = stream.take(bytes as u64).read_to_end(&mut answer).await.map_err(gone)?;
-    if came == bytes { Ok(answer) } else { Err(Broken::Gone) }
-}
-
-async fn end(mut process: Process) -> Option<Ended> {
-    tokio::time::timeout(CLOSE_DEADLINE, &mut process.exited).await.ok()?.ok()
 }
 
 fn refusal(fault: Fault, message: String, quota: u64) -> SqlError {

@@ -15,6 +15,7 @@ use rustix::fs::FlockOperation;
 
 use super::Place;
 use super::limits::LOCK_DEADLINE;
+use crate::kernel::storage::data::limits::RESERVE_BYTES;
 use crate::kernel::storage::error::StorageError;
 
 /// A database and its WAL, open and locked.
@@ -33,6 +34,15 @@ impl Place {
             Self::Space(space) => space.to_string(),
             Self::App => "app".to_owned(),
             Self::Binding(name) => format!("app.{name}"),
+        }
+    }
+
+    /// The file of this name.
+    fn of(name: &str) -> Option<Self> {
+        match name.strip_prefix("app") {
+            Some("") => Some(Self::App),
+            Some(rest) => rest.strip_prefix('.').map(|name| Self::Binding(name.to_owned())),
+            None => name.parse().map(Self::User).or_else(|_| name.parse().map(Self::Space)).ok(),
         }
     }
 }
@@ -72,15 +82,85 @@ pub(super) fn open(folder: &Path, name: &str) -> Result<Opened, StorageError> {
     Ok(Opened { database: database.into(), wal: wal.into() })
 }
 
+/// Opens a file, which is made when it is not there, so that nobody can write to it through what is handed over.
+/// `is_ours`: a process of ours that writes has it, and it cannot be another one's.
+pub(super) fn open_to_read(folder: &Path, name: &str, is_ours: bool) -> Result<Opened, StorageError> {
+    if !is_ours {
+        // Waits for whoever had it before.
+        drop(open(folder, name)?);
+    }
+    let read = |ending: &str| {
+        let path = folder.join(format!("{name}{ending}"));
+        let opened = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(&path);
+        opened.and_then(plain).map(OwnedFd::from).map_err(|error| StorageError::io(&path, &error))
+    };
+    Ok(Opened { database: read(".db")?, wal: read(".db-wal")? })
+}
+
+/// What a file holds, at one moment. No name leads to these.
+#[derive(Debug)]
+pub struct Copied {
+    /// The database.
+    pub database: File,
+    /// Its WAL, where no process could move it.
+    pub wal: Option<File>,
+}
+
+/// Copies a file that nobody has open. Bytes only: nobody here reads it as a database.
+pub(super) fn copy(folder: &Path, name: &str) -> Result<Copied, StorageError> {
+    let Opened { database, wal } = open(folder, name)?;
+    let fail = |error: io::Error| StorageError::io(&folder.join(format!("{name}.db")), &error);
+    let (mut database, mut wal) = (File::from(database), File::from(wal));
+    let size = |file: &File| file.metadata().map(|about| about.len());
+    let (bytes, wal_bytes) = (size(&database).map_err(fail)?, size(&wal).map_err(fail)?);
+    let free = rustix::fs::statvfs(folder).map_err(|error| fail(error.into()))?;
+    if free.f_bavail.saturating_mul(free.f_frsize) < bytes.saturating_add(wal_bytes) + RESERVE_BYTES {
+        return Err(StorageError::Full(folder.display().to_string()));
+    }
+    let copied = |from: &mut File| -> io::Result<File> {
+        let path = folder.join(format!(".{name}.copy"));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        fs::remove_file(&path)?;
+        io::copy(from, &mut file)?;
+        io::Seek::rewind(&mut file)?;
+        Ok(file)
+    };
+    Ok(Copied {
+        wal: if wal_bytes > 0 { Some(copied(&mut wal).map_err(fail)?) } else { None },
+        database: copied(&mut database).map_err(fail)?,
+    })
+}
+
+/// The files of a folder.
+pub(super) fn list(folder: &Path) -> Vec<Place> {
+    let mut places = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let place = name.to_str().and_then(|name| Place::of(name.strip_suffix(".db")?));
+        places.extend(place);
+    }
+    places.sort_by_key(Place::name);
+    places
+}
+
+const NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
 fn read_write(path: &Path, create: bool) -> io::Result<File> {
-    let nofollow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(create)
         .mode(0o600)
-        .custom_flags(nofollow)
+        .custom_flags(NOFOLLOW)
         .open(path)?;
+    plain(file)
+}
+
+fn plain(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use fazt_ipc::store::limits::VALUES_MAX;
+use fazt_ipc::store::limits::{STATEMENTS_MAX, VALUES_MAX};
 use fazt_ipc::store::{Answer, Cell, Malformed, Outcome, Rows, Value};
 use serde_json::Value as Json;
 
@@ -52,6 +52,39 @@ fn value(json: Json) -> Result<Value, DataError> {
     })
 }
 
+/// What is said of an outcome beside its rows, at most.
+const META_BYTES: usize = 320;
+
+/// Bytes that an answer of so many makes the supervisor hold, with its JSON: a letter may become six, and what says
+/// how long something is is left out.
+pub(super) fn held_bytes(answer_bytes: usize) -> usize {
+    let outcomes = (answer_bytes / 8 + 1).min(STATEMENTS_MAX);
+    let json = 7 * answer_bytes + META_BYTES * (outcomes + 1);
+    answer_bytes + json.min(JSON_BYTES_MAX)
+}
+
+/// Bytes of a value as JSON, at most.
+fn longest(cell: Cell<'_>) -> usize {
+    match cell {
+        Cell::Text(text) => {
+            2 + text
+                .bytes()
+                .map(|byte| {
+                    if byte < b' ' {
+                        6
+                    } else if matches!(byte, b'"' | b'\\') {
+                        2
+                    } else {
+                        1
+                    }
+                })
+                .sum::<usize>()
+        }
+        Cell::Blob(bytes) => 16 + bytes.len().div_ceil(3) * 4,
+        Cell::Null | Cell::Integer(_) | Cell::Real(_) => 40,
+    }
+}
+
 /// An answer became too long as JSON.
 #[derive(Debug)]
 pub(super) struct TooLong;
@@ -59,8 +92,16 @@ pub(super) struct TooLong;
 /// The JSON of what was done. The answer was read by `fazt_ipc::store::read_answer`.
 pub(super) fn text(answer: &Answer<'_>) -> Result<Result<String, TooLong>, Malformed> {
     let Answer::Done { outcomes, .. } = answer else { return Ok(Ok("[]".to_owned())) };
-    let bytes: usize = outcomes.iter().map(|outcome| outcome.rows.len() + 256).sum();
-    let mut out = String::with_capacity(bytes + bytes / 4);
+    let mut bytes = META_BYTES;
+    for outcome in outcomes {
+        bytes += META_BYTES + outcome.columns.iter().map(|name| 6 * name.len() + 3).sum::<usize>();
+        let mut rows = Rows::new(outcome.rows);
+        while bytes <= JSON_BYTES_MAX && !rows.is_empty() {
+            bytes += longest(rows.take()?) + 3;
+        }
+    }
+    // Once, so that it is never copied to a longer one.
+    let mut out = String::with_capacity(bytes.min(JSON_BYTES_MAX));
     out.push('[');
     for (at, outcome) in outcomes.iter().enumerate() {
         if at > 0 {
@@ -90,12 +131,13 @@ fn write(outcome: &Outcome<'_>, out: &mut String) -> Result<Result<(), TooLong>,
             if column > 0 {
                 out.push(',');
             }
-            cell(rows.take()?, out);
+            let next = rows.take()?;
+            if out.len() + longest(next) > JSON_BYTES_MAX {
+                return Ok(Err(TooLong));
+            }
+            cell(next, out);
         }
         out.push(']');
-        if out.len() > JSON_BYTES_MAX {
-            return Ok(Err(TooLong));
-        }
     }
     let Outcome { statements, changes, last_row_id, rows_read, changed, bytes, duration_us, .. } = *outcome;
     // Writing to a string does not fail.

@@ -26,6 +26,12 @@ pub(super) const LOCK_DEADLINE: Duration = Duration::from_secs(5);
 pub(super) const WALL_MORE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 /// Wall time for each unit of CPU time that a call may take.
 pub(super) const WALL_FACTOR: u32 = 8;
+/// An answer waits this long for memory in the supervisor; it is thrown away then.
+pub(super) const MEMORY_DEADLINE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 20 });
+/// From the head of an answer, when there is memory for it, to its last byte: it lies ready.
+pub(super) const TAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// CPU time in which a file is looked through for damage.
+pub(super) const CHECK_CPU_MS: u32 = 60_000;
 /// First and longest pause before a process is made again that did not end well.
 pub(super) const BACK_OFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
 /// Answers shorter than this become JSON without another thread.

@@ -9,13 +9,16 @@
 //!                                 deadline, nonsense, death ─▶ killed, and made anew for the next call
 //! ```
 //! One process serves one file: that of a person, of a named space, of the app, or of a binding. Whoever takes one over
-//! has what its app gave it anyway.
+//! has what its app gave it anyway. A named space has two: for those who may only read, one whose descriptors cannot
+//! write. It sees the file at rest, since one call at a time is on its way to the two of them; and as it remembers
+//! nothing of the file from one call to the next, it needs no memory that it shares with the one that writes.
 //!
 //! | task | file |
 //! |---|---|
 //! | a bound | `limits.rs` |
 //! | which file, how it is made and opened, what it may take | `files.rs` |
-//! | queue, process and deadlines of one file | `actor.rs` |
+//! | queue, processes and deadlines of one file | `actor.rs` |
+//! | what is said to a process, and its end | `process.rs` |
 //! | what others see of a process, and may tell it | `tenant.rs` |
 //! | values and rows as JSON | `json.rs` |
 
@@ -23,6 +26,7 @@ mod actor;
 mod files;
 mod json;
 mod limits;
+mod process;
 mod tenant;
 #[cfg(test)]
 mod tests;
@@ -38,10 +42,12 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::data::DataError;
+use super::error::StorageError;
 use super::quota::{Account, Ledger};
 use actor::{Handle, Job};
-use limits::{APP_PROCESSES_MAX, APP_TURNS_MAX, PROCESSES_MAX, TURNS_MAX};
+use limits::{APP_PROCESSES_MAX, APP_TURNS_MAX, CHECK_CPU_MS, PROCESSES_MAX, TURNS_MAX};
 
+pub use files::Copied;
 pub use json::values;
 pub use tenant::{Life, Tenant};
 
@@ -51,6 +57,19 @@ pub trait Jails: Send + Sync {
     fn store(&self, tenant: Tenant) -> BoxFuture<'static, Result<Jailed, String>>;
     /// A process of this app did what no SQL can ask for.
     fn compromised(&self, app: AppId, reason: &str);
+}
+
+/// Whoever says how much the answer to a call may make the supervisor hold.
+pub trait Room: Send {
+    /// Returns when it may hold so many bytes, in place of what it might before. Holds nothing while it waits.
+    fn make(&mut self, bytes: usize) -> BoxFuture<'_, ()>;
+}
+
+/// As much as it likes: for what the kernel asks itself, a little at a time.
+impl Room for () {
+    fn make(&mut self, _: usize) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A locked process.
@@ -172,16 +191,67 @@ impl Sql {
         let _ = self.inner.jails.set(jails);
     }
 
-    /// Runs SQL on a file, which is made when it is not there. Gives a JSON list with one object for each statement:
+    /// Runs SQL on a file, which is made when it is not there; `room` says when there is memory for its answer. Gives a JSON list with one object for each statement:
     /// `{"columns": […], "rows": [[…], …], "meta": {…}}`. A change is answered when it is on the disk.
     ///
     /// # Errors
     /// What is wrong with the SQL, or why it cannot be done now. Nothing has changed then, but after `Unavailable`,
     /// when it is not known.
-    pub async fn call(&self, app: AppId, place: Place, query: Query) -> Result<String, SqlError> {
+    pub async fn call(
+        &self,
+        app: AppId,
+        place: Place,
+        query: Query,
+        room: Box<dyn Room>,
+    ) -> Result<String, SqlError> {
         let (reply, answer) = oneshot::channel();
-        self.inner.submit(app, place, Job { query, reply })?;
+        self.inner.submit(app, place, Job::Call(query, room, reply))?;
         answer.await.unwrap_or_else(|_| Err(SqlError::unavailable("the app's data was closed; try again")))
+    }
+
+    /// The files of an app. On a blocking thread.
+    #[must_use]
+    pub fn files(&self, app: AppId) -> Vec<Place> {
+        files::list(&self.inner.folder(app))
+    }
+
+    /// Has a process look through a file. Gives what is wrong with it, nothing when it is sound.
+    ///
+    /// # Errors
+    /// When no process can.
+    pub async fn check(&self, app: AppId, place: Place) -> Result<String, SqlError> {
+        let query = Query {
+            read_only: true,
+            form: Form::Check,
+            statements: Vec::new(),
+            cpu_ms: CHECK_CPU_MS,
+            quota_bytes: 0,
+        };
+        let said = self.call(app, place, query, Box::new(())).await?;
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+        let rows = said[0]["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let lines: Vec<_> = rows.iter().filter_map(|row| row[0].as_str()).collect();
+        Ok(match lines[..] {
+            ["ok"] => String::new(),
+            [] => "the process that looks through it says nothing".to_owned(),
+            _ => lines.join("; "),
+        })
+    }
+
+    /// What a file of an app holds, at one moment; none: there is no such file. Calls on it wait meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be read, or there is no room for a copy.
+    pub async fn copy(&self, app: AppId, place: Place) -> Result<Option<Copied>, StorageError> {
+        let path = self.inner.folder(app).join(format!("{}.db", place.name()));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let failed = |detail: String| StorageError::Failed { path: path.display().to_string(), detail };
+        let (reply, answer) = oneshot::channel();
+        let busy = self.inner.submit(app, place, Job::Copy(reply));
+        busy.map_err(|error| failed(error.error.message))?;
+        answer.await.unwrap_or_else(|_| Err(failed("the app's data was closed".into()))).map(Some)
     }
 
     /// Ends the processes of an app that goes.
@@ -200,6 +270,10 @@ impl Sql {
 }
 
 impl Inner {
+    fn folder(&self, app: AppId) -> PathBuf {
+        self.apps.join(app.to_string()).join("sql")
+    }
+
     fn submit(self: &Arc<Self>, app: AppId, place: Place, job: Job) -> Result<(), SqlError> {
         let mut table = lock(&self.table);
         table.tick += 1;

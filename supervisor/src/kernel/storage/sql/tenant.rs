@@ -16,6 +16,8 @@ pub struct Tenant {
     pub app: AppId,
     /// Which one.
     pub place: Place,
+    /// Its descriptors cannot write.
+    pub read_only: bool,
     /// What it does now.
     pub life: Arc<Life>,
 }

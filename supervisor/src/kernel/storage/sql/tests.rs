@@ -73,7 +73,7 @@ fn query(cpu_ms: u32) -> Query {
 
 impl Stage {
     async fn ask(&self) -> Result<String, SqlError> {
-        self.sql.call(self.app, Place::App, query(10)).await
+        self.sql.call(self.app, Place::App, query(10), Box::new(())).await
     }
 
     fn accused(&self) -> Vec<String> {
@@ -228,7 +228,7 @@ async fn a_process_that_says_nothing_is_killed_at_its_deadline() {
 async fn an_app_that_was_removed_does_not_come_back() {
     let stage = stage(vec![honest], Ended::Code(0));
     let gone = AppId::new(3, 3);
-    assert!(stage.sql.call(gone, Place::App, query(10)).await.is_err());
+    assert!(stage.sql.call(gone, Place::App, query(10), Box::new(())).await.is_err());
     assert!(!stage._folder.path().join(gone.to_string()).exists());
 }
 
@@ -237,14 +237,137 @@ async fn files_make_room_for_each_other_and_an_app_that_goes_takes_its_processes
     let stage = stage(vec![honest], Ended::Code(0));
     for number in 0..APP_PROCESSES_MAX + 3 {
         let place = Place::Binding(format!("DB{number}"));
-        stage.sql.call(stage.app, place, query(10)).await.expect("an answer");
+        stage.sql.call(stage.app, place, query(10), Box::new(())).await.expect("an answer");
         assert!(stage.sql.processes() <= APP_PROCESSES_MAX);
     }
     let other = AppId::new(2, 2);
-    stage.sql.call(other, Place::App, query(10)).await.expect("an answer");
+    stage.sql.call(other, Place::App, query(10), Box::new(())).await.expect("an answer");
     stage.sql.close(stage.app);
     while stage.sql.processes() > 1 {
         tokio::task::yield_now().await;
     }
-    stage.sql.call(other, Place::App, query(10)).await.expect("an answer");
+    stage.sql.call(other, Place::App, query(10), Box::new(())).await.expect("an answer");
+}
+
+/// Says how much is asked for, and lets it be when it is told to.
+struct Gate {
+    asked: Arc<Mutex<Vec<usize>>>,
+    open: Arc<Semaphore>,
+}
+
+impl Room for Gate {
+    fn make(&mut self, bytes: usize) -> BoxFuture<'_, ()> {
+        lock(&self.asked).push(bytes);
+        Box::pin(async {
+            let _ = self.open.acquire().await.map(tokio::sync::SemaphorePermit::forget);
+        })
+    }
+}
+
+const LONG: usize = 3 << 20;
+
+fn long(socket: &mut UnixStream) {
+    begin(socket);
+    while hear(socket) {
+        let mut rows = Vec::new();
+        fazt_ipc::store::Cell::Blob(&vec![7; LONG]).put(&mut rows);
+        let outcome = Outcome { columns: vec!["a"], count: 1, rows: &rows, ..Outcome::default() };
+        let answer = Answer::Done { outcomes: vec![outcome], bytes: 4096 };
+        // Nobody may take it.
+        let _ = socket.write_all(&encode(&answer, 8 << 20).expect("short"));
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_stays_where_it_is_until_there_is_room_and_holds_nobody_up() {
+    let stage = Arc::new(stage(vec![long], Ended::Code(0)));
+    let (asked, open) = (Arc::default(), Arc::new(Semaphore::new(0)));
+    let ask = |number: usize| {
+        let gate = Gate { asked: Arc::clone(&asked), open: Arc::clone(&open) };
+        let stage = Arc::clone(&stage);
+        let place = Place::Binding(format!("DB{number}"));
+        tokio::spawn(async move { stage.sql.call(stage.app, place, query(10), Box::new(gate)).await })
+    };
+    // More than may run at once: those that wait have given their turn to the next.
+    let waiting: Vec<_> = (0..APP_TURNS_MAX + 2).map(ask).collect();
+    while lock(&asked).len() < waiting.len() {
+        tokio::task::yield_now().await;
+    }
+    assert!(lock(&asked).iter().all(|&bytes| bytes > LONG + LONG / 3 * 4), "with its JSON: {asked:?}");
+    open.add_permits(waiting.len());
+    for answer in waiting {
+        let answer = answer.await.expect("a task").expect("an answer");
+        assert!(answer.len() > LONG / 3 * 4 && answer.len() <= json::held_bytes(LONG) - LONG);
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_for_which_there_is_no_memory_is_thrown_away_and_the_process_lives() {
+    let stage = stage(vec![long], Ended::Code(0));
+    let gate = Gate { asked: Arc::default(), open: Arc::new(Semaphore::new(0)) };
+    let refused =
+        stage.sql.call(stage.app, Place::App, query(10), Box::new(gate)).await.expect_err("no room");
+    assert_eq!(refused.error.code, ErrorCode::Unavailable);
+    assert!(refused.error.message.contains("memory"), "{refused:?}");
+    assert!(stage.ask().await.is_ok());
+    assert_eq!((stage.jails.made.load(Ordering::Relaxed), stage.accused().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_reader_has_a_process_of_its_own_whose_descriptors_cannot_write() {
+    fn access(socket: &mut UnixStream) {
+        socket.write_all(READY).expect("the kernel");
+        let mut word = [0; FILES.len()];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = rustix::net::RecvAncillaryBuffer::new(&mut space);
+        let flags = rustix::net::RecvFlags::empty();
+        rustix::net::recvmsg(&*socket, &mut [std::io::IoSliceMut::new(&mut word)], &mut control, flags)
+            .expect("two files");
+        let mut modes = 0;
+        for message in control.drain() {
+            let rustix::net::RecvAncillaryMessage::ScmRights(fds) = message else { continue };
+            for fd in fds {
+                let mode = rustix::fs::fcntl_getfl(&fd).expect("flags") & rustix::fs::OFlags::RWMODE;
+                modes += i64::from(mode == rustix::fs::OFlags::RDWR) + 1;
+            }
+        }
+        while hear(socket) {
+            let mut rows = Vec::new();
+            fazt_ipc::store::Cell::Integer(modes).put(&mut rows);
+            let outcome = Outcome { columns: vec!["a"], count: 1, rows: &rows, ..Outcome::default() };
+            let answer = Answer::Done { outcomes: vec![outcome], bytes: 4096 };
+            socket.write_all(&encode(&answer, 1 << 20).expect("short")).expect("the kernel");
+        }
+    }
+    let stage = stage(vec![access], Ended::Code(0));
+    for round in 0..2 {
+        for (read_only, modes) in [(true, 2), (false, 4)] {
+            let query = Query { read_only, ..query(10) };
+            let said = stage.sql.call(stage.app, Place::App, query, Box::new(())).await.expect("an answer");
+            assert!(said.contains(&format!("[[{modes}]]")), "round {round}: {said}");
+        }
+        assert_eq!(stage.jails.made.load(Ordering::Relaxed), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_of_a_file_that_nobody_has_open_and_no_name_leads_to_it() {
+    let stage = stage(vec![honest], Ended::Code(0));
+    assert!(stage.sql.copy(stage.app, Place::App).await.expect("nothing wrong").is_none());
+    stage.ask().await.expect("an answer");
+    let folder = stage._folder.path().join(stage.app.to_string()).join("sql");
+    std::fs::write(folder.join("app.db-wal"), b"left behind").expect("a WAL");
+    let copied = stage.sql.copy(stage.app, Place::App).await.expect("a copy").expect("a file");
+    assert_eq!(stage.sql.processes(), 0);
+    let read = |mut file: std::fs::File| {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).expect("its bytes");
+        bytes
+    };
+    assert_eq!(read(copied.database), std::fs::read(folder.join("app.db")).expect("the file"));
+    assert_eq!(read(copied.wal.expect("a WAL that no process moved")), b"left behind");
+    let names = std::fs::read_dir(&folder).expect("folder").count();
+    assert_eq!(names, 2);
+    assert_eq!(stage.sql.files(stage.app), [Place::App]);
+    stage.ask().await.expect("an answer");
 }

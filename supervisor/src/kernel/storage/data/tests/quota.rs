@@ -115,7 +115,7 @@ async fn sql(sql: &Sql, app: AppId, place: Place, more: i64) -> Option<ErrorCode
         cpu_ms: 1_000,
         quota_bytes: u64::from(QUOTA_MIB) * MIB,
     };
-    sql.call(app, place, query).await.err().map(|error| error.error.code)
+    sql.call(app, place, query, Box::new(())).await.err().map(|error| error.error.code)
 }
 
 #[tokio::test]
