@@ -355,6 +355,84 @@ fn its_processes_are_seen_and_ended_by_the_owners_word() {
     assert_eq!(gave(&mut owner, &["run", "app", "SELECT count(*) AS n FROM t"]), json!([{ "n": 2 }]));
 }
 
+/// What a process holds of a file, as the kernel of the system has it: 0, it may only read.
+fn access(pid: i32, fd: i32) -> u32 {
+    let info = std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).expect("a descriptor");
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).expect("flags");
+    u32::from_str_radix(flags.trim(), 8).expect("octal") & 3
+}
+
+#[test]
+fn those_who_may_read_a_room_have_a_process_that_cannot_write() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let server = serve();
+    let (mut owner, mut anna) = (server.owner(), server.user("anna", &[]));
+    let made = gave(&mut owner, &["create"]);
+    let (room, code) = (made[0].as_str().expect("id"), made[1].as_str().expect("code"));
+    assert_eq!(gave(&mut anna, &["join", code]), "reader");
+    gave(&mut owner, &["exec", room, "CREATE TABLE t(a INTEGER PRIMARY KEY)"]);
+    for n in 1..=20 {
+        gave(&mut owner, &["count", room, "t", "5"]);
+        let seen = gave(&mut anna, &["run", room, "SELECT count(*) AS n FROM t"]);
+        assert_eq!(seen, json!([{ "n": 5 * n }]), "what was written just now");
+        assert_eq!(error(&mut anna, &["run", room, "DELETE FROM t"]), "PermissionDenied");
+    }
+    let rows = server.fazt(&["proc", "ps", "--json"]).ok().json();
+    let pid = |kind: &str| {
+        let mut rows = rows.as_array().expect("rows").iter();
+        let row = rows.find(|row| row["kind"] == kind && row["principal"] == room).expect("a process");
+        i32::try_from(row["pid"].as_u64().expect("a pid")).expect("a pid")
+    };
+    let (writer, reader) = (pid("sql"), pid("sql-read"));
+    assert_eq!([4, 5].map(|fd| access(writer, fd)), [2, 2]);
+    assert_eq!([4, 5].map(|fd| access(reader, fd)), [0, 0]);
+}
+
+#[test]
+fn files_of_sql_are_in_the_archive_of_their_owner_and_looked_through() {
+    let server = serve();
+    let (mut owner, mut anna) = (server.owner(), server.user("anna", &[]));
+    let made = gave(&mut anna, &["create"]);
+    let room = made[0].as_str().expect("id");
+    for (space, word) in [("user", "of-anna"), (room, "of-the-room"), ("app", "of-all")] {
+        gave(&mut anna, &["exec", space, &format!("CREATE TABLE t(a); INSERT INTO t VALUES('{word}')")]);
+    }
+    gave(&mut owner, &["exec", "user", "CREATE TABLE t(a); INSERT INTO t VALUES('of-the-owner')"]);
+    let checked = server.fazt(&["storage", "check", "base", "--json"]).ok().json();
+    let files: Vec<_> = checked.as_array().expect("rows").iter().collect();
+    assert_eq!(files.len(), 5, "{checked}");
+    assert!(files.iter().all(|one| one["ok"] == true), "{checked}");
+    let place = fazt_tests::Folder::with(&[]);
+    let archive = place.path().join("anna.tar");
+    let archive = archive.to_str().expect("text");
+    let told = server.fazt(&["storage", "export-user", "anna", archive, "--json"]).ok().json();
+    assert_eq!((&told["apps"][0]["sql"], &told["apps"][0]["trouble"]), (&json!(2), &Value::Null), "{told}");
+    let unpacked = std::process::Command::new("tar").args(["-xf", archive, "-C", place.arg()]).status();
+    assert!(unpacked.expect("tar").success());
+    let folder = place.path().join("apps/base/sql");
+    assert_eq!(std::fs::read_dir(&folder).expect("files").count(), 2, "no WAL, and nobody else's");
+    for (name, word) in [("private.db", "of-anna"), (&*format!("{room}.db"), "of-the-room")] {
+        let bytes = std::fs::read(folder.join(name)).expect("a file");
+        assert!(bytes.starts_with(b"SQLite format 3\0"), "{name}");
+        assert!(bytes.windows(word.len()).any(|part| part == word.as_bytes()), "{name}");
+    }
+    // It goes on where it was.
+    gave(&mut anna, &["run", "user", "INSERT INTO t VALUES('more')"]);
+    server.fazt(&["proc", "hibernate", "base"]).ok();
+    server.wait("the processes to be gone", |server| stores(server).is_empty());
+    let damaged = file(&server, "app.db");
+    let bytes = std::fs::metadata(&damaged).expect("the file").len();
+    std::fs::write(&damaged, vec![0x5a; usize::try_from(bytes).expect("small")]).expect("the file");
+    let outcome = server.fazt(&["storage", "check", "base", "--json"]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    for one in outcome.json().as_array().expect("rows") {
+        let is_damaged = one["file"].as_str().is_some_and(|path| path.ends_with("/app.db"));
+        assert_eq!(one["ok"], !is_damaged, "{one}");
+    }
+}
+
 /// Nothing that was answered is lost, whichever process dies.
 #[test]
 fn acknowledged_writes_outlive_the_process_and_the_server() {

@@ -262,12 +262,12 @@ async fn export(client: &Client, user: &str, path: &Path, out: Out) -> Done {
     let apps = about["apps"].as_array().cloned().unwrap_or_default();
     let answer = json!({ "user": user, "file": shown, "bytes": bytes, "apps": apps });
     out.show(&answer, |_| {
-        let mut table = Table::new(&["APP", ">SPACES", ">DOCS", ">KEYS", ">BLOBS", "TROUBLE"]);
+        let mut table = Table::new(&["APP", ">SPACES", ">DOCS", ">KEYS", ">BLOBS", ">SQL", "TROUBLE"]);
         for app in &apps {
             let count = |name: &str| app[name].as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
             let word = |name: &str| app[name].as_str().unwrap_or_default().to_owned();
-            let [spaces, docs, keys, blobs] = ["spaces", "docs", "keys", "blobs"].map(count);
-            table.row([word("name"), spaces, docs, keys, blobs, word("trouble")]);
+            let [spaces, docs, keys, blobs, sql] = ["spaces", "docs", "keys", "blobs", "sql"].map(count);
+            table.row([word("name"), spaces, docs, keys, blobs, sql, word("trouble")]);
         }
         out.table(&table);
         let size = text::bytes(bytes);

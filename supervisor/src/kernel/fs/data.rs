@@ -9,6 +9,7 @@ use crate::kernel::security::Actor;
 use crate::kernel::storage::data::{
     CollectionUse, DataError, Find, Owned, Reached, Request, Response, SpaceName,
 };
+use crate::kernel::storage::sql::{Copied, Place};
 use crate::kernel::storage::{StorageError, Usage};
 
 /// An app, what its data takes and what its files of raw SQL take, or why that is not known.
@@ -72,7 +73,8 @@ impl Fs {
         Ok((sql, plan, data.reached(whom).await?))
     }
 
-    /// Looks through the server's own database and every app's file, or one app's.
+    /// Looks through the server's own database and every app's files, or one app's. Those of raw SQL are looked
+    /// through by a process that is locked as for the app.
     ///
     /// # Errors
     /// When there is no such app.
@@ -90,9 +92,34 @@ impl Fs {
         for row in rows {
             let (app, storage) = (row.id, Arc::clone(&self.shared.storage));
             let sound = self.shared.storage.long(move || storage.reader(app)?.check()).await;
-            checked.push((Some(row.name), format!("apps/{app}/app.fazt"), sound));
+            checked.push((Some(row.name.clone()), format!("apps/{app}/app.fazt"), sound));
+            for place in self.sql_files(app).await {
+                let file = format!("apps/{app}/sql/{}.db", place.name());
+                let detail = match self.shared.storage.sql().check(app, place).await {
+                    Ok(detail) => detail,
+                    Err(error) => error.error.message,
+                };
+                let path = file.clone();
+                let sound =
+                    if detail.is_empty() { Ok(()) } else { Err(StorageError::Corrupt { path, detail }) };
+                checked.push((Some(row.name.clone()), file, sound));
+            }
         }
         Ok(checked)
+    }
+
+    async fn sql_files(&self, app: AppId) -> Vec<Place> {
+        let storage = Arc::clone(&self.shared.storage);
+        let list = move || Ok::<_, StorageError>(storage.sql().files(app));
+        self.shared.storage.blocking(list).await.unwrap_or_default()
+    }
+
+    /// What a file of raw SQL of an app holds; none: there is no such file.
+    ///
+    /// # Errors
+    /// When it cannot be copied.
+    pub async fn sql_copy(&self, app: AppId, place: Place) -> Result<Option<Copied>, StorageError> {
+        self.shared.storage.sql().copy(app, place).await
     }
 
     /// Hands out what a person owns in an app, on this thread, which must be a blocking one. False: nothing of

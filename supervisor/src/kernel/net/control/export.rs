@@ -8,6 +8,8 @@
 //! apps/NAME/kv-0001.jsonl      keys: {"space", "key", "kind", "version", "expires", "metadata", "value"}
 //! apps/NAME/blobs-0001.jsonl   blobs: {"space", "key", "size", "etag", "uploaded", "http", "metadata", "file"}
 //! apps/NAME/blobs/000001       the bytes of a blob, as its `file` says; null: they are missing on the server
+//! apps/NAME/sql/private.db     the person's SQL file: an SQLite database; `SPACE.db`: that of a space that they made,
+//!                              by its `id`. With `.db-wal` beside it where the server could not bring both together
 //! export.json                  whose, when, how much of each app, and which app could not be read
 //! ```
 //! A `.jsonl` file has one JSON object a line and is followed by another one where it would be larger than 4 MiB.
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use base64::Engine as _;
 use bytes::Bytes;
-use fazt_ipc::ids::{AppId, UserId};
+use fazt_ipc::ids::{AppId, SpaceId, UserId};
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -30,6 +32,7 @@ use crate::kernel::fs::{AppInfo, Fs};
 use crate::kernel::net::edge::unix_ms;
 use crate::kernel::storage::StorageError;
 use crate::kernel::storage::data::{Held, KvKind, Owned};
+use crate::kernel::storage::sql::Place;
 use crate::limits::PIECE_BYTES;
 
 /// Bytes of a file of the archive after which the next one begins.
@@ -46,6 +49,7 @@ apps/NAME/docs-0001.jsonl    documents: space, collection, id, version, created,
 apps/NAME/kv-0001.jsonl      keys: space, key, kind, version, expires, metadata, value
 apps/NAME/blobs-0001.jsonl   blobs: space, key, size, etag, uploaded, http, metadata, and the file with the bytes
 apps/NAME/blobs/000001       the bytes of a blob
+apps/NAME/sql/private.db     the person's own SQL file, an SQLite database; ID.db: that of a space that they made
 export.json                  whose, when, how much of each app, and which app could not be read
 
 A .jsonl file has one JSON object a line; more than 4 MiB go on in the next one. Times are milliseconds since 1970.
@@ -69,12 +73,17 @@ pub(super) fn archive(fs: Arc<Fs>, user: UserId, name: String, apps: Vec<AppInfo
             let (fs, send) = (Arc::clone(&fs), send.clone());
             let (id, of) = (app.id, app.name.clone());
             let worker = Arc::clone(&fs);
-            let done = fs.long(move || Ok(one(&worker, id, &of, user, created, &send))).await;
+            let sending = send.clone();
+            let done = fs.long(move || Ok(one(&worker, id, &of, user, created, &sending))).await;
+            let done = match done {
+                Ok(Ok(counts)) => sql(&fs, &app, user, created, &send, counts).await,
+                Ok(Err(error)) | Err(error) => Err(error),
+            };
             match done {
-                Ok(Ok(Some(counts))) => told.push(counts.told(app.id, &app.name)),
-                Ok(Ok(None)) => {}
+                Ok(Some(counts)) => told.push(counts.told(app.id, &app.name)),
+                Ok(None) => {}
                 // What is damaged must not keep the rest from its owner.
-                Ok(Err(error)) | Err(error) => {
+                Err(error) => {
                     told.push(json!({ "name": app.name, "id": app.id, "trouble": error.to_string() }));
                 }
             }
@@ -99,16 +108,27 @@ struct Counts {
     docs: u64,
     keys: u64,
     blobs: u64,
+    /// Files of raw SQL.
+    sql: u64,
+    /// Those that could not be copied, and why.
+    sql_trouble: Vec<String>,
+    /// Spaces that the person made.
+    made: Vec<SpaceId>,
     /// Blobs whose bytes are not there.
     missing: u64,
 }
 
 impl Counts {
     fn told(&self, id: AppId, name: &str) -> Value {
-        let Self { spaces, docs, keys, blobs, missing } = self;
-        let trouble = (*missing > 0).then(|| format!("the bytes of {missing} blobs are missing"));
+        let Self { spaces, docs, keys, blobs, sql, missing, .. } = self;
+        let mut trouble = self.sql_trouble.clone();
+        if *missing > 0 {
+            trouble.push(format!("the bytes of {missing} blobs are missing"));
+        }
+        let trouble = (!trouble.is_empty()).then(|| trouble.join("; "));
         json!({
-            "name": name, "id": id, "spaces": spaces, "docs": docs, "keys": keys, "blobs": blobs, "trouble": trouble,
+            "name": name, "id": id, "spaces": spaces, "docs": docs, "keys": keys, "blobs": blobs, "sql": sql,
+            "trouble": trouble,
         })
     }
 }
@@ -161,6 +181,9 @@ fn one(
         Owned::Space { space, own } => {
             counts.spaces += 1;
             space_now = space.n;
+            if own {
+                counts.made.extend(space.id.as_deref().and_then(|id| id.parse::<SpaceId>().ok()));
+            }
             let (kind, id, of, role) = (&space.kind, &space.id, &space.name, space.role.name());
             let line = json!({ "space": space.n, "kind": kind, "id": id, "name": of, "role": role, "own": own });
             spaces.add(&line.to_string())
@@ -214,6 +237,47 @@ fn one(
     Ok(known.then_some(counts))
 }
 
+/// Copies a person's files of raw SQL in an app into the archive: their own, and those of spaces that they made.
+async fn sql(
+    fs: &Fs,
+    app: &AppInfo,
+    user: UserId,
+    created: u64,
+    send: &mpsc::Sender<Piece>,
+    counts: Option<Counts>,
+) -> Result<Option<Counts>, StorageError> {
+    let (known, mut counts) = (counts.is_some(), counts.unwrap_or_default());
+    let made = std::mem::take(&mut counts.made);
+    let own = (Place::User(user), "private".to_owned());
+    let places = made.into_iter().map(|space| (Place::Space(space), space.to_string()));
+    for (place, name) in std::iter::once(own).chain(places) {
+        let copied = match fs.sql_copy(app.id, place).await {
+            Ok(Some(copied)) => copied,
+            Ok(None) => continue,
+            Err(error) => {
+                counts.sql_trouble.push(format!("sql/{name}.db: {error}"));
+                continue;
+            }
+        };
+        counts.sql += 1;
+        let (path, send) = (format!("apps/{}/sql/{name}.db", app.name), send.clone());
+        let sent = fs.long(move || {
+            let all = [(Some(copied.database), path.clone()), (copied.wal, format!("{path}-wal"))];
+            for (from, path) in all {
+                let Some(from) = from else { continue };
+                let failed =
+                    |error: io::Error| StorageError::Failed { path: path.clone(), detail: error.to_string() };
+                let size = from.metadata().map_err(failed)?.len();
+                copy(from, size, &path, created, &send);
+            }
+            Ok(())
+        });
+        sent.await?;
+    }
+    let any = known || counts.sql > 0 || !counts.sql_trouble.is_empty();
+    Ok(any.then_some(counts))
+}
+
 /// Copies a file into the archive, in pieces. One that is shorter than it should be ends the archive.
 fn copy(from: File, size: u64, path: &str, created: u64, send: &mpsc::Sender<Piece>) -> bool {
     if send.blocking_send(Ok(head(path, size, created).into())).is_err() {
@@ -250,7 +314,13 @@ fn file(path: &str, bytes: &[u8], unix_ms: u64) -> Bytes {
 fn head(path: &str, size: u64, unix_ms: u64) -> Vec<u8> {
     let mut out = vec![0; BLOCK];
     let mut put = |at: usize, text: &[u8]| out[at..at + text.len()].copy_from_slice(text);
-    put(0, &path.as_bytes()[..path.len().min(100)]);
+    // The folder of a long path has a place of its own.
+    let (folder, name) = match path.rsplit_once('/') {
+        Some(parts) if path.len() > 100 => parts,
+        _ => ("", path),
+    };
+    put(0, &name.as_bytes()[..name.len().min(100)]);
+    put(345, &folder.as_bytes()[..folder.len().min(155)]);
     put(100, b"0000600\0");
     put(108, b"0000000\0");
     put(116, b"0000000\0");
