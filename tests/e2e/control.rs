@@ -180,6 +180,8 @@ fn a_server_that_was_stopped_can_be_started_at_once() {
     let mut server = Server::start();
     for _ in 0..3 {
         server.fazt(&["proc", "stop"]).ok();
+        assert_eq!(server.exit_code(), Some(0));
+        assert!(!server.data().join("kernel.db-wal").exists(), "databases are closed, not dropped");
         server.start_again();
     }
     assert_eq!(server.status()["apps"], 0);

@@ -103,10 +103,12 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let identity = Identity::new(fs.book(), Arc::new(Real), &secret);
     let workers = Arc::clone(&proc);
     identity.on_end(move |user, app| workers.end(user, app));
+    // Not held by what they hold: databases are closed when the last of them goes.
     proc.on_quarantine({
-        let (identity, fs) = (Arc::clone(&identity), Arc::clone(&fs));
+        let (identity, fs) = (Arc::downgrade(&identity), Arc::downgrade(&fs));
         move |app, why| {
-            let (identity, why) = (Arc::clone(&identity), why.to_owned());
+            let (Some(identity), Some(fs)) = (identity.upgrade(), fs.upgrade()) else { return };
+            let why = why.to_owned();
             let name = fs.name_of(app).unwrap_or_else(|| app.to_string());
             tokio::spawn(
                 async move { identity.note(SERVER, "app.quarantine", &name, false, None, &why).await },
