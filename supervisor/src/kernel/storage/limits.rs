@@ -17,5 +17,12 @@ pub(super) const BLOCKING_MAX: usize = 4;
 pub(super) const BLOCKING_LONG_MAX: usize = 2;
 /// Bytes copied at a time between files and databases.
 pub(super) const COPY_BYTES: usize = 64 * 1024;
+/// Room that is held on the disk for opening databases when it is full, at most: shared memory of as many as are
+/// open at once.
+pub(super) const SPARE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// And of a small disk one part in so many.
+pub(super) const SPARE_PART: u64 = 16;
+/// Given for one file: 32 KiB of shared memory, and what a file system adds.
+pub(super) const SPARE_PIECE_BYTES: u64 = 64 * 1024;
 
 const _: () = assert!(CARTRIDGES_OPEN_MAX as i64 * PAGE_CACHE_KIB <= 4 * 1024);

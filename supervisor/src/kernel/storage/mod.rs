@@ -15,6 +15,7 @@
 //! | `sql/` | files of raw SQL, each behind a locked process |
 //! | `quota.rs` | what files of raw SQL take of an app's quota |
 //! | `folder.rs` | folders of apps, and clearing up after an interruption |
+//! | `spare.rs` | room on the disk for opening them when it is full |
 //! | `pool.rs` | which files are open; everything runs on blocking threads |
 
 mod cartridge;
@@ -29,6 +30,7 @@ mod limits;
 mod people;
 mod pool;
 mod quota;
+mod spare;
 pub mod sql;
 mod value;
 

@@ -15,6 +15,7 @@ use super::error::StorageError;
 use super::kernel::{AppRow, KernelDb};
 use super::keys::secret;
 use super::limits::{BLOCKING_LONG_MAX, BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
+use super::spare::Spare;
 use super::sql::Sql;
 use crate::kernel::security::Sealer;
 
@@ -55,7 +56,12 @@ impl Storage {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         });
-        let rows = Data::new(apps.clone(), secret(data, "cursor")?, clock);
+        let rows = Data::new(
+            apps.clone(),
+            secret(data, "cursor")?,
+            clock,
+            Some(Spare::in_file(&data.join("spare"))),
+        );
         Ok(Arc::new(Self {
             sql: Sql::new(apps.clone(), rows.ledger()),
             data: rows,
@@ -186,9 +192,10 @@ impl Storage {
         let mut cartridge = lock(&slot);
         let open = match &mut *cartridge {
             Some(open) => open,
-            closed => match Cartridge::open(&self.file(app), Mode::Existing) {
+            closed => match self.data.opened(|| Cartridge::open(&self.file(app), Mode::Existing)) {
                 Ok(open) => closed.insert(open),
-                // Reading goes on although the disk is full: alone, for this once, so that no writer waits long.
+                // Reading goes on although the disk is full and nothing is left of what was held: alone, for this
+                // once, so that no writer waits long.
                 Err(StorageError::Full(_)) => {
                     return work(&mut Cartridge::open(&self.file(app), Mode::Alone)?);
                 }
@@ -275,6 +282,7 @@ impl Storage {
             keep
         });
         drop(closing);
+        self.data.refill();
     }
 
     /// Cartridges open now.

@@ -4,10 +4,12 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-use fazt_ipc::ids::AppId;
+use fazt_ipc::ids::{AppId, UserId};
 
 use super::*;
+use crate::kernel::security::{Actor, Principal};
 use crate::kernel::storage::StorageError;
+use crate::kernel::storage::data::{KvCall, KvKind, Request, Response, SpaceName};
 
 fn page(text: &str) -> Tree {
     tree(&[("index.html", text), ("server.js", "export default {}")])
@@ -281,14 +283,14 @@ async fn an_upload_that_breaks_off_leaves_nothing_behind() {
     assert!(fs.commit(&ticket.id).await.is_err());
 }
 
-/// Where the file system of one megabyte is, in the process that has one.
+/// Where the file system of some megabytes is, in the process that has one.
 const SMALL_DISK: &str = "FAZT_TEST_SMALL_DISK";
 
 #[test]
 fn a_sleeping_app_wakes_on_a_full_disk() {
     let disk = tempfile::tempdir().expect("folder");
     // A mount of its own in a namespace of its own, gone with the process; root needs no user namespace.
-    let script = r#"mount -t tmpfs -o size=1m none "$FAZT_TEST_SMALL_DISK" && exec "$0" --exact --nocapture kernel::fs::tests::faults::on_a_small_disk"#;
+    let script = r#"mount -t tmpfs -o size=24m none "$FAZT_TEST_SMALL_DISK" && exec "$0" --exact --nocapture kernel::fs::tests::faults::on_a_small_disk"#;
     let program = std::env::current_exe().expect("this program");
     let ran = ["--mount", "--mount --user --map-root-user"].into_iter().find_map(|namespaces| {
         let output = std::process::Command::new("unshare")
@@ -315,17 +317,54 @@ async fn on_a_small_disk() {
     let data = Path::new(&data);
     let fs = open(data, &FakeBuilder::new()).await;
     deploy(&fs, "sleeps", &page("one")).await.expect("deploys");
-    fs.shared.storage.close_idle(Duration::ZERO);
     let app = fs.route("sleeps").expect("routes");
+    let data_of = |call| {
+        let somebody = Actor::of_worker(app, Principal::User(UserId::new(1, 1)));
+        fs.shared.storage.data().call(somebody, Request::Kv(SpaceName::User, call))
+    };
+    let get = || data_of(KvCall::Get { key: "k".into() });
+    data_of(set("k", "stored")).await.expect("sets");
+    close_all(&fs).await;
     fs.releases.remove(&app);
     let mut filler = fs::File::create(data.join("filler")).expect("creates");
     while filler.write_all(&[0; 4096]).is_ok() {}
     drop(filler);
     assert_eq!(read_back(&fs, "sleeps").await, page("one"));
+    for _ in 0..40 {
+        let Ok(Response::Value(Some(entry))) = get().await else { panic!("{:?}", get().await) };
+        assert_eq!(entry.value, b"stored", "what is stored is read from a file that was closed");
+        // It is looked every so often.
+        let error = loop {
+            if let Err(error) = data_of(set("k", "stored")).await {
+                break error;
+            }
+        };
+        assert!(error.message.contains("no room"), "{error}");
+        close_all(&fs).await;
+    }
     let error = deploy(&fs, "sleeps", &page("two")).await.expect_err("no room");
     assert!(matches!(error, FsError::Storage(StorageError::Full(_))), "{error}");
     assert_eq!(read_back(&fs, "sleeps").await, page("one"));
     fs::remove_file(data.join("filler")).expect("removes");
     deploy(&fs, "sleeps", &page("two")).await.expect("there is room again");
     assert_eq!(read_back(&fs, "sleeps").await, page("two"));
+    while data_of(set("k", "again")).await.is_err() {}
+}
+
+/// Closes every database but `kernel.db`.
+async fn close_all(fs: &Fs) {
+    loop {
+        fs.shared.storage.close_idle(Duration::ZERO);
+        if fs.shared.storage.data().connections() == 0 {
+            return;
+        }
+        // A turn may still have one in hand.
+        tokio::task::yield_now().await;
+    }
+}
+
+fn set(key: &str, value: &str) -> KvCall {
+    let (key, value) = (key.to_owned(), value.as_bytes().to_vec());
+    let (meta, ttl_s, expires_unix_ms, if_version) = (None, None, None, None);
+    KvCall::Set { key, value, kind: KvKind::Text, meta, ttl_s, expires_unix_ms, if_version }
 }

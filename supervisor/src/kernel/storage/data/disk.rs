@@ -15,6 +15,7 @@ use rustix::fs::{Advice, fadvise};
 
 use super::super::cartridge;
 use super::super::db::{self, Mode};
+use super::super::spare::Spare;
 use super::limits::{LOOK, RESERVE_BYTES};
 use crate::kernel::storage::StorageError;
 
@@ -30,20 +31,45 @@ pub(super) struct Disk {
     free: Free,
     /// When it was last looked how much is free, and what it was.
     looked: Mutex<Option<(Instant, u64)>>,
+    /// Held for opening files when it is full.
+    spare: Option<Spare>,
 }
 
 impl Disk {
     pub(super) fn new(sync: Sync, free: Free) -> Self {
-        Self { sync, free, looked: Mutex::default() }
+        Self { sync, free, looked: Mutex::default(), spare: None }
     }
 
     /// The one there is.
-    pub(super) fn real() -> Self {
+    pub(super) fn real(spare: Option<Spare>) -> Self {
         let free = |path: &Path| {
             let of = rustix::fs::statvfs(path)?;
             Ok(of.f_bavail.saturating_mul(of.f_frsize))
         };
-        Self::new(Arc::new(|_, file| file.sync_data()), Arc::new(free))
+        Self { spare, ..Self::new(Arc::new(|_, file| file.sync_data()), Arc::new(free)) }
+    }
+
+    /// Opens a file, if the disk is full with some of the room that is held for it.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(super) fn opened<T>(
+        &self,
+        mut open: impl FnMut() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        loop {
+            match open() {
+                Err(StorageError::Full(_)) if self.spare.as_ref().is_some_and(Spare::give) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Holds room again that was given and is free.
+    pub(super) fn refill(&self) {
+        if let Some(spare) = &self.spare {
+            spare.refill();
+        }
     }
 
     /// Whether an app may write. The last bytes are kept: most of them for whatever frees some, and all for the

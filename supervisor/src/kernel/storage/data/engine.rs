@@ -19,6 +19,7 @@ use fazt_ipc::ids::AppId;
 use fazt_ipc::syscall::ErrorCode;
 use tokio::sync::{Semaphore, oneshot};
 
+use super::super::spare::Spare;
 use super::blobs::Stager;
 use super::disk::Disk;
 use super::error::{DataError, NO_ROOM, Result};
@@ -142,8 +143,13 @@ enum Reply {
 impl Data {
     /// For the apps in this folder. Nothing is opened and no thread started before the first call.
     #[must_use]
-    pub fn new(apps: PathBuf, cursor_key: [u8; 32], clock: Clock) -> Self {
-        Self::on(Disk::real(), apps, cursor_key, clock)
+    pub(in crate::kernel::storage) fn new(
+        apps: PathBuf,
+        cursor_key: [u8; 32],
+        clock: Clock,
+        spare: Option<Spare>,
+    ) -> Self {
+        Self::on(Disk::real(spare), apps, cursor_key, clock)
     }
 
     /// On a disk of one's own.
@@ -316,6 +322,22 @@ impl Data {
     /// What files of raw SQL take of the apps' quotas.
     pub(in crate::kernel::storage) fn ledger(&self) -> Arc<Ledger> {
         Arc::clone(&self.inner.ledger)
+    }
+
+    /// Opens a file of an app, if the disk is full with some of the room that is held for it.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub(in crate::kernel::storage) fn opened<T>(
+        &self,
+        open: impl FnMut() -> std::result::Result<T, StorageError>,
+    ) -> std::result::Result<T, StorageError> {
+        self.inner.disk.opened(open)
+    }
+
+    /// Holds room again that was given for that and is free.
+    pub(in crate::kernel::storage) fn refill(&self) {
+        self.inner.disk.refill();
     }
 
     /// Connections open now.
@@ -669,7 +691,8 @@ impl Inner {
             _ if slot.closed.load(Ordering::Acquire) => return Ran::refused(DataError::unavailable(REMOVED)),
             closed => {
                 self.make_room(slot, None, 2);
-                match Shelf::open(slot.app, &self.file(slot.app), self.ledger.of(slot.app)) {
+                let (file, account) = (self.file(slot.app), self.ledger.of(slot.app));
+                match self.disk.opened(|| Shelf::open(slot.app, &file, Arc::clone(&account))) {
                     Ok(open) => closed.insert(open),
                     Err(error) => {
                         let again = if matches!(error, StorageError::Starved(_)) {

@@ -109,7 +109,7 @@ impl Stage {
 
 fn engine(apps: PathBuf, clock: &Arc<AtomicU64>) -> Data {
     let clock = Arc::clone(clock);
-    Data::new(apps, [7; 32], Arc::new(move || clock.load(Ordering::Relaxed)))
+    Data::new(apps, [7; 32], Arc::new(move || clock.load(Ordering::Relaxed)), None)
 }
 
 fn set(key: &str, value: &str) -> KvCall {
