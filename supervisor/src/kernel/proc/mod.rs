@@ -507,6 +507,7 @@ impl Proc {
             keep
         });
         gone.iter().for_each(|slot| slot.end());
+        self.shared.end_stores(user, app);
     }
 
     /// Wakes the app for `principal`: the owner's word, which also ends back-off and quarantine. Returns when

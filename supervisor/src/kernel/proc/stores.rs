@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use fazt_ipc::control::{Process, ProcessKind, State};
-use fazt_ipc::ids::{AppId, Generation};
+use fazt_ipc::ids::{AppId, Generation, UserId};
 use fazt_ipc::launch::{Limits, Profile};
 use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use super::launcher::{Exit, Launcher, Usage};
 use super::slot::SIGSYS;
 use super::{Proc, Shared, bounds, pressure};
-use crate::kernel::storage::sql::{Ended, Jailed, Jails, Tenant};
+use crate::kernel::storage::sql::{Ended, Jailed, Jails, Place, Tenant};
 
 /// Makes them.
 pub(super) struct StoreJails {
@@ -102,6 +102,16 @@ impl Shared {
     pub(super) fn kill_stores(&self, app: AppId) -> u64 {
         let of_app = self.stores().into_iter().filter(|store| store.tenant.app == app);
         of_app.map(|store| self.launcher.kill(store.generation)).count() as u64
+    }
+
+    /// Kills those that serve a user's own file, in one app or in all.
+    pub(super) fn end_stores(&self, user: UserId, app: Option<AppId>) {
+        for store in self.stores() {
+            let Tenant { app: of, place, .. } = &store.tenant;
+            if *place == Place::User(user) && app.is_none_or(|app| app == *of) {
+                self.launcher.kill(store.generation);
+            }
+        }
     }
 
     /// Lets those of an app finish what they do, and go. How many there were.

@@ -304,13 +304,41 @@ impl Calls for Large {
     }
 }
 
-/// What a worker with `calls` does after a request came, until it is ended; what its slot says of it then.
+/// Answers every call with three megabytes that need four times as much room while they are made.
+struct Rows;
+
+impl Calls for Rows {
+    fn answer(
+        &self,
+        _: Actor,
+        _: Call,
+        _: Box<dyn Upload>,
+        mut room: Box<dyn Room>,
+    ) -> BoxFuture<'static, Result<CallAnswer, CallError>> {
+        Box::pin(async move {
+            room.make(12 << 20).await;
+            Ok(CallAnswer::Bytes(Reply::KvGet(None), Box::new(Whole::from(vec![7u8; 3 << 20]))))
+        })
+    }
+}
+
+/// What a worker does after a request came, until it is ended; what its slot says of it then.
 async fn ends_with<F>(script: impl Fn(Peer) -> F + Send + Sync + 'static) -> String
 where
     F: Future<Output = Ends> + Send + 'static,
 {
+    ends_when_answered(Arc::new(Large), script).await
+}
+
+async fn ends_when_answered<F>(
+    calls: Arc<dyn Calls>,
+    script: impl Fn(Peer) -> F + Send + Sync + 'static,
+) -> String
+where
+    F: Future<Output = Ends> + Send + 'static,
+{
     let stage = stage(script);
-    let spec = Spec::fixed(AppId::new(9, 9), Arc::new(Large), WALL);
+    let spec = Spec::fixed(AppId::new(9, 9), calls, WALL);
     let slot = stage.proc.make_slot(Principal::Anonymous, None, spec);
     let _ = stage.ask(&slot).await;
     let gone = async {
@@ -326,18 +354,18 @@ fn read(stream: u32) -> Vec<u8> {
     typed(WorkerKind::Call, stream, true, &Call::KvGet { space: "user".into(), key: "k".into() })
 }
 
-#[tokio::test]
-async fn a_worker_that_does_not_take_its_answers_holds_a_bounded_share_and_is_killed() {
+/// How many answers to calls of one kind are begun for a worker that takes none of their bytes.
+async fn begun(calls: Arc<dyn Calls>, call: fn(u32) -> Vec<u8>) -> usize {
     let begun = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = Arc::clone(&begun);
-    let reason = ends_with(move |mut peer| {
+    let reason = ends_when_answered(calls, move |mut peer| {
         let begun = Arc::clone(&counted);
         async move {
             if peer.load().await.is_none() {
                 return CLEAN;
             }
             let _ = peer.until(KernelKind::Request).await;
-            peer.raw(&(2..=128).step_by(2).flat_map(read).collect::<Vec<_>>()).await;
+            peer.raw(&(2..=128).step_by(2).flat_map(call).collect::<Vec<_>>()).await;
             while let Some((kind, ..)) = peer.next().await {
                 if kind == KernelKind::Reply {
                     begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -348,8 +376,24 @@ async fn a_worker_that_does_not_take_its_answers_holds_a_bounded_share_and_is_ki
     })
     .await;
     assert!(reason.contains("does not move the bytes"), "{reason}");
-    let begun = begun.load(std::sync::atomic::Ordering::Relaxed);
+    begun.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_take_its_answers_holds_a_bounded_share_and_is_killed() {
+    let begun = begun(Arc::new(Large), read).await;
     assert!((1..=CALLS_BYTES_MAX >> 20).contains(&begun), "{begun} answers of a megabyte were held at once");
+}
+
+#[tokio::test]
+async fn answers_of_sql_that_are_longer_than_was_set_aside_count_too() {
+    let batch = |stream| {
+        let batch = Call::SqlBatch { space: "user".into(), binding: None, statements: Vec::new() };
+        typed(WorkerKind::Call, stream, true, &batch)
+    };
+    let begun = begun(Arc::new(Rows), batch).await;
+    let most = CALLS_BYTES_MAX / (3 << 20);
+    assert!((2..=most).contains(&begun), "{begun} answers of three megabytes were held at once");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fazt_ipc::control::{ProcessKind, State};
-use fazt_ipc::ids::AppId;
+use fazt_ipc::ids::{AppId, UserId};
 
 use super::super::Slot;
 use super::super::pressure;
@@ -95,13 +95,13 @@ async fn small_workers_are_kept_as_long_as_they_fit() {
 
 /// A process of raw SQL for an app that rests.
 async fn resting(stage: &Stage, number: u64) -> (Jailed, Arc<Life>) {
+    resting_at(stage, number, Place::App).await
+}
+
+async fn resting_at(stage: &Stage, number: u64, place: Place) -> (Jailed, Arc<Life>) {
     let life = Arc::new(Life::default());
-    let tenant = Tenant {
-        app: AppId::new(number, number.into()),
-        place: Place::App,
-        read_only: false,
-        life: Arc::clone(&life),
-    };
+    let tenant =
+        Tenant { app: AppId::new(number, number.into()), place, read_only: false, life: Arc::clone(&life) };
     let jailed = stage.proc.stores().store(tenant).await.expect("a process");
     life.is_called(1);
     life.rests();
@@ -169,4 +169,19 @@ async fn that_an_app_is_quarantined_is_told_once() {
     until(&stage.slot, State::Quarantined).await;
     assert_eq!(*told.lock().expect("lock"), [(stage.app, "its raw SQL lied".to_owned())]);
     assert_eq!(metric(&stage, "fazt_app_quarantines_total"), 1);
+}
+
+#[tokio::test]
+async fn whoever_may_act_no_more_has_no_process_of_raw_sql_either() {
+    let stage = stage_with(Peer::serve, |_| {});
+    let (anna, olga) = (UserId::new(1, 1), UserId::new(1, 2));
+    let (in_one, _) = resting_at(&stage, 8, Place::User(anna)).await;
+    let (in_other, _) = resting_at(&stage, 9, Place::User(anna)).await;
+    let _others = [resting(&stage, 8).await, resting_at(&stage, 8, Place::User(olga)).await];
+    stage.proc.end(anna, Some(AppId::new(8, 8)));
+    in_one.exited.await.expect("its end");
+    assert_eq!(metric(&stage, "fazt_sql_processes"), 3);
+    stage.proc.end(anna, None);
+    in_other.exited.await.expect("its end");
+    assert_eq!(metric(&stage, "fazt_sql_processes"), 2);
 }
