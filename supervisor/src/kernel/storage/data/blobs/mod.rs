@@ -13,23 +13,28 @@
 //! | task | file |
 //! |---|---|
 //! | what may be asked and answered | here |
-//! | statements | `rows.rs` |
+//! | what is refused before anything runs | `check.rs` |
+//! | statements | `rows.rs`, of uploads in parts `uploads.rs` |
 //! | bytes on their way in | `stage.rs` |
 //! | files, and which go | `files.rs` |
 
+mod check;
 mod files;
 mod rows;
 mod stage;
+mod uploads;
 
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(super) use check::check;
 pub(super) use files::{Files, folder_of};
 pub(in crate::kernel::storage) use rows::files_bytes;
-pub(super) use rows::{Blobs, Gone, check, expire};
+pub(super) use rows::{Blobs, Gone};
 pub(in crate::kernel::storage) use stage::clear;
 pub use stage::{Content, Kept, Stager, Sums};
+pub(super) use uploads::expire;
 
 /// The steps of the cartridge's schema for blobs.
 pub(in crate::kernel::storage) const TABLES: &str = "

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use fazt_ipc::syscall::ErrorCode;
-use md5::{Digest, Md5};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
@@ -14,15 +13,10 @@ use crate::kernel::storage::data::compile::{Values, text_after_prefix};
 use crate::kernel::storage::data::confine::Confined;
 use crate::kernel::storage::data::cursor::Seal;
 use crate::kernel::storage::data::docs::{Failed, page_items};
-use crate::kernel::storage::data::error::{DataError, Result};
-use crate::kernel::storage::data::json::shown;
-use crate::kernel::storage::data::kv::own_part;
-use crate::kernel::storage::data::limits::{
-    BLOB_ATTRIBUTES_BYTES_MAX, BLOB_KEY_BYTES_MAX, BLOB_PART_BYTES_MIN, BLOB_PARTS_MAX, BLOB_UPLOAD_MS,
-    BLOBS_DELETED_MAX, PAGE_BYTES_MAX,
-};
+use crate::kernel::storage::data::error::DataError;
+use crate::kernel::storage::data::limits::PAGE_BYTES_MAX;
 
-type Done<T> = std::result::Result<T, Failed>;
+pub(super) type Done<T> = std::result::Result<T, Failed>;
 
 /// What is known of a blob, with where its bytes are.
 const COLUMNS: &str = "key, version, size, etag, uploaded, http, meta, sums, file";
@@ -48,10 +42,10 @@ pub(in super::super) struct Gone {
 type Found = Option<(BlobInfo, Option<(u64, Bytes)>)>;
 
 /// Where bytes are kept: in a file of this name, or in the row; and what they add to the bytes of files.
-struct Place {
-    file: Option<String>,
-    value: Option<Arc<Vec<u8>>>,
-    more: u64,
+pub(super) struct Place {
+    pub(super) file: Option<String>,
+    pub(super) value: Option<Arc<Vec<u8>>>,
+    pub(super) more: u64,
 }
 
 struct Row {
@@ -77,24 +71,6 @@ pub(in crate::kernel::storage) fn files_bytes(connection: &Connection) -> rusqli
     let sql = "SELECT coalesce((SELECT sum(size) FROM blob WHERE file IS NOT NULL), 0)
         + coalesce((SELECT sum(size) FROM blob_part WHERE file IS NOT NULL), 0)";
     connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
-}
-
-/// Gives up uploads that were begun long ago. Their files are found by the sweep.
-pub(in super::super) fn expire(connection: &mut Connection, now_ms: u64) -> rusqlite::Result<()> {
-    let old = now_ms.saturating_sub(BLOB_UPLOAD_MS).cast_signed();
-    let sql = "SELECT EXISTS(SELECT 1 FROM blob_upload WHERE created < ?1)";
-    if !connection.prepare_cached(sql)?.query_row([old], |row| row.get::<_, bool>(0))? {
-        return Ok(());
-    }
-    let transaction = connection.transaction()?;
-    let parts = transaction.execute(
-        "DELETE FROM blob_part WHERE (_space, substr(id, 1, 64)) IN
-            (SELECT _space, id FROM blob_upload WHERE created < ?1)",
-        [old],
-    )?;
-    let uploads = transaction.execute("DELETE FROM blob_upload WHERE created < ?1", [old])?;
-    transaction.execute("UPDATE tally SET rows = rows - ?1", [(parts + uploads) as i64])?;
-    transaction.commit()
 }
 
 impl Blobs<'_> {
@@ -148,14 +124,14 @@ impl Blobs<'_> {
         Ok(statement.query_row(params![self.space, key], row).optional()?)
     }
 
-    fn value(&self, view: &str, name: &str, key: &str) -> Done<Vec<u8>> {
+    pub(super) fn value(&self, view: &str, name: &str, key: &str) -> Done<Vec<u8>> {
         let sql = format!("SELECT value FROM {view} WHERE _space = ?1 AND {name} = ?2");
         let mut statement = self.connection.prepare(&sql)?;
         let value: Option<Vec<u8>> = statement.query_row(params![self.space, key], |row| row.get(0))?;
         Ok(value.unwrap_or_default())
     }
 
-    fn open(&self, name: &str) -> Done<Arc<std::fs::File>> {
+    pub(super) fn open(&self, name: &str) -> Done<Arc<std::fs::File>> {
         self.files.open(name).map(Arc::new).map_err(|error| {
             tracing::error!(%error, name, "the file of a blob cannot be read");
             DataError::unavailable("the file of this blob is missing or damaged; the operator can restore it")
@@ -188,7 +164,7 @@ impl Blobs<'_> {
     }
 
     /// Where the bytes of a row go: a file's name, or they themselves.
-    fn keep(&mut self, content: &Content, less: u64) -> Done<Place> {
+    pub(super) fn keep(&mut self, content: &Content, less: u64) -> Done<Place> {
         match &content.kept {
             Kept::Memory(bytes) => Ok(Place { file: None, value: Some(Arc::clone(bytes)), more: 0 }),
             Kept::File(staged) => {
@@ -336,213 +312,6 @@ impl Blobs<'_> {
             }
         }
     }
-
-    fn begin(&self, key: &str, attributes: &Attributes) -> Done<String> {
-        let id = format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
-        let sql =
-            "INSERT INTO v_blob_upload(_space, id, key, created, http, meta) VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
-        self.connection.prepare(sql)?.execute(params![
-            self.space,
-            id,
-            key,
-            self.now_ms.cast_signed(),
-            attributes.http,
-            attributes.meta
-        ])?;
-        Ok(id)
-    }
-
-    fn upload(&self, key: &str, upload: &str) -> Done<Attributes> {
-        let sql = "SELECT http, meta FROM v_blob_upload WHERE _space = ?1 AND id = ?2 AND key = ?3";
-        let mut statement = self.connection.prepare(sql)?;
-        let found = statement
-            .query_row(params![self.space, upload, key], |row| {
-                Ok(Attributes { http: row.get(0)?, meta: row.get(1)? })
-            })
-            .optional()?;
-        found.ok_or_else(|| DataError::new(ErrorCode::NotFound, "there is no such upload of this key").into())
-    }
-
-    fn part(&mut self, key: &str, upload: &str, number: u32, content: &Content) -> Done<(BlobAnswer, Gone)> {
-        self.upload(key, upload)?;
-        let id = part_id(upload, number);
-        let sql = "SELECT size, file FROM v_blob_part WHERE _space = ?1 AND id = ?2";
-        let before: Option<(i64, Option<String>)> = {
-            let mut statement = self.connection.prepare(sql)?;
-            statement.query_row(params![self.space, id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?
-        };
-        let mut gone = Gone::default();
-        if let Some((size, Some(_))) = &before {
-            gone.less = size.cast_unsigned();
-        }
-        let Place { file, value, more } = self.keep(content, gone.less)?;
-        gone.more = more;
-        let etag = hex(&content.sums.md5);
-        let sql = if before.is_some() {
-            "UPDATE v_blob_part SET size = ?3, etag = ?4, file = ?5, value = ?6 WHERE _space = ?1 AND id = ?2"
-        } else {
-            "INSERT INTO v_blob_part(_space, id, size, etag, file, value) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
-        };
-        self.connection.prepare(sql)?.execute(params![
-            self.space,
-            id,
-            content.size.cast_signed(),
-            etag,
-            file,
-            value.as_ref().map(|bytes| bytes.as_slice())
-        ])?;
-        if let Some((_, Some(name))) = before {
-            self.files.loosen(name);
-        }
-        Ok((BlobAnswer::Part(etag), gone))
-    }
-
-    fn parts(&self, key: &str, upload: &str, parts: &[(u32, String)]) -> Done<(Vec<Bytes>, String)> {
-        self.upload(key, upload)?;
-        let missing = || {
-            DataError::new(
-                ErrorCode::Conflict,
-                "one or more of the parts named are not there, or were put again since",
-            )
-        };
-        let sql = "SELECT size, etag, file FROM v_blob_part WHERE _space = ?1 AND id = ?2";
-        let (mut bytes, mut md5, mut first) = (Vec::new(), Md5::new(), None);
-        let mut total: u64 = 0;
-        for (at, (number, wanted)) in parts.iter().enumerate() {
-            let id = part_id(upload, *number);
-            let found: Option<(i64, String, Option<String>)> = {
-                let mut statement = self.connection.prepare(sql)?;
-                let row = statement
-                    .query_row(params![self.space, id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-                row.optional()?
-            };
-            let (size, etag, file) = found.ok_or_else(missing)?;
-            let size = size.cast_unsigned();
-            if etag != *wanted {
-                return Err(missing().into());
-            }
-            if at + 1 < parts.len() && size < BLOB_PART_BYTES_MIN {
-                return Err(DataError::new(
-                    ErrorCode::TooLarge,
-                    format!("every part but the last has at least {BLOB_PART_BYTES_MIN} bytes"),
-                )
-                .into());
-            }
-            let first = *first.get_or_insert(size);
-            if (at + 1 < parts.len() && size != first) || (at + 1 == parts.len() && size > first) {
-                return Err(DataError::argument(
-                    "all parts but the last have one size, and the last no more",
-                )
-                .into());
-            }
-            md5.update(unhex(&etag));
-            total += size;
-            bytes.push(match file {
-                // Not all at once: there may be thousands.
-                Some(name) => Bytes::Later(self.files.path(&name), size),
-                None => Bytes::Whole(self.value("v_blob_part", "id", &id)?),
-            });
-        }
-        if total > self.room {
-            return Err(DataError::new(
-                ErrorCode::QuotaExceeded,
-                "the app's storage has no room to put the parts together",
-            )
-            .into());
-        }
-        Ok((bytes, format!("{}-{}", hex(&md5.finalize()), parts.len())))
-    }
-
-    /// Forgets an upload and its parts.
-    fn end(&mut self, upload: &str) -> Done<Gone> {
-        let mut gone = Gone::default();
-        let range = params![self.space, format!("{upload}/"), format!("{upload}0")];
-        let names: Vec<(i64, String)> = {
-            let sql = "SELECT size, file FROM v_blob_part WHERE _space = ?1 AND id > ?2 AND id < ?3 AND file IS NOT NULL";
-            let mut statement = self.connection.prepare(sql)?;
-            let rows = statement.query_map(range, |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
-        for (size, name) in names {
-            gone.less += size.cast_unsigned();
-            self.files.loosen(name);
-        }
-        self.connection
-            .prepare("DELETE FROM v_blob_part WHERE _space = ?1 AND id > ?2 AND id < ?3")?
-            .execute(range)?;
-        self.connection
-            .prepare("DELETE FROM v_blob_upload WHERE _space = ?1 AND id = ?2")?
-            .execute(params![self.space, upload])?;
-        Ok(gone)
-    }
-}
-
-/// Refuses a call before anything runs.
-pub(in super::super) fn check(call: &BlobCall) -> Result<()> {
-    match call {
-        BlobCall::Room => Ok(()),
-        BlobCall::List(list) => {
-            let texts = [Some(&list.prefix), list.delimiter.as_ref(), list.after.as_ref()];
-            match texts.into_iter().flatten().find(|text| own_part(text).len() > BLOB_KEY_BYTES_MAX) {
-                Some(text) => Err(DataError::large("the start of keys", text.len(), BLOB_KEY_BYTES_MAX)),
-                None => Ok(()),
-            }
-        }
-        BlobCall::Head { key } | BlobCall::Get { key, .. } | BlobCall::Abort { key, .. } => check_key(key),
-        BlobCall::Put { key, attributes, .. } | BlobCall::Begin { key, attributes } => {
-            check_key(key)?;
-            [&attributes.http, &attributes.meta]
-                .into_iter()
-                .flatten()
-                .try_for_each(|text| check_attribute(text))
-        }
-        BlobCall::Part { key, number, .. } => {
-            check_key(key)?;
-            if !(1..=BLOB_PARTS_MAX).contains(number) {
-                return Err(DataError::argument(format!(
-                    "parts are numbered 1 to {BLOB_PARTS_MAX}, not {number}"
-                )));
-            }
-            Ok(())
-        }
-        BlobCall::Complete { key, .. } => check_key(key),
-        BlobCall::Parts { key, parts, .. } => {
-            check_key(key)?;
-            if parts.is_empty() || parts.len() > BLOB_PARTS_MAX as usize {
-                return Err(DataError::argument(format!("an upload has 1 to {BLOB_PARTS_MAX} parts")));
-            }
-            Ok(())
-        }
-        BlobCall::Delete { keys } => {
-            if keys.len() > BLOBS_DELETED_MAX {
-                return Err(DataError::argument(format!(
-                    "one call deletes at most {BLOBS_DELETED_MAX} blobs, not {}",
-                    keys.len()
-                )));
-            }
-            keys.iter().try_for_each(|key| check_key(key))
-        }
-    }
-}
-
-fn check_key(key: &str) -> Result<()> {
-    if key.is_empty() || own_part(key).len() > BLOB_KEY_BYTES_MAX {
-        return Err(DataError::argument(format!(
-            "the key of a blob has 1 to {BLOB_KEY_BYTES_MAX} bytes, not {}",
-            key.len()
-        )));
-    }
-    Ok(())
-}
-
-fn check_attribute(text: &str) -> Result<()> {
-    if text.len() > BLOB_ATTRIBUTES_BYTES_MAX {
-        return Err(DataError::large("what is kept with the blob", text.len(), BLOB_ATTRIBUTES_BYTES_MAX));
-    }
-    let parsed = serde_json::from_str::<serde::de::IgnoredAny>(text);
-    parsed.map(|_| ()).map_err(|error| {
-        DataError::argument(format!("what is kept with a blob is no JSON: {}", shown(&error.to_string())))
-    })
 }
 
 /// Whether conditions hold of what is there, as RFC 9110, 13.2.2 orders them.
@@ -574,17 +343,8 @@ fn part_of(range: Range, size: u64) -> Option<(u64, u64)> {
     (range.length != Some(0) && (left > 0 || size == 0)).then_some((offset, length))
 }
 
-fn part_id(upload: &str, number: u32) -> String {
-    format!("{upload}/{number:05}")
-}
-
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |at: usize| text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    (0..text.len()).step_by(2).filter_map(digit).collect()
 }
 
 /// Checksums as JSON: names and hexadecimal digits.
@@ -663,11 +423,5 @@ mod tests {
                 "{conditions:?}"
             );
         }
-    }
-
-    #[test]
-    fn hexadecimal_digits_come_back() {
-        assert_eq!(unhex(&hex(&[0, 1, 0xab, 0xff])), [0, 1, 0xab, 0xff]);
-        assert_eq!(part_id("u", 7), "u/00007");
     }
 }
