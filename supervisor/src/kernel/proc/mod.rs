@@ -18,6 +18,8 @@
 //! | compile and strip in jails | `builder.rs` |
 //! | try escapes | `doctor.rs` |
 //! | processes for raw SQL | `stores.rs` |
+//! | kill, wake, restart by somebody's word | `orders.rs` |
+//! | what others see of workers | `show.rs` |
 //! | logs | `logs.rs` |
 
 mod body;
@@ -31,8 +33,10 @@ mod link;
 mod logs;
 mod metrics;
 mod options;
+mod orders;
 mod pool;
 mod pressure;
+mod show;
 mod slot;
 mod spec;
 mod stores;
@@ -40,15 +44,14 @@ mod stores;
 mod tests;
 mod trace;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::Write as _;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use fazt_ipc::control::{LogLine, Process, ProcessKind, State, TraceLine, Troubled};
-use fazt_ipc::ids::{AppId, RequestId, UserId};
+use fazt_ipc::control::{LogLine, TraceLine};
+use fazt_ipc::ids::{AppId, RequestId};
 use fazt_ipc::wire::worker::LogLevel;
 use tokio::sync::broadcast;
 
@@ -72,6 +75,10 @@ pub use doctor::Findings;
 pub use error::{DispatchError, ProcError};
 pub use link::WorkerBody;
 pub use options::ProcOptions;
+pub use show::Snapshot;
+
+/// Writes down that an app was quarantined, and why.
+type OnQuarantine = dyn Fn(AppId, &str) + Send + Sync;
 
 /// All workers.
 pub struct Proc {
@@ -92,7 +99,7 @@ pub(crate) struct Shared {
     slots: Mutex<HashMap<(AppId, Principal), Arc<Slot>>>,
     quarantined: Mutex<HashSet<AppId>>,
     /// Whoever writes down that an app was quarantined, and why.
-    on_quarantine: OnceLock<Box<dyn Fn(AppId, &str) + Send + Sync>>,
+    on_quarantine: OnceLock<Box<OnQuarantine>>,
     /// Processes of raw SQL by their generation.
     stores: Mutex<HashMap<u64, Arc<Store>>>,
     traces: Mutex<HashMap<AppId, Arc<Trace>>>,
@@ -164,23 +171,6 @@ impl Shared {
     fn mark(&self, app: AppId) -> std::path::PathBuf {
         self.options.data.join("apps").join(app.to_string()).join("quarantined")
     }
-}
-
-/// What `status` tells of workers.
-#[derive(Debug, Clone, Default)]
-pub struct Snapshot {
-    /// Apps and principals by state.
-    pub workers: Vec<(State, u64)>,
-    /// Warm workers in the pool.
-    pub pool: u64,
-    /// Memory of all workers and processes of raw SQL, as last counted.
-    pub workers_bytes: u64,
-    /// Budget for all workers.
-    pub workers_bytes_max: u64,
-    /// Requests since start.
-    pub requests: u64,
-    /// Apps in back-off or quarantine.
-    pub troubled: Vec<Troubled>,
 }
 
 impl Proc {
@@ -392,185 +382,6 @@ impl Proc {
         slot.dispatch(&opening, body).await
     }
 
-    /// Every app that has a worker or is in trouble, and every process of raw SQL, for `ps` and `top`. Asks the launcher what they use.
-    pub async fn processes(&self) -> Vec<Process> {
-        pressure::total(&self.shared).await;
-        let mut rows = Vec::new();
-        for slot in self.shared.slots() {
-            let view = slot.view();
-            let row = |state| Process {
-                app: view.name.clone(),
-                principal: slot.who(),
-                kind: ProcessKind::Worker,
-                state,
-                pid: None,
-                generation: None,
-                mem_bytes: 0,
-                cap_bytes: view.cap_bytes,
-                cpu_ms: 0,
-                reqs: 0,
-                idle_ms: 0,
-            };
-            if view.links.is_empty() && view.state != State::Hibernated {
-                rows.push(row(view.state));
-            }
-            for link in &view.links {
-                let open = link.open_streams();
-                let state = match view.state {
-                    State::Starting => State::Starting,
-                    _ if open > 0 => State::Running,
-                    _ => State::Idle,
-                };
-                let (mem_bytes, cpu_us) = link.usage();
-                let idle = if open > 0 { std::time::Duration::ZERO } else { link.active().elapsed() };
-                rows.push(Process {
-                    pid: Some(link.pid),
-                    generation: Some(link.generation.0),
-                    mem_bytes,
-                    cpu_ms: cpu_us / 1000,
-                    reqs: link.answered(),
-                    idle_ms: u64::try_from(idle.as_millis()).unwrap_or(u64::MAX),
-                    ..row(state)
-                });
-            }
-        }
-        rows.extend(self.store_rows());
-        rows.sort_by(|a, b| {
-            (&a.app, a.kind, &a.principal, a.generation).cmp(&(&b.app, b.kind, &b.principal, b.generation))
-        });
-        rows
-    }
-
-    /// State of the app's busiest worker.
-    #[must_use]
-    pub fn state(&self, app: AppId) -> State {
-        let rank = |state: &State| match state {
-            State::Hibernated => 0,
-            State::Idle => 1,
-            State::Starting => 2,
-            State::Running => 3,
-            State::Backoff => 4,
-            State::Quarantined => 5,
-        };
-        let states = self.shared.slots_of(app).into_iter().map(|slot| slot.view().state);
-        states.max_by_key(rank).unwrap_or(State::Hibernated)
-    }
-
-    /// What `status` tells.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        let mut workers = BTreeMap::new();
-        let mut troubled = Vec::new();
-        for slot in self.shared.slots() {
-            let view = slot.view();
-            *workers.entry(view.state).or_insert(0) += 1;
-            if matches!(view.state, State::Backoff | State::Quarantined) {
-                troubled.push(Troubled { app: view.name, state: view.state, reason: view.reason });
-            }
-        }
-        Snapshot {
-            workers: workers.into_iter().collect(),
-            pool: self.shared.pool.len() as u64,
-            workers_bytes: self.shared.workers_bytes.load(Ordering::Relaxed),
-            workers_bytes_max: self.shared.budget_bytes,
-            requests: self.shared.metrics.requests.load(Ordering::Relaxed),
-            troubled,
-        }
-    }
-
-    /// Kills the app's workers and its processes of raw SQL. How many there were.
-    pub fn kill(&self, app: AppId) -> u64 {
-        self.order(app, Event::Kill) + self.shared.kill_stores(app)
-    }
-
-    /// Lets the app's workers and its processes of raw SQL finish what they do, and go. How many there were.
-    pub fn hibernate(&self, app: AppId) -> u64 {
-        self.order(app, Event::Hibernate) + self.shared.hibernate_stores(app)
-    }
-
-    fn order(&self, app: AppId, event: Event) -> u64 {
-        let slots = self.shared.slots_of(app);
-        let workers = slots.iter().map(|slot| slot.view().links.len() as u64).sum();
-        slots.iter().for_each(|slot| slot.tell(event));
-        workers
-    }
-
-    /// Ends what runs for a user, in one app or in all: they may act no more, or not as they could. Requests in
-    /// flight end with it; one that comes later, with leave, gets a new worker.
-    pub fn end(&self, user: UserId, app: Option<AppId>) {
-        let mut gone = Vec::new();
-        self.shared.map().retain(|(of, principal), slot| {
-            let keep = *principal != Principal::User(user) || app.is_some_and(|app| app != *of);
-            if !keep {
-                gone.push(Arc::clone(slot));
-            }
-            keep
-        });
-        gone.iter().for_each(|slot| slot.end());
-        self.shared.end_stores(user, app);
-    }
-
-    /// Wakes the app for `principal`: the owner's word, which also ends back-off and quarantine. Returns when
-    /// it is loaded. How many workers were started.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub async fn wake(
-        self: &Arc<Self>,
-        release: &Arc<Release>,
-        principal: Principal,
-    ) -> Result<u64, DispatchError> {
-        self.is_set_up(release, None)?;
-        self.shared.pardon(release.app);
-        let slot = self.slot(release, principal, None);
-        self.come_up(&slot, Event::Wake).await
-    }
-
-    /// Replaces the app's workers by new ones; requests in flight finish on the old.
-    ///
-    /// # Errors
-    /// When the new ones do not come up.
-    pub async fn restart(self: &Arc<Self>, release: &Arc<Release>) -> Result<u64, DispatchError> {
-        self.is_set_up(release, None)?;
-        self.shared.pardon(release.app);
-        let mut slots = self.shared.slots_of(release.app);
-        if slots.is_empty() {
-            slots.push(self.slot(release, Principal::Anonymous, None));
-        }
-        let mut workers = 0;
-        for slot in slots {
-            workers += self.come_up(&slot, Event::Restart).await?;
-        }
-        Ok(workers)
-    }
-
-    async fn come_up(&self, slot: &Arc<Slot>, event: Event) -> Result<u64, DispatchError> {
-        let wakes = self.shared.metrics.wakes.load(Ordering::Relaxed);
-        if event == Event::Wake && matches!(slot.view().state, State::Running | State::Idle) {
-            return Ok(0);
-        }
-        let mut states = slot.watch();
-        states.mark_unchanged();
-        slot.tell(event);
-        let up = async {
-            loop {
-                if states.changed().await.is_err() {
-                    return Err(DispatchError::Stopping);
-                }
-                match *states.borrow_and_update() {
-                    State::Starting => {}
-                    State::Running | State::Idle => return Ok(()),
-                    State::Hibernated | State::Backoff => return Err(DispatchError::LoadFailed),
-                    State::Quarantined => return Err(DispatchError::Quarantined),
-                }
-            }
-        };
-        tokio::time::timeout(self.shared.options.wake_deadline, up)
-            .await
-            .map_err(|_| DispatchError::WakeTimeout)??;
-        Ok(self.shared.metrics.wakes.load(Ordering::Relaxed).saturating_sub(wakes).max(1))
-    }
-
     /// Log lines of an app not older than `since_unix_ms`, and those to come. Reads files: may take a while.
     pub async fn logs(&self, app: AppId, since_unix_ms: u64) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {
         self.shared.logs.read(app, since_unix_ms).await
@@ -598,43 +409,6 @@ impl Proc {
     pub async fn doctor(&self) -> Findings {
         let _turn = self.doctor.lock().await;
         doctor::escapes(&self.shared.launcher).await
-    }
-
-    /// Counters of workers for Prometheus, in its text format.
-    #[must_use]
-    pub fn metrics_text(&self) -> String {
-        let mut text = String::new();
-        self.shared.metrics.text(&mut text);
-        let (snapshot, stores) = (self.snapshot(), self.shared.stores());
-        let _ =
-            writeln!(text, "# HELP fazt_workers Apps and principals by state.\n# TYPE fazt_workers gauge");
-        for (state, number) in &snapshot.workers {
-            let state = format!("{state:?}").to_lowercase();
-            let _ = writeln!(text, "fazt_workers{{state=\"{state}\"}} {number}");
-        }
-        for (name, help, value) in [
-            ("fazt_pool_workers", "Warm workers without an app.", snapshot.pool),
-            (
-                "fazt_workers_memory_bytes",
-                "Memory of all workers and processes of raw SQL, as last counted.",
-                snapshot.workers_bytes,
-            ),
-            ("fazt_workers_memory_max_bytes", "Budget for all of them.", snapshot.workers_bytes_max),
-            ("fazt_sql_processes", "Processes of raw SQL.", stores.len() as u64),
-            (
-                "fazt_sql_processes_busy",
-                "Processes of raw SQL that work just now.",
-                stores.iter().filter(|store| store.tenant.life.is_busy()).count() as u64,
-            ),
-            (
-                "fazt_sql_memory_bytes",
-                "Memory of all processes of raw SQL, as last counted.",
-                stores.iter().map(|store| store.bytes()).sum(),
-            ),
-        ] {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
-        }
-        text
     }
 
     /// Stops: new requests are refused, those in flight finish within their deadlines, workers go.
