@@ -13,7 +13,7 @@
 //! | what may pass in a field | `fields.rs`, `cookies.rs` |
 //! | what an author is told of fields that did not pass | `hints.rs` |
 //! | serve a deployed file | `assets.rs`, `negotiate.rs`, `conditional.rs` |
-//! | the way of a request | `edge.rs` |
+//! | the way of a request; who asks | `edge/`; `edge/asked.rs` |
 //! | connections and their times | `serve.rs`, `conns.rs` |
 //! | bounds per client and app | `clients.rs` |
 //! | signing in, the OS origin's pages | `identity/` |

@@ -1,6 +1,6 @@
 //! The pages of the OS origin and the few paths that every app's origin has for signing in.
 //!
-//! `edge.rs` calls it, before anything of an app. What arrives here is a stranger's; what may be done is
+//! `edge/` calls it, before anything of an app. What arrives here is a stranger's; what may be done is
 //! `security`'s to say. No answer tells whether a user exists, no secret is in a log, no page needs a script.
 //!
 //! ```text
