@@ -123,7 +123,7 @@ impl Book for Storage {
             db.execute("UPDATE user SET role = ?2 WHERE id = ?1", params![user, role.name()])
                 .map_err(taken)?;
             if role < Role::Admin {
-                db.execute("DELETE FROM token WHERE user = ?1 AND app IS NULL", [&user])?;
+                db.execute("DELETE FROM token WHERE user = ?1 AND (app IS NULL OR deploys)", [&user])?;
             }
             Ok(())
         })
