@@ -22,6 +22,9 @@ pub const READ_BYTES_HIGH: usize = 32 * 1024;
 /// about a millisecond, and the next request a few page faults.
 pub const REST_AFTER_MS: u32 = 500;
 
+/// CPU time of a turn after which what is ready is written, rather than with the rest of the batch.
+pub const LONG_TURN_NS: u64 = 500_000;
+
 /// Bytes of output after which a batch is written before it is whole.
 pub const WRITE_BYTES_HIGH: usize = 256 * 1024;
 

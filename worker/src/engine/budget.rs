@@ -56,6 +56,12 @@ impl Budget {
         self.exceeded.get()
     }
 
+    /// What the turn has used, as far as it was measured.
+    #[must_use]
+    pub fn turn_ns(&self) -> u64 {
+        self.used_ns() - self.before_ns.get()
+    }
+
     /// Whether the turn was long enough to be measured.
     #[must_use]
     pub fn has_started(&self) -> bool {

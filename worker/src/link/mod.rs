@@ -29,7 +29,7 @@ use rquickjs::{Ctx, Object, Promise, Value};
 
 use crate::dispatch::{self, Dispatch, Fatal, PendingRequest};
 use crate::engine::Engine;
-use crate::limits::{READ_BYTES_HIGH, READ_BYTES_MIN, REST_AFTER_MS, WRITE_BYTES_HIGH};
+use crate::limits::{LONG_TURN_NS, READ_BYTES_HIGH, READ_BYTES_MIN, REST_AFTER_MS, WRITE_BYTES_HIGH};
 use crate::sys;
 pub(crate) use held::Held;
 pub use port::Port;
@@ -303,9 +303,8 @@ impl<'js> Link<'_, 'js> {
             }
             // After a long turn the answers that are ready do not wait for the rest of the batch.
             let waiting = self.port.out.borrow().len();
-            if (waiting > WRITE_BYTES_HIGH || (waiting > 0 && self.engine.budget_handle().has_started()))
-                && self.flush().is_err()
-            {
+            let long = || self.engine.budget_handle().turn_ns() > LONG_TURN_NS;
+            if (waiting > WRITE_BYTES_HIGH || (waiting > 0 && long())) && self.flush().is_err() {
                 return Ok(());
             }
         }

@@ -418,6 +418,39 @@ export function call(number, args, withBody = false) {
   }));
 }
 
+// A system call whose answer is `make(reply)`: a promise. `args` makes the arguments.
+export function ask(number, args, make) {
+  return new Promise((resolve, reject) => begin(number, args(), false, reject, (stream) => {
+    const fail = (error) => { endCall(stream); reject(error); };
+    calls.set(stream, { reject: fail, resolve: (reply) => finish(stream, resolve, reject, make, reply) });
+  }));
+}
+
+// The same for a call whose answer is `make(reply, whole)`, `whole` being the bytes that follow, as text or an
+// ArrayBuffer. One promise for the whole way: the engine pays for each.
+export function askWhole(number, args, text, make) {
+  return new Promise((resolve, reject) => begin(number, args(), false, reject, (stream) => {
+    const fail = (error) => { endCall(stream); reject(error); };
+    calls.set(stream, {
+      reject: fail,
+      resolve: (reply) => {
+        const whole = link.collect(stream, text);
+        if (whole !== undefined) finish(stream, resolve, reject, make, reply, whole);
+        else collect(stream, text).then((whole) => finish(stream, resolve, reject, make, reply, whole), fail);
+      },
+    });
+  }));
+}
+
+function finish(stream, resolve, reject, make, reply, whole) {
+  endCall(stream);
+  try {
+    resolve(make(reply, whole));
+  } catch (error) {
+    reject(error);
+  }
+}
+
 const FETCH = link.rows().find((row) => row[1] === "net" && row[2] === "fetch")[0];
 
 export async function fetch(input, init) {

@@ -3,8 +3,7 @@
 import host from "fazt:native/host";
 import link from "fazt:native/link";
 import text from "fazt:native/buffer";
-import { call } from "fazt:fetch";
-import { collect, endCall } from "fazt:body";
+import { ask as askCall, askWhole } from "fazt:fetch";
 import { encodeUtf8 } from "fazt:encoding";
 import { makeSql } from "fazt:sql";
 import { bytesOf } from "fazt:webidl";
@@ -16,21 +15,18 @@ for (const [number, noun, verb] of link.rows()) {
 
 export const numberOf = (name) => numbers[name];
 
-export async function ask(name, args) {
-  const [stream, reply] = await call(numbers[name], args);
-  endCall(stream);
-  return reply;
-}
+const itself = (value) => value;
 
-// The reply, and the bytes that follow it.
-export async function read(name, args, asText = true) {
-  const [stream, reply] = await call(numbers[name], args);
-  try {
-    return [reply, await collect(stream, asText)];
-  } finally {
-    endCall(stream);
-  }
-}
+// The answer to a call, as `make` makes it of the reply and of what follows it. `args` makes the arguments: what it
+// throws rejects.
+const call = (name, args, make = itself) => askCall(numbers[name], args, make);
+const callText = (name, args, make) => askWhole(numbers[name], args, true, make);
+const callBytes = (name, args, make) => askWhole(numbers[name], args, false, make);
+
+// For those whose arguments are made: the reply; the reply and the bytes that follow it.
+export const ask = (name, args) => call(name, () => args);
+export const read = (name, args, asText = true) => askWhole(numbers[name], () => args, asText, pair);
+const pair = (reply, whole) => [reply, whole];
 
 const { isArray } = Array;
 const { getPrototypeOf, keys } = Object;
@@ -70,8 +66,9 @@ export function encode(value, depth = 0) {
   return `{${parts.join(",")}}`;
 }
 
+// A walk over what was parsed costs more than parsing: most documents need none.
 export function decode(json) {
-  return JSON.parse(json, revive);
+  return json.includes('"$') ? JSON.parse(json, revive) : JSON.parse(json);
 }
 
 function revive(_, value) {
@@ -141,57 +138,65 @@ const maybeWhere = (where) => where === undefined || where === null ? undefined 
 
 function makeKv(space) {
   return Object.freeze({
-    async get(key) {
-      const [head, bytes] = await read("kv.get", [space, key], false);
-      if (head === null) return null;
-      if (head.kind === "bytes") return new Uint8Array(bytes);
-      const whole = text.toText(new Uint8Array(bytes), "utf8");
-      return head.kind === "text" ? whole : decode(whole);
+    get(key) { return callBytes("kv.get", () => [space, key], entryOf); },
+    set(key, value, init) {
+      return call("kv.set", () => {
+        const { ttlS, ifVersion, metadata } = options(init);
+        const bytes = typeof value === "object" && value !== null ? bytesOf(value) : null;
+        const [kind, raw] = bytes !== null ? ["bytes", bytes]
+          : typeof value === "string" ? ["text", encodeUtf8(value.toWellFormed())]
+          : ["json", encodeUtf8(encode(value))];
+        const kept = metadata === undefined ? undefined : encode(metadata);
+        return [space, key, raw, kind, { ttlS, ifVersion, metadata: kept }];
+      });
     },
-    async set(key, value, init) {
-      const { ttlS, ifVersion, metadata } = options(init);
-      const bytes = typeof value === "object" && value !== null ? bytesOf(value) : null;
-      const [kind, raw] = bytes !== null ? ["bytes", bytes]
-        : typeof value === "string" ? ["text", encodeUtf8(value.toWellFormed())]
-        : ["json", encodeUtf8(encode(value))];
-      const kept = metadata === undefined ? undefined : encode(metadata);
-      return ask("kv.set", [space, key, raw, kind, { ttlS, ifVersion, metadata: kept }]);
-    },
-    async delete(key, init) {
-      return ask("kv.delete", [space, key, options(init).ifVersion]);
-    },
-    async list(init) {
-      const { prefix, limit, cursor } = options(init);
-      const [next, json] = await read("kv.list", [space, prefix, limit, cursor]);
-      const found = JSON.parse(json);
-      for (const key of found) key.metadata = key.metadata === null ? null : decode(key.metadata);
-      return { keys: found, cursor: next };
+    delete(key, init) { return call("kv.delete", () => [space, key, options(init).ifVersion]); },
+    list(init) {
+      return callText("kv.list", () => {
+        const { prefix, limit, cursor } = options(init);
+        return [space, prefix, limit, cursor];
+      }, (next, json) => {
+        const found = JSON.parse(json);
+        for (const key of found) key.metadata = key.metadata === null ? null : decode(key.metadata);
+        return { keys: found, cursor: next };
+      });
     },
   });
 }
 
+function entryOf(head, bytes) {
+  if (head === null) return null;
+  if (head.kind === "bytes") return new Uint8Array(bytes);
+  const whole = text.toText(new Uint8Array(bytes), "utf8");
+  return head.kind === "text" ? whole : decode(whole);
+}
+
+const docOf = (found, json) => found ? decode(json) : null;
+const written = (_, json) => decode(json);
+
 function makeDocs(space, collection) {
-  const written = async (name, args) => decode((await read(name, args))[1]);
   return Object.freeze({
-    async get(id) {
-      const [found, json] = await read("docs.get", [space, collection, id]);
-      return found ? decode(json) : null;
+    get(id) { return callText("docs.get", () => [space, collection, id], docOf); },
+    put(doc, init) {
+      return callText("docs.put", () => [space, collection, encodeDoc(doc), options(init).ifVersion], written);
     },
-    async put(doc, init) { return written("docs.put", [space, collection, encodeDoc(doc), options(init).ifVersion]); },
-    async insert(doc) { return written("docs.insert", [space, collection, encodeDoc(doc)]); },
-    async update(id, patch, init) {
-      return written("docs.update", [space, collection, id, encodeDoc(patch), options(init).ifVersion]);
+    insert(doc) { return callText("docs.insert", () => [space, collection, encodeDoc(doc)], written); },
+    update(id, patch, init) {
+      return callText("docs.update", () => [space, collection, id, encodeDoc(patch), options(init).ifVersion], written);
     },
-    async delete(id, init) { return ask("docs.delete", [space, collection, id, options(init).ifVersion]); },
-    async find(query) {
-      const { where, order, limit, cursor } = options(query);
-      const [next, json] = await read("docs.find", [space, collection, maybeWhere(where), orderOf(order), limit, cursor ?? undefined]);
-      return { items: decode(json), cursor: next };
+    delete(id, init) { return call("docs.delete", () => [space, collection, id, options(init).ifVersion]); },
+    find(query) {
+      return callText("docs.find", () => {
+        const { where, order, limit, cursor } = options(query);
+        return [space, collection, maybeWhere(where), orderOf(order), limit, cursor ?? undefined];
+      }, (next, json) => ({ items: decode(json), cursor: next }));
     },
-    async count(where) { return ask("docs.count", [space, collection, maybeWhere(where)]); },
-    async batch(changes) {
-      if (!isArray(changes)) throw new TypeError("batch takes a list of changes");
-      return written("docs.batch", [space, collection, changes.map(changeOf)]);
+    count(where) { return call("docs.count", () => [space, collection, maybeWhere(where)]); },
+    batch(changes) {
+      return callText("docs.batch", () => {
+        if (!isArray(changes)) throw new TypeError("batch takes a list of changes");
+        return [space, collection, changes.map(changeOf)];
+      }, written);
     },
   });
 }
@@ -222,11 +227,11 @@ export const storage = Object.freeze({
   ...inside("user"),
   space: (id) => Object.freeze(inside(String(id))),
   spaces: Object.freeze({
-    async create(name) { return ask("spaces.create", [name]); },
-    async list() { return JSON.parse((await read("spaces.list", []))[1]); },
-    async join(code) { return ask("spaces.join", [code]); },
-    async members(space) { return ask("spaces.members", [space]); },
-    async add(space, role, user) { return ask("spaces.add", [space, role, user]); },
-    async remove(space, user) { return ask("spaces.remove", [space, user]); },
+    create(name) { return call("spaces.create", () => [name]); },
+    list() { return callText("spaces.list", () => [], (_, json) => JSON.parse(json)); },
+    join(code) { return call("spaces.join", () => [code]); },
+    members(space) { return call("spaces.members", () => [space]); },
+    add(space, role, user) { return call("spaces.add", () => [space, role, user]); },
+    remove(space, user) { return call("spaces.remove", () => [space, user]); },
   }),
 });

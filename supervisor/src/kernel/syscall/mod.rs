@@ -42,6 +42,9 @@ pub enum Answer {
     Bytes(Reply, Box<dyn Source>),
 }
 
+/// The outcome of a call that is known at once: a value, and all bytes that follow it if some do.
+pub type WholeAnswer = (Reply, Option<Bytes>);
+
 /// Bytes that follow an answer, read as the worker takes them.
 pub trait Source: Send {
     /// Bytes that it holds in memory until the worker has taken them; 0: it reads them when they are asked for.
@@ -85,6 +88,11 @@ pub trait Upload: Send {
 
 /// Whoever answers the calls of one worker.
 pub trait Calls: Send + Sync {
+    /// Answers a call that changes nothing without waiting for anything, if that can be. None: [`Self::answer`] it.
+    fn at_once(&self, _actor: Actor, _call: &Call) -> Option<Result<WholeAnswer, CallError>> {
+        None
+    }
+
     /// Answers a call of a worker that acts for `actor`. `upload` is what follows the call; `room` has memory for an
     /// answer that becomes larger than was set aside for it.
     fn answer(
@@ -110,6 +118,10 @@ impl Desk {
 }
 
 impl Calls for Desk {
+    fn at_once(&self, actor: Actor, call: &Call) -> Option<Result<WholeAnswer, CallError>> {
+        storage::at_once(self.release.data(), actor, call)
+    }
+
     fn answer(
         &self,
         actor: Actor,

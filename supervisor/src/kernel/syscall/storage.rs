@@ -8,7 +8,7 @@ use fazt_ipc::syscall::{
     SpaceReply, SpaceRole,
 };
 
-use super::{Answer, Whole};
+use super::{Answer, Whole, WholeAnswer};
 use crate::kernel::security::Actor;
 use crate::kernel::storage::data::{
     self, Data, DataError, DocCall, DocWrite, Find, KvCall, Request, Response, Role, SpaceCall, SpaceInfo,
@@ -21,6 +21,23 @@ pub(super) async fn answer(data: &Data, actor: Actor, call: Call) -> Result<Answ
     let request = request(call)?;
     let response = data.call(actor, request).await.map_err(outsider)?;
     shape.answer(response)
+}
+
+/// Answers a call of storage that only reads, if nothing is in its way.
+pub(super) fn at_once(data: &Data, actor: Actor, call: &Call) -> Option<Result<WholeAnswer, CallError>> {
+    let shape = match Shape::of(call) {
+        reads @ (Shape::KvGet | Shape::KvList | Shape::DocsGet | Shape::DocsFind | Shape::DocsCount) => reads,
+        _ => return None,
+    };
+    let request = match request(call.clone()) {
+        Ok(request) => request,
+        Err(error) => return Some(Err(error)),
+    };
+    let response = match data.at_once(actor, &request)? {
+        Ok(response) => response,
+        Err(error) => return Some(Err(outsider(error))),
+    };
+    Some(shape.found(response).map(|(reply, bytes)| (reply, shape.has_bytes().then_some(bytes))))
 }
 
 /// Which reply a call has: one response may be that of several calls.
@@ -72,13 +89,37 @@ impl Shape {
         }
     }
 
+    /// Whether bytes follow the value of its reply.
+    fn has_bytes(self) -> bool {
+        matches!(
+            self,
+            Self::KvGet
+                | Self::KvList
+                | Self::DocsGet
+                | Self::DocsPut
+                | Self::DocsInsert
+                | Self::DocsUpdate
+                | Self::DocsFind
+                | Self::DocsBatch
+                | Self::SpacesList
+        )
+    }
+
     fn answer(self, response: Response) -> Result<Answer, CallError> {
-        let plain = |reply| Ok(Answer::Reply(reply));
-        let text = |reply, text: String| Ok(Answer::Bytes(reply, Box::new(Whole::from(text))));
+        let (reply, bytes) = self.found(response)?;
+        Ok(if self.has_bytes() {
+            Answer::Bytes(reply, Box::new(Whole::from(bytes)))
+        } else {
+            Answer::Reply(reply)
+        })
+    }
+
+    /// The value of a reply, and the bytes that follow it.
+    fn found(self, response: Response) -> Result<(Reply, Bytes), CallError> {
+        let plain = |reply| Ok((reply, Bytes::new()));
+        let text = |reply, text: String| Ok((reply, Bytes::from(text)));
         match (self, response) {
-            (Self::KvGet, Response::Value(None)) => {
-                Ok(Answer::Bytes(Reply::KvGet(None), Box::new(Whole::from(Bytes::new()))))
-            }
+            (Self::KvGet, Response::Value(None)) => plain(Reply::KvGet(None)),
             (Self::KvGet, Response::Value(Some(entry))) => {
                 let head = KvHead {
                     kind: match entry.kind {
@@ -90,7 +131,7 @@ impl Shape {
                     metadata: entry.meta,
                     expires: entry.expires_unix_ms,
                 };
-                Ok(Answer::Bytes(Reply::KvGet(Some(head)), Box::new(Whole::from(entry.value))))
+                Ok((Reply::KvGet(Some(head)), entry.value.into()))
             }
             (Self::KvSet, Response::Version(version)) => plain(Reply::KvSet(version)),
             (Self::KvDelete, Response::Deleted(there)) => plain(Reply::KvDelete(there)),

@@ -46,6 +46,13 @@ pub(super) fn start(
         return;
     }
     let (calls, actor) = (owner.calls(), owner.actor());
+    if let Asked::Call(call) = &asked
+        && link.inner().wire.has_room()
+        && let Some(outcome) = calls.at_once(actor, call)
+        && link.send_at_once(stream, outcome)
+    {
+        return;
+    }
     let answering = Answering { link: Arc::clone(link), stream };
     tokio::spawn(answering.run(calls, actor, asked));
 }

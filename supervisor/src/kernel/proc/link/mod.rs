@@ -28,12 +28,13 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use fazt_ipc::ids::{Generation, RequestId};
+use fazt_ipc::syscall::CallError;
 use fazt_ipc::wire::worker::{Loaded, Ready};
 use fazt_ipc::wire::{Failure, KernelKind, Phase, WireError};
 
 use super::launcher::Exit;
 use crate::kernel::security::Actor;
-use crate::kernel::syscall::Calls;
+use crate::kernel::syscall::{Calls, WholeAnswer};
 
 pub(crate) use allowance::{Allowance, Total};
 pub(crate) use exchange::Exchange;
@@ -177,6 +178,19 @@ impl Link {
     ) -> Result<(), WireError> {
         let mut inner = self.inner();
         let sent = fill(&mut inner.wire);
+        inner.kick();
+        sent
+    }
+
+    /// Sends a whole answer to a call, if it is short enough for that. It changed nothing, so that it may be asked
+    /// for again if not.
+    fn send_at_once(&self, stream: u32, outcome: Result<WholeAnswer, CallError>) -> bool {
+        let (outcome, bytes) = match outcome {
+            Ok((reply, bytes)) => (Ok(reply), bytes),
+            Err(error) => (Err(error), None),
+        };
+        let mut inner = self.inner();
+        let sent = inner.wire.reply_whole(stream, &outcome, bytes.as_deref());
         inner.kick();
         sent
     }

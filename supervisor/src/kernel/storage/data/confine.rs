@@ -10,12 +10,13 @@
 //! bits it cannot choose. What a person may read and write is asked of the table of members in every
 //! statement, so that a change there holds at once. A connection is never given to another principal.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -88,6 +89,7 @@ pub(super) struct Confined {
     secret: String,
     mode: Arc<AtomicU8>,
     watch: Watch,
+    hurry: Cell<Option<Duration>>,
     /// Whether a statement sorts, by its text.
     plans: RefCell<HashMap<String, bool>>,
     rows_max: u64,
@@ -133,6 +135,7 @@ impl Confined {
             secret,
             mode,
             watch,
+            hurry: Cell::new(None),
             plans,
             rows_max,
             version,
@@ -261,7 +264,7 @@ impl Confined {
         }
         #[cfg(test)]
         self.seen.borrow_mut().insert(sql.to_owned());
-        self.watch.set(Some(STATEMENT));
+        self.watch.set(Some(self.hurry.get().unwrap_or(STATEMENT)));
         Ok(statement)
     }
 
@@ -321,23 +324,74 @@ impl Confined {
         let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
-    /// Runs `work` in a transaction: all of it or nothing.
+    /// Runs `work` in a transaction of its own: all of it or nothing.
     pub(super) fn transaction<T>(&self, work: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
-        self.verb("BEGIN IMMEDIATE")?;
-        let done = self.up_to_date().and_then(|()| work()).and_then(|done| {
-            self.verb("COMMIT")?;
-            Ok(done)
-        });
-        // A full disk ends the transaction by itself.
-        if done.is_err() && !self.connection.is_autocommit() {
-            self.verb("ROLLBACK")?;
+        let done = self.join(work)?;
+        if let Err(error) = self.commit() {
+            self.end();
+            return Err(error.into());
         }
-        done
+        Ok(done)
     }
 
-    /// Whether a transaction is open that could not be ended: of no more use.
-    pub(super) fn is_stuck(&self) -> bool {
+    /// Runs `work` in the transaction that is open, or begins one: all of `work` or nothing of it. What was done
+    /// before in the same transaction stays, unless SQLite has ended the whole: then it is open no more.
+    pub(super) fn join<T>(&self, work: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
+        let first = !self.is_open();
+        if first {
+            self.verb("BEGIN IMMEDIATE TRANSACTION")?;
+        } else {
+            self.verb("SAVEPOINT")?;
+        }
+        let done = if first { self.up_to_date().and_then(|()| work()) } else { work() };
+        match done {
+            // A full disk ends the transaction by itself.
+            Err(error) if !self.is_open() => Err(error),
+            Err(error) if first => {
+                self.end();
+                Err(error)
+            }
+            Err(error) => {
+                self.verb("ROLLBACK TRANSACTION TO SAVEPOINT")?;
+                self.verb("RELEASE SAVEPOINT")?;
+                Err(error)
+            }
+            Ok(done) => {
+                if !first {
+                    self.verb("RELEASE SAVEPOINT")?;
+                }
+                Ok(done)
+            }
+        }
+    }
+
+    /// Keeps what was done in the open transaction.
+    pub(super) fn commit(&self) -> rusqlite::Result<()> {
+        self.verb("COMMIT TRANSACTION")
+    }
+
+    /// Undoes what was done in the open transaction. It is still open when that fails.
+    pub(super) fn end(&self) {
+        if self.is_open()
+            && let Err(error) = self.verb("ROLLBACK TRANSACTION")
+        {
+            tracing::error!(%error, "a transaction cannot be ended");
+        }
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn is_open(&self) -> bool {
         !self.connection.is_autocommit()
+    }
+
+    /// Gives the next statements less time than they have otherwise, for one who will not wait; none: all of it.
+    pub(super) fn hurry(&self, time: Option<Duration>) {
+        self.hurry.set(time);
+    }
+
+    /// Whether whoever asks will not wait.
+    pub(super) fn hurried(&self) -> bool {
+        self.hurry.get().is_some()
     }
 
     /// A deploy may have added columns since the tables were looked at, which must be written too. Inside the
@@ -354,7 +408,7 @@ impl Confined {
     fn verb(&self, verb: &str) -> rusqlite::Result<()> {
         self.watch.set(None);
         self.mode.store(TRANSACTIONS, Ordering::Relaxed);
-        let sql = format!("{verb} TRANSACTION {}", self.secret);
+        let sql = format!("{verb} {}", self.secret);
         let done = self.connection.prepare_cached(&sql).and_then(|mut statement| statement.raw_execute());
         self.mode.store(CONFINED, Ordering::Relaxed);
         done.map(|_| ())
@@ -463,7 +517,7 @@ fn authorizer(
         let (temp, main) = (asked.database_name == Some("temp"), asked.database_name == Some("main"));
         let allow = match asked.action {
             _ if mode == EVERYTHING => true,
-            AuthAction::Transaction { .. } => mode == TRANSACTIONS,
+            AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => mode == TRANSACTIONS,
             AuthAction::Select => true,
             AuthAction::Function { function_name } => FUNCTIONS.contains(&function_name),
             AuthAction::Read { table_name, .. } => {

@@ -20,6 +20,7 @@ use super::limits::{
 };
 use super::request::{DocWrite, Find};
 use super::schema::Table;
+use super::watch::interrupted;
 
 /// Where and when a call on documents happens.
 pub(super) struct Docs<'a> {
@@ -264,7 +265,8 @@ impl Docs<'_> {
 
     /// An interrupted query, in words that help its author; every other failure as it is.
     fn late(&self, error: rusqlite::Error, filter: Option<&str>, order: &[(String, bool)]) -> Failed {
-        if error.sqlite_error_code() != Some(rusqlite::ErrorCode::OperationInterrupted) {
+        let late = error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted);
+        if !late || self.connection.hurried() {
             return Failed::Sqlite(error);
         }
         let mut compiler = Compiler::new(self.table, self.space);
@@ -313,6 +315,10 @@ impl Docs<'_> {
 
     pub(super) fn find(&self, find: &Find, seal: &Seal) -> Done<(Vec<String>, Option<String>)> {
         let mut page = self.compile(find, seal)?;
+        if page.sorts && self.connection.hurried() {
+            // What sorts holds memory, of which there is enough for those that wait in the queue.
+            return Err(Failed::Sqlite(interrupted()));
+        }
         let values = std::mem::take(&mut page.values);
         let mut statement = self.connection.prepare(&page.sql)?;
         let mut rows = statement.query(params_from_iter(values))?;

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! call ─▶ queue of its app ─▶ ready ─▶ a thread takes a turn: answer, answer, …, one fdatasync, acknowledge
-//!                               ▲                                     │ more came meanwhile
-//!                               └─────────────────────────────────────┘ behind the other apps
+//!   │                           ▲                                     │ more came meanwhile
+//!   │                           └─────────────────────────────────────┘ behind the other apps
+//!   └─ a read that nothing is in the way of is answered at once, on the thread that it came in on
 //! ```
 //! One thread at a time works on an app, so nothing waits for a lock inside SQLite. There is no timer: what
 //! queued while the disk was busy is the next batch. An answer that may have seen an unsynced write waits with
@@ -17,28 +18,24 @@ use std::time::{Duration, Instant};
 
 use fazt_ipc::ids::AppId;
 use fazt_ipc::syscall::ErrorCode;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::super::spare::Spare;
 use super::blobs::Stager;
 use super::disk::Disk;
-use super::error::{DataError, NO_ROOM, Result};
+use super::error::{DataError, Result};
 use super::lanes::{Debt, Lanes};
 use super::limits::{
-    BLOB_THREADS, BUSY_PATIENCE, CONNECTIONS_MAX, FREE_PAGES_KEPT, FREE_PAGES_KEPT_IDLE, OPS_PER_S,
-    QUEUE_MAX, RECLAIMED_PER_LOOK, RECOVER_MS, STARVED_PAUSE, STARVED_TRIES, THREADS, TURN, TURN_CALLS_MAX,
+    AT_ONCE, BLOB_THREADS, BUSY_PATIENCE, OPS_PER_S, QUEUE_MAX, RECLAIMED_PER_LOOK, SLOW_MS, THREADS,
 };
 use super::look::Reached;
 use super::request::{Find, Request, Response, SpaceName};
-use super::shelf::{self, Again, Caller, Shelf};
+use super::shelf::{Caller, Shelf};
+use super::turn::REMOVED;
 use crate::kernel::security::{Actor, Principal};
 use crate::kernel::storage::StorageError;
 use crate::kernel::storage::quota::Ledger;
-
-/// How often expired keys of an app are removed.
-const EXPIRE_MS: u64 = 60_000;
-/// What a call of an app is told that goes.
-const REMOVED: &str = "the app was removed";
 
 /// Tells the time: milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -48,20 +45,20 @@ pub struct Data {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    apps: PathBuf,
-    cursor_key: [u8; 32],
-    clock: Clock,
-    disk: Disk,
+pub(super) struct Inner {
+    pub(super) apps: PathBuf,
+    pub(super) cursor_key: [u8; 32],
+    pub(super) clock: Clock,
+    pub(super) disk: Disk,
     /// What else takes of the apps' quotas.
-    ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     blob_threads: Arc<Semaphore>,
-    slots: Mutex<HashMap<AppId, Arc<Slot>>>,
+    pub(super) slots: Mutex<HashMap<AppId, Arc<Slot>>>,
     /// Apps that were removed. Ids are not used again.
     removed: Mutex<HashSet<AppId>>,
     ready: Mutex<Ready>,
     wake: Condvar,
-    tick: AtomicU64,
+    pub(super) tick: AtomicU64,
 }
 
 #[derive(Default)]
@@ -73,68 +70,68 @@ struct Ready {
 }
 
 /// One app: who waits, and what is open.
-struct Slot {
-    app: AppId,
-    waiting: Mutex<Waiting>,
-    shelf: Mutex<Option<Shelf>>,
+pub(super) struct Slot {
+    pub(super) app: AppId,
+    pub(super) waiting: Mutex<Waiting>,
+    pub(super) shelf: Mutex<Option<Shelf>>,
     /// What is open was opened before a deploy.
-    stale: AtomicBool,
+    pub(super) stale: AtomicBool,
     /// The app goes: nothing is opened any more.
-    closed: AtomicBool,
+    pub(super) closed: AtomicBool,
     /// The disk failed, and what it has is not known: nothing is written before that is made good.
-    unsound: AtomicBool,
+    pub(super) unsound: AtomicBool,
     /// When that was last tried.
-    tried: AtomicU64,
+    pub(super) tried: AtomicU64,
     /// Another app needs the memory that this one holds.
-    shrink: AtomicBool,
+    pub(super) shrink: AtomicBool,
     /// Bytes of blobs that are on their way in.
     staging: Arc<AtomicU64>,
     /// Connections of the shelf, for those that do not hold it.
-    open: AtomicUsize,
-    used: AtomicU64,
-    expired: AtomicU64,
+    pub(super) open: AtomicUsize,
+    pub(super) used: AtomicU64,
+    /// Reads take long just now: they go to the queue until then.
+    slow_until: AtomicU64,
+    pub(super) expired: AtomicU64,
 }
 
-struct Waiting {
-    calls: VecDeque<Job>,
+pub(super) struct Waiting {
+    pub(super) calls: VecDeque<Job>,
     /// It is among the ready, or a thread has it.
-    scheduled: bool,
+    pub(super) scheduled: bool,
     second: Instant,
     calls_this_second: u32,
     debt: Debt,
 }
 
 /// A call that waits.
-struct Job {
-    principal: Principal,
-    ask: Ask,
+pub(super) struct Job {
+    pub(super) principal: Principal,
+    pub(super) ask: Ask,
     /// Until then it waits for a deploy that has the file.
-    until: Instant,
+    pub(super) until: Instant,
     /// How often there was no memory for it.
-    starved: u32,
-    reply: oneshot::Sender<Result<Reply>>,
+    pub(super) starved: u32,
+    /// It shares no transaction: the one that it shared was undone.
+    pub(super) alone: bool,
+    pub(super) reply: Answer,
 }
 
-/// What a call came to.
-struct Ran {
-    result: Result<Reply>,
-    wrote: bool,
-    again: Again,
+/// Where an answer goes.
+pub(super) struct Answer {
+    pub(super) to: oneshot::Sender<Result<Reply>>,
+    /// Who runs the task that waits for it.
+    pub(super) home: Handle,
 }
 
-impl Ran {
-    fn refused(error: DataError) -> Self {
-        Self { result: Err(error), wrote: false, again: Again::No }
-    }
-}
-
-enum Ask {
+/// What is asked.
+pub(super) enum Ask {
     Call(Request),
     Explain(SpaceName, String, Find),
     Reach,
 }
 
-enum Reply {
+/// What was found.
+pub(super) enum Reply {
     Response(Response),
     Explained(String, Vec<String>),
     Reached(Vec<Reached>),
@@ -182,6 +179,13 @@ impl Data {
         }
     }
 
+    /// Answers a call right here, if it only reads and nothing is in its way: nobody waits, everything that it
+    /// needs is open, and it takes a moment. None: [`Self::call`] it.
+    #[must_use]
+    pub fn at_once(&self, actor: Actor, request: &Request) -> Option<Result<Response>> {
+        self.inner.at_once(actor, request)
+    }
+
     /// The statement that a `find` runs as a principal, and SQLite's plan for it: what the security layer made
     /// of the query.
     ///
@@ -212,9 +216,17 @@ impl Data {
     }
 
     async fn ask(&self, actor: Actor, ask: Ask) -> Result<Reply> {
-        let (reply, answer) = oneshot::channel();
+        let (to, answer) = oneshot::channel();
         let now = Instant::now();
-        let job = Job { principal: actor.principal(), ask, until: now + BUSY_PATIENCE, starved: 0, reply };
+        let reply = Answer { to, home: Handle::current() };
+        let job = Job {
+            principal: actor.principal(),
+            ask,
+            until: now + BUSY_PATIENCE,
+            starved: 0,
+            alone: false,
+            reply,
+        };
         self.inner.submit(actor.app(), job, now)?;
         answer.await.unwrap_or_else(|_| Err(DataError::unavailable("storage is shutting down")))
     }
@@ -383,21 +395,50 @@ impl Inner {
                 staging: Arc::default(),
                 open: AtomicUsize::new(0),
                 used: AtomicU64::new(0),
+                slow_until: AtomicU64::new(0),
                 expired: AtomicU64::new(0),
             })
         });
         Ok(Arc::clone(slot))
     }
 
+    fn at_once(&self, actor: Actor, request: &Request) -> Option<Result<Response>> {
+        if !request.reads_rows() {
+            return None;
+        }
+        let slot = lock(&self.slots).get(&actor.app()).cloned()?;
+        let began = Instant::now();
+        let now_ms = (self.clock)();
+        if slot.stale.load(Ordering::Acquire) || now_ms < slot.slow_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut shelf = slot.shelf.try_lock().ok()?;
+        let mut waiting = lock(&slot.waiting);
+        if waiting.scheduled || !waiting.admits(began) {
+            return None;
+        }
+        drop(waiting);
+        let caller = Caller {
+            principal: actor.principal(),
+            now_ms,
+            tick: self.tick.fetch_add(1, Ordering::Relaxed),
+            cursor_key: &self.cursor_key,
+        };
+        let answer = shelf.as_mut()?.read_at_once(&caller, request, AT_ONCE);
+        slot.used.store(now_ms, Ordering::Relaxed);
+        let (now, mut waiting) = (Instant::now(), lock(&slot.waiting));
+        let took = now.saturating_duration_since(began);
+        waiting.debt.add(took, now);
+        if took >= AT_ONCE {
+            slot.slow_until.store(now_ms + SLOW_MS, Ordering::Relaxed);
+        }
+        answer
+    }
+
     fn submit(self: &Arc<Self>, app: AppId, job: Job, now: Instant) -> Result<()> {
         let slot = self.slot(app, now)?;
         let mut waiting = lock(&slot.waiting);
-        if now.saturating_duration_since(waiting.second) >= Duration::from_secs(1) {
-            waiting.second = now;
-            waiting.calls_this_second = 0;
-        }
-        waiting.calls_this_second = waiting.calls_this_second.saturating_add(1);
-        if waiting.calls.len() >= QUEUE_MAX || waiting.calls_this_second > OPS_PER_S {
+        if !waiting.admits(now) || waiting.calls.len() >= QUEUE_MAX {
             let message = "the app asks its storage for more than it answers; slow down";
             return Err(DataError::new(ErrorCode::RateLimited, message));
         }
@@ -477,312 +518,31 @@ impl Inner {
         }
     }
 
-    /// Answers some calls of an app. Gives the time that they took, without that of the disk.
-    fn turn(&self, slot: &Slot) -> Duration {
-        let mut shelf = lock(&slot.shelf);
-        if slot.stale.swap(false, Ordering::AcqRel) {
-            shelf.take();
-        }
-        let now_ms = (self.clock)();
-        slot.used.store(now_ms, Ordering::Relaxed);
-        let sound = self.is_sound(slot, &mut shelf, now_ms);
-        let started = Instant::now();
-        // Answers that wait for the disk, and whether it ever failed.
-        let mut held = Vec::new();
-        let mut synced = Ok(());
-        for _ in 0..TURN_CALLS_MAX {
-            let Some(mut job) = lock(&slot.waiting).calls.pop_front() else { break };
-            if job.reply.is_closed() {
-                continue;
-            }
-            if let Some(error) = self.refusal(&job.ask, shelf.as_ref(), sound) {
-                let _ = job.reply.send(Err(error));
-                continue;
-            }
-            let mut ran = self.run(slot, &mut shelf, &job);
-            slot.count(&shelf);
-            match ran.again {
-                Again::No => {}
-                Again::Stale => {
-                    synced = self.sync(&mut shelf);
-                    if synced.is_err() {
-                        lock(&slot.waiting).calls.push_front(job);
-                        break;
-                    }
-                    shelf.take();
-                    ran = self.run(slot, &mut shelf, &job);
-                }
-                Again::Busy if started < job.until => {
-                    // Behind those that only read.
-                    lock(&slot.waiting).calls.push_back(job);
-                    break;
-                }
-                Again::Busy => {}
-                Again::Starved => {
-                    self.relieve(slot, &mut shelf, job.principal);
-                    ran = self.run(slot, &mut shelf, &job);
-                    if ran.again == Again::Starved && job.starved < STARVED_TRIES {
-                        // Those that hold it are told, and do something just now.
-                        job.starved += 1;
-                        std::thread::sleep(STARVED_PAUSE);
-                        lock(&slot.waiting).calls.push_back(job);
-                        break;
-                    }
-                }
-            }
-            if slot.shrink.swap(false, Ordering::Relaxed)
-                && let Some(shelf) = shelf.as_mut()
-            {
-                shelf.shrink(None);
-            }
-            if ran.wrote || !held.is_empty() {
-                held.push((job.reply, ran.result));
-            } else {
-                // Nobody may be waiting any more.
-                let _ = job.reply.send(ran.result);
-            }
-            if shelf.as_ref().is_some_and(|shelf| shelf.broken) || started.elapsed() >= TURN {
-                break;
-            }
-        }
-        let used = started.elapsed();
-        synced = synced.and_then(|()| self.sync(&mut shelf));
-        if let Err(error) = &synced {
-            tracing::error!(app = %slot.app, %error, "writes did not reach the disk");
-            slot.unsound.store(true, Ordering::Release);
-            slot.tried.store(0, Ordering::Relaxed);
-            if let Some(shelf) = shelf.take() {
-                shelf.abandon();
-            }
-        }
-        for (reply, result) in held {
-            let result = match &synced {
-                Ok(()) => result,
-                Err(_) => Err(DataError::unavailable(
-                    "the server's disk failed; whether the change was kept is not known",
-                )),
-            };
-            let _ = reply.send(result);
-        }
-        if shelf.as_ref().is_some_and(|shelf| shelf.broken) {
-            // A file put right from a backup must be seen at the next try.
-            shelf.take();
-        }
-        slot.count(&shelf);
-        let last = slot.expired.load(Ordering::Relaxed);
-        if now_ms.saturating_sub(last) >= EXPIRE_MS {
-            slot.expired.store(now_ms, Ordering::Relaxed);
-            if last > 0
-                && sound
-                && let Some(shelf) = shelf.as_mut()
-            {
-                shelf.expire(now_ms);
-                if self.disk.has_room(&self.apps, true) {
-                    shelf.reclaim(FREE_PAGES_KEPT);
-                }
-            }
-        }
-        used
-    }
-
-    /// Why a write is not even tried.
-    fn refusal(&self, ask: &Ask, shelf: Option<&Shelf>, sound: bool) -> Option<DataError> {
-        let Ask::Call(request) = ask else { return None };
-        if !request.writes() {
-            return None;
-        }
-        if !sound {
-            return Some(DataError::unavailable(
-                "the server's disk failed: nothing is written before it works again; reading goes on",
-            ));
-        }
-        if self.disk.has_room(&self.apps, false) {
-            return None;
-        }
-        // What fits into pages that are free in the file makes it no larger.
-        let frees = request.frees() || shelf.is_some_and(Shelf::has_free_pages);
-        let room = frees && self.disk.has_room(&self.apps, true);
-        (!room).then(|| DataError::unavailable(NO_ROOM))
-    }
-
-    fn sync(&self, shelf: &mut Option<Shelf>) -> std::io::Result<()> {
-        shelf.as_mut().map_or(Ok(()), |shelf| shelf.sync(&self.disk))
-    }
-
-    /// Whether it is known what the disk has; tries to make it so when it is not.
-    fn is_sound(&self, slot: &Slot, shelf: &mut Option<Shelf>, now_ms: u64) -> bool {
-        if !slot.unsound.load(Ordering::Acquire) {
-            return true;
-        }
-        if now_ms.saturating_sub(slot.tried.load(Ordering::Relaxed)) < RECOVER_MS {
-            return false;
-        }
-        slot.tried.store(now_ms, Ordering::Relaxed);
-        self.make_good(slot, shelf).is_ok()
-    }
-
-    fn make_good(&self, slot: &Slot, shelf: &mut Option<Shelf>) -> std::result::Result<(), StorageError> {
-        if let Some(shelf) = shelf.take() {
-            shelf.abandon();
-        }
-        match self.disk.recover(&self.file(slot.app)) {
-            Ok(()) => {
-                tracing::info!(app = %slot.app, "the disk works again; what it has was made good");
-                slot.unsound.store(false, Ordering::Release);
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(app = %slot.app, %error, "the disk goes on failing; writes are refused");
-                Err(error)
-            }
-        }
-    }
-
-    /// Gives pages of an idle file back, in at most so many pieces: whoever calls meanwhile waits for one of them.
-    /// Whether nothing is left to do and nobody calls.
-    fn reclaim(&self, slot: &Slot, pieces: &mut u32) -> bool {
-        loop {
-            if lock(&slot.waiting).scheduled {
-                return false;
-            }
-            let Ok(mut shelf) = slot.shelf.try_lock() else { return false };
-            let Some(open) = shelf.as_mut() else { return true };
-            let little = open.free_pages().map_or(true, |free| free <= FREE_PAGES_KEPT_IDLE);
-            if little || !self.disk.has_room(&self.apps, true) {
-                return true;
-            }
-            if *pieces == 0 {
-                return false;
-            }
-            *pieces -= 1;
-            if !open.reclaim(FREE_PAGES_KEPT_IDLE) {
-                return true;
-            }
-        }
-    }
-
-    fn file(&self, app: AppId) -> PathBuf {
-        self.apps.join(app.to_string()).join("app.fazt")
-    }
-
-    /// SQLite has no memory left for a call: closes what nobody uses just now, of this app all but the caller's.
-    fn relieve(&self, slot: &Slot, own: &mut Option<Shelf>, principal: Principal) {
-        let slots: Vec<_> = lock(&self.slots).values().cloned().collect();
-        for other in slots.iter().filter(|other| other.app != slot.app) {
-            match other.shelf.try_lock() {
-                Ok(mut shelf) => {
-                    if let Some(open) = shelf.as_mut() {
-                        open.shrink(None);
-                    }
-                    other.count(&shelf);
-                }
-                Err(_) => other.shrink.store(true, Ordering::Relaxed),
-            }
-        }
-        if let Some(own) = own {
-            own.shrink(Some(principal));
-        }
-        slot.count(own);
-    }
-
-    fn run(&self, slot: &Slot, shelf: &mut Option<Shelf>, job: &Job) -> Ran {
-        let open = match shelf {
-            Some(open) => open,
-            _ if slot.closed.load(Ordering::Acquire) => return Ran::refused(DataError::unavailable(REMOVED)),
-            closed => {
-                self.make_room(slot, None, 2);
-                let (file, account) = (self.file(slot.app), self.ledger.of(slot.app));
-                match self.disk.opened(|| Shelf::open(slot.app, &file, Arc::clone(&account))) {
-                    Ok(open) => closed.insert(open),
-                    Err(error) => {
-                        let again = if matches!(error, StorageError::Starved(_)) {
-                            Again::Starved
-                        } else {
-                            Again::No
-                        };
-                        return Ran { again, ..Ran::refused(shelf::refused(&error)) };
-                    }
-                }
-            }
-        };
-        if !open.has(job.principal) {
-            self.make_room(slot, Some(open), 1);
-        }
-        let caller = Caller {
-            principal: job.principal,
-            now_ms: (self.clock)(),
-            tick: self.tick.fetch_add(1, Ordering::Relaxed),
-            cursor_key: &self.cursor_key,
-        };
-        match &job.ask {
-            Ask::Call(request) => {
-                let outcome = open.run(&caller, request);
-                let result = outcome.result.map(Reply::Response);
-                Ran { result, wrote: outcome.wrote, again: outcome.again }
-            }
-            Ask::Explain(space, collection, find) => {
-                let explained = open.explain_find(&caller, *space, collection, find);
-                let result = explained.map(|(sql, plan)| Reply::Explained(sql, plan));
-                Ran { result, wrote: false, again: Again::No }
-            }
-            Ask::Reach => {
-                let result = open.reached(job.principal).map(Reply::Reached);
-                Ran { result, wrote: false, again: Again::No }
-            }
-        }
-    }
-
-    /// Closes the connections that were used least recently until there is room for `more`. Those in use by
-    /// other threads stay, so that nobody waits here.
-    fn make_room(&self, slot: &Slot, mut own: Option<&mut Shelf>, more: usize) {
-        while self.connections() + more > CONNECTIONS_MAX {
-            let slots: Vec<_> = lock(&self.slots).values().cloned().collect();
-            let oldest = slots
-                .iter()
-                .filter(|other| other.app != slot.app)
-                .filter_map(|other| {
-                    let shelf = other.shelf.try_lock().ok()?;
-                    // An app of which only the kernel's connection is open goes first.
-                    Some((shelf.as_ref()?.oldest().unwrap_or(0), other))
-                })
-                .min_by_key(|(used, _)| *used);
-            let mine = own.as_ref().and_then(|own| own.oldest());
-            match (oldest, mine) {
-                (Some((used, other)), mine) if mine.is_none_or(|mine| used <= mine) => {
-                    let Ok(mut shelf) = other.shelf.try_lock() else { continue };
-                    if let Some(open) = shelf.as_mut() {
-                        open.close_oldest();
-                        if open.oldest().is_none() {
-                            shelf.take();
-                        }
-                    }
-                    other.count(&shelf);
-                }
-                (_, Some(_)) => {
-                    if let Some(own) = own.as_deref_mut() {
-                        own.close_oldest();
-                        slot.open.store(own.connections(), Ordering::Relaxed);
-                    }
-                }
-                // Everything is in use: more than the bound for a moment.
-                (_, None) => return,
-            }
-        }
-    }
-
     /// Connections open now.
-    fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         lock(&self.slots).values().map(|slot| slot.open.load(Ordering::Relaxed)).sum()
     }
 }
 
+impl Waiting {
+    /// Counts a call. Whether the app keeps to its rate.
+    fn admits(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            self.second = now;
+            self.calls_this_second = 0;
+        }
+        self.calls_this_second = self.calls_this_second.saturating_add(1);
+        self.calls_this_second <= OPS_PER_S
+    }
+}
+
 impl Slot {
-    fn count(&self, shelf: &Option<Shelf>) {
+    pub(super) fn count(&self, shelf: &Option<Shelf>) {
         self.open.store(shelf.as_ref().map_or(0, Shelf::connections), Ordering::Relaxed);
     }
 }
 
 /// A panic leaves a queue as it was and a database as its last transaction left it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

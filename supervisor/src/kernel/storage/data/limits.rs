@@ -117,6 +117,11 @@ pub const RECOVER_MS: u64 = 1_000;
 pub const STATEMENT: Duration = Duration::from_millis(250);
 /// So many times that on the wall's clock, for one that waits for the disk.
 pub const WALL_FACTOR: u64 = 8;
+/// What a read may take on the thread that it comes in on, which serves others too: about fifty times what one
+/// document takes that is in memory.
+pub const AT_ONCE: Duration = Duration::from_millis(1);
+/// How long reads of an app go to the queue after one that took longer: its disk or its documents are slow.
+pub const SLOW_MS: u64 = 100;
 /// Instructions of SQLite's machine between looks at the clock.
 pub const PROGRESS_OPS: i32 = 1_000;
 /// SQLite's memory in this process.

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | what may be asked and answered | `request.rs` |
 //! | a bound | `limits.rs` |
-//! | queues, threads, group commit | `engine.rs`, `lanes.rs` |
+//! | queues, threads; a turn of an app, group commit | `engine.rs`, `lanes.rs`, `turn.rs` |
 //! | a disk that fails | `disk.rs` |
 //! | an app's open connections; which space a call is about | `shelf.rs` |
 //! | the connection that confines, the time that it has | `confine.rs`, `watch.rs` |
@@ -40,6 +40,7 @@ mod shelf;
 mod spaces;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod watch;
 
 pub use engine::{Clock, Data};

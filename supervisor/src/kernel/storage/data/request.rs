@@ -43,6 +43,11 @@ impl Request {
         }
     }
 
+    /// Whether it reads keys or documents, and does nothing else.
+    pub(super) fn reads_rows(&self) -> bool {
+        matches!(self, Self::Kv(..) | Self::Docs(..)) && !self.writes()
+    }
+
     /// Whether it changes nothing but what it deletes.
     pub(super) fn frees(&self) -> bool {
         match self {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fazt_ipc::ids::{AppId, UserId};
 use fazt_ipc::syscall::ErrorCode;
@@ -45,6 +46,8 @@ pub(super) struct Outcome {
     pub(super) wrote: bool,
     /// Whether it is to be run again. If so, nothing was done.
     pub(super) again: Again,
+    /// What was done before in the same transaction is undone.
+    pub(super) undone: bool,
 }
 
 /// Why a call is to be run again.
@@ -93,6 +96,8 @@ pub(super) struct Shelf {
     account: Arc<Account>,
     people: HashMap<Principal, Person>,
     numbers: HashMap<UserId, i64>,
+    /// Whose transaction is open: that of the calls since the last commit.
+    open: Option<Principal>,
     wal: Option<File>,
     dirty: bool,
     /// The file is damaged or the disk fails: of no more use.
@@ -134,6 +139,7 @@ impl Shelf {
             quota,
             people: HashMap::new(),
             numbers: HashMap::new(),
+            open: None,
             wal: None,
             dirty: false,
             broken: false,
@@ -185,19 +191,105 @@ impl Shelf {
         self.people.into_values().for_each(|person| person.connection.abandon());
     }
 
-    /// Answers a call. Nothing that it wrote is on the disk before [`Self::sync`].
+    /// Answers a call. What it wrote is in no file before [`Self::commit`], and on no disk before
+    /// [`Self::sync`]. A call that does not [join](Self::joins) what is open comes after a commit.
     pub(super) fn run(&mut self, as_whom: &Caller<'_>, request: &Request) -> Outcome {
+        debug_assert!(self.open.is_none() || self.joins(as_whom.principal, request));
+        let before = self.open;
         let answered = self.answer(as_whom, request);
+        self.open = self.opened(as_whom.principal);
+        let undone = before.is_some() && self.open.is_none();
+        if undone {
+            self.forget(as_whom.principal);
+        }
         let again = match &answered {
             Err(Failed::Stale) => Again::Stale,
             Err(Failed::Sqlite(error)) => Again::after(error),
             _ => Again::No,
         };
-        if request.writes() && self.account.is_wanted() {
+        if self.open.is_none() && request.writes() {
+            self.tell_if_wanted();
+        }
+        // Failed, and yet open: it could not be ended.
+        self.broken |= answered.is_err() && before.is_none() && self.open.is_some();
+        let result = answered.map_err(|failed| self.explain(as_whom.principal, failed));
+        Outcome { result, wrote: self.dirty, again, undone }
+    }
+
+    /// Answers a call that only reads, if nothing is in its way and it takes no longer than this.
+    pub(super) fn read_at_once(
+        &mut self,
+        as_whom: &Caller<'_>,
+        request: &Request,
+        time: Duration,
+    ) -> Option<Result<Response>> {
+        if self.dirty || self.broken || self.open.is_some() {
+            return None;
+        }
+        self.people.get(&as_whom.principal)?.connection.hurry(Some(time));
+        let answered = self.answer(as_whom, request);
+        if let Some(person) = self.people.get(&as_whom.principal) {
+            person.connection.hurry(None);
+        }
+        match answered {
+            Ok(response) => Some(Ok(response)),
+            Err(Failed::Said(error)) => Some(Err(error)),
+            // Whatever it is, the queue sees to it.
+            Err(Failed::Sqlite(_) | Failed::Stale) => None,
+        }
+    }
+
+    /// Whether a call may share the transaction that is open, if one is.
+    pub(super) fn joins(&self, principal: Principal, request: &Request) -> bool {
+        let made = |space: &SpaceName| match (space, principal) {
+            (SpaceName::User, Principal::User(user)) => self.numbers.contains_key(&user),
+            _ => true,
+        };
+        // A private space is made on the kernel's own connection.
+        let space = match request {
+            Request::Kv(space, _) | Request::Docs(space, ..) => made(space),
+            _ => false,
+        };
+        self.open == Some(principal) && space
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Keeps what was done in the open transaction, if one is.
+    ///
+    /// # Errors
+    /// Then all of it is undone.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        let Some(principal) = self.open.take() else { return Ok(()) };
+        let Some(person) = self.people.get(&principal) else { return Ok(()) };
+        person.connection.commit().map_err(|error| {
+            let said = self.explain(principal, error.into());
+            self.forget(principal);
+            said
+        })?;
+        self.tell_if_wanted();
+        Ok(())
+    }
+
+    fn tell_if_wanted(&self) {
+        if self.account.is_wanted() {
             self.tell();
         }
-        let result = answered.map_err(|failed| self.explain(as_whom.principal, failed));
-        Outcome { result, wrote: self.dirty, again }
+    }
+
+    /// Closes a connection whose transaction was undone: views of it may have gone as well.
+    fn forget(&mut self, principal: Principal) {
+        self.open = None;
+        if let Some(person) = self.people.remove(&principal) {
+            person.connection.end();
+        }
+    }
+
+    fn opened(&self, principal: Principal) -> Option<Principal> {
+        self.people.get(&principal).is_some_and(|person| person.connection.is_open()).then_some(principal)
     }
 
     fn explain(&mut self, principal: Principal, failed: Failed) -> DataError {
@@ -206,8 +298,7 @@ impl Shelf {
             Failed::Sqlite(error) => error,
             Failed::Stale => return DataError::unavailable("the app is being deployed; try again"),
         };
-        let stuck = self.people.get(&principal).is_some_and(|person| person.connection.is_stuck());
-        self.broken |= error::fatal(&error) || stuck || !self.admin.is_autocommit();
+        self.broken |= error::fatal(&error) || !self.admin.is_autocommit();
         if error.to_string().contains(confine::TOO_MANY_ROWS) {
             let (mib, rows) = (self.layout.quota_mib(), self.quota.rows_max);
             return DataError::new(
@@ -315,9 +406,9 @@ impl Shelf {
                 Response::Keys { keys, cursor }
             }
             (KvCall::Delete { key, if_version }, _, _) => {
-                Response::Deleted(connection.transaction(|| keys.delete(key, *if_version))?)
+                Response::Deleted(connection.join(|| keys.delete(key, *if_version))?)
             }
-            (_, _, Some(set)) => Response::Version(connection.transaction(|| keys.set(&set))?),
+            (_, _, Some(set)) => Response::Version(connection.join(|| keys.set(&set))?),
             _ => return Err(DataError::argument("a call on keys without its arguments").into()),
         };
         self.dirty |= writes;
@@ -399,11 +490,11 @@ impl Shelf {
                 let (items, cursor) = docs.find(find, &seal)?;
                 Response::Docs { items, cursor }
             }
-            (DocCall::Write(write), _) => match connection.transaction(|| docs.write(write))? {
+            (DocCall::Write(write), _) => match connection.join(|| docs.write(write))? {
                 (Some(document), _) => Response::Doc(Some(document)),
                 (None, there) => Response::Deleted(there),
             },
-            (DocCall::Batch(writes), _) => Response::Written(connection.transaction(|| docs.batch(writes))?),
+            (DocCall::Batch(writes), _) => Response::Written(connection.join(|| docs.batch(writes))?),
             (DocCall::Find(_), None) => {
                 return Err(DataError::query("a query without its cursor's seal").into());
             }

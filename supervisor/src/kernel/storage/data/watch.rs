@@ -82,10 +82,15 @@ impl Watch {
         }
         self.inner.walked.store(0, Ordering::Relaxed);
         if self.late() {
-            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None));
+            return Err(interrupted());
         }
         Ok(())
     }
+}
+
+/// What a statement says whose time is over.
+pub(super) fn interrupted() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None)
 }
 
 /// Time that this thread has had a processor.

@@ -219,6 +219,29 @@ impl Wire {
         Begun::Done
     }
 
+    /// Whether an answer may be put into the buffer without asking how full it is.
+    pub(in super::super) fn has_room(&self) -> bool {
+        self.out.len() < bounds::WRITE_BYTES_HIGH
+    }
+
+    /// Sends an answer with all the bytes that follow it. False: they are too many for one frame, and nothing was
+    /// sent.
+    pub(in super::super) fn reply_whole(
+        &mut self,
+        stream: u32,
+        outcome: &Result<Reply, CallError>,
+        bytes: Option<&[u8]>,
+    ) -> bool {
+        let Some(bytes) = bytes else { return self.reply(stream, outcome, false) == Begun::Done };
+        if bytes.len() > FRAME_BODY_BYTES_MAX {
+            return false;
+        }
+        if self.reply(stream, outcome, true) == Begun::Bytes {
+            self.reply_bytes(stream, bytes, true);
+        }
+        true
+    }
+
     /// Announces an answer that follows in pieces.
     pub(crate) fn reply_long(&mut self, stream: u32, bytes: u32) {
         let _ = self.send(KernelKind::LongReply, stream, false, &bytes);

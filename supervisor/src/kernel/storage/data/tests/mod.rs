@@ -15,6 +15,7 @@ mod quota;
 mod schema;
 mod shrink;
 mod spaces;
+mod together;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -110,6 +110,7 @@ async fn no_statement_of_any_call_walks_a_table_because_of_who_asks() {
                 let caller = Caller { principal: who, now_ms: START_MS, tick, cursor_key: &[7; 32] };
                 let outcome = shelf.run(&caller, &call);
                 assert!(outcome.result.is_ok(), "{who} {call:?}: {:?}", outcome.result);
+                shelf.commit().expect("commits");
             }
             if names.is_empty() {
                 continue;
