@@ -1,7 +1,7 @@
 // Byte streams: the byte controller, its BYOB requests and the BYOB reader.
 
 import { INTERNAL, dictionary, enforceRange, expose, illegal, isSharedArrayBuffer, need } from "fazt:webidl";
-import { attempt, promiseCall, rejected, resolved, resolvedWith, upon } from "fazt:streams-core";
+import { PullingState, attempt, doNothing, promiseCall, rejected } from "fazt:streams-core";
 import {
   PromiseRequest, ReadableState, ReaderState, closeStream, errorStream, readableState,
 } from "fazt:streams-readable";
@@ -18,7 +18,6 @@ const tagOf = Function.prototype.call.bind(
   Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag).get,
 );
 
-const doNothing = () => resolved(undefined);
 const DEFAULT = 0, BYOB = 1, NONE = 2;
 
 function viewOf(value, what) {
@@ -27,32 +26,14 @@ function viewOf(value, what) {
   return value;
 }
 
-export class ByteControllerState {
+export class ByteControllerState extends PullingState {
   constructor(s, hwm, autoAllocate) {
-    this.stream = s;
+    super(s, hwm);
     this.queue = []; // { buffer, offset, length }
     this.total = 0;
     this.pending = []; // pull-into descriptors
     this.byobRequest = null;
-    this.started = this.closeRequested = this.pulling = this.pullAgain = false;
-    this.hwm = hwm;
     this.autoAllocate = autoAllocate;
-    this.pullAlgorithm = doNothing;
-    this.cancelAlgorithm = doNothing;
-    this.wrapper = undefined;
-    s.controller = this;
-  }
-
-  setUp(start) {
-    const result = start === undefined ? undefined : start();
-    upon(
-      resolvedWith(result),
-      () => {
-        this.started = true;
-        this.pullIfNeeded();
-      },
-      (error) => this.error(error),
-    );
   }
 
   clearAlgorithms() {
@@ -101,37 +82,6 @@ export class ByteControllerState {
   requests(byob) {
     const reader = this.stream.reader;
     return reader !== undefined && reader.byob === byob ? reader.requests : null;
-  }
-
-  pullIfNeeded() {
-    if (!this.shouldPull()) return;
-    if (this.pulling) {
-      this.pullAgain = true;
-      return;
-    }
-    this.pulling = true;
-    upon(
-      this.pullAlgorithm(),
-      () => {
-        this.pulling = false;
-        if (this.pullAgain) {
-          this.pullAgain = false;
-          this.pullIfNeeded();
-        }
-      },
-      (error) => this.error(error),
-    );
-  }
-
-  shouldPull() {
-    if (this.stream.state !== "readable" || this.closeRequested || !this.started) return false;
-    const reader = this.stream.reader;
-    if (reader !== undefined && reader.requests.length > 0) return true;
-    return this.desiredSize() > 0;
-  }
-
-  canEnqueue() {
-    return !this.closeRequested && this.stream.state === "readable";
   }
 
   desiredSize() {

@@ -12,6 +12,7 @@ const noop = () => {};
 
 export const resolved = resolvePromise;
 export const rejected = rejectPromise;
+export const doNothing = () => resolved(undefined);
 
 /**
  * Runs one of two reactions. What they throw is lost, and with it whoever waits for them: where memory may be short
@@ -90,6 +91,62 @@ export function method(object, name) {
   if (fn === undefined) return undefined;
   if (typeof fn !== "function") throw new TypeError(`${name} is not a function`);
   return fn;
+}
+
+/** What both controllers of a readable stream do: begin, and pull while somebody wants more. */
+export class PullingState {
+  constructor(s, hwm) {
+    this.stream = s;
+    this.started = this.closeRequested = this.pulling = this.pullAgain = false;
+    this.hwm = hwm;
+    this.pullAlgorithm = doNothing;
+    this.cancelAlgorithm = doNothing;
+    this.wrapper = undefined;
+    s.controller = this;
+  }
+
+  setUp(start) {
+    const result = start === undefined ? undefined : start();
+    upon(
+      resolvedWith(result),
+      () => {
+        this.started = true;
+        this.pullIfNeeded();
+      },
+      (error) => this.error(error),
+    );
+  }
+
+  pullIfNeeded() {
+    if (!this.shouldPull()) return;
+    if (this.pulling) {
+      this.pullAgain = true;
+      return;
+    }
+    this.pulling = true;
+    upon(
+      this.pullAlgorithm(),
+      () => {
+        this.pulling = false;
+        if (this.pullAgain) {
+          this.pullAgain = false;
+          this.pullIfNeeded();
+        }
+      },
+      (error) => this.error(error),
+    );
+  }
+
+  shouldPull() {
+    if (!this.canEnqueue() || !this.started) return false;
+    const reader = this.stream.reader;
+    if (reader !== undefined && reader.requests.length > 0) return true;
+    return this.desiredSize() > 0;
+  }
+
+  canEnqueue() {
+    return !this.closeRequested && this.stream.state === "readable";
+  }
 }
 
 /** A queue of values with sizes. */
@@ -191,4 +248,3 @@ export class CountQueuingStrategy {
   }
 }
 expose(ByteLengthQueuingStrategy, CountQueuingStrategy);
-

@@ -4,7 +4,8 @@
 import host from "fazt:native/host";
 import { INTERNAL, dictionary, domString, enforceRange, expose, illegal, need } from "fazt:webidl";
 import {
-  Deferred, SizedQueue, attempt, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, resolvedWith, sizeOf, strategyOf, then, upon,
+  Deferred, PullingState, SizedQueue, attempt, doNothing, highWaterMarkOf, method, promiseCall, quiet, rejected, resolved, sizeOf, strategyOf,
+  then,
 } from "fazt:streams-core";
 import { ReadableStreamBYOBReader, setUpBytesFromSource } from "fazt:streams-bytes";
 import { asyncIterator, fromIterable, tee } from "fazt:streams-iterate";
@@ -297,31 +298,11 @@ expose(ReadableStreamDefaultReader);
 
 // -- the default controller --
 
-const doNothing = () => resolved(undefined);
-
-export class DefaultControllerState {
+export class DefaultControllerState extends PullingState {
   constructor(s, hwm, size) {
-    this.stream = s;
+    super(s, hwm);
     this.queue = new SizedQueue();
-    this.started = this.closeRequested = this.pulling = this.pullAgain = false;
-    this.hwm = hwm;
     this.sizeAlgorithm = size;
-    this.pullAlgorithm = doNothing;
-    this.cancelAlgorithm = doNothing;
-    this.wrapper = undefined;
-    s.controller = this;
-  }
-
-  setUp(start) {
-    const result = start === undefined ? undefined : start();
-    upon(
-      resolvedWith(result),
-      () => {
-        this.started = true;
-        this.pullIfNeeded();
-      },
-      (error) => this.error(error),
-    );
   }
 
   cancelSteps(reason) {
@@ -352,37 +333,6 @@ export class DefaultControllerState {
   clearAlgorithms() {
     this.pullAlgorithm = this.cancelAlgorithm = doNothing;
     this.sizeAlgorithm = undefined;
-  }
-
-  pullIfNeeded() {
-    if (!this.shouldPull()) return;
-    if (this.pulling) {
-      this.pullAgain = true;
-      return;
-    }
-    this.pulling = true;
-    upon(
-      this.pullAlgorithm(),
-      () => {
-        this.pulling = false;
-        if (this.pullAgain) {
-          this.pullAgain = false;
-          this.pullIfNeeded();
-        }
-      },
-      (error) => this.error(error),
-    );
-  }
-
-  shouldPull() {
-    if (!this.canEnqueue() || !this.started) return false;
-    const reader = this.stream.reader;
-    if (reader !== undefined && reader.requests.length > 0) return true;
-    return this.desiredSize() > 0;
-  }
-
-  canEnqueue() {
-    return !this.closeRequested && this.stream.state === "readable";
   }
 
   desiredSize() {
