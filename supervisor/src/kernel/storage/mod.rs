@@ -9,7 +9,7 @@
 //! | `kernel.rs` | `kernel.db` |
 //! | `keys.rs` | secrets of the server, beside the databases |
 //! | `env.rs` | `kernel.db`: variables of apps, sealed |
-//! | `people.rs` | `kernel.db`: users, sessions, links, tokens, the audit log |
+//! | `people/` | `kernel.db`: users, sessions, links, tokens, the audit log |
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
 //! | `data/` | what apps store in it, confined to whoever asks |
 //! | `sql/` | files of raw SQL, each behind a locked process |

@@ -4,17 +4,23 @@
 //! |---|---|
 //! | the tables | `schema.rs` |
 //! | rows as values | `rows.rs` |
+//! | links | `invites.rs` |
 //! | opening sessions | `sessions.rs` |
+//! | API tokens | `tokens.rs` |
+//! | passkeys | `passkeys.rs` |
 //! | codes of an app, recovery codes | `second.rs` |
 //! | the audit log | `audit.rs` |
 //!
 //! Secrets are here as SHA-256 alone, passwords as argon2id. Whoever reads this file signs in as nobody.
 
 mod audit;
+mod invites;
+mod passkeys;
 mod rows;
 pub(super) mod schema;
 mod second;
 mod sessions;
+mod tokens;
 
 use fazt_ipc::control::{AuditLine, Role};
 use fazt_ipc::ids::{SessionId, TokenId, UserId};
@@ -24,13 +30,10 @@ use super::error::StorageError;
 use super::pool::Storage;
 use crate::kernel::security::Mark;
 use crate::kernel::security::book::{
-    Account, Apps, Book, BookError, Invite, Joining, Keeps, PasskeyRow, Purpose, Scope, Session, SessionsMax,
-    Token, Totp,
+    Account, Apps, Book, BookError, Invite, Joining, Keeps, PasskeyRow, Session, SessionsMax, Token, Totp,
 };
-use rows::{ACCOUNT, PASSKEY, SESSION, TOKEN, account, apps_text, invite_of, passkey, session, token};
+use rows::{ACCOUNT, SESSION, account, apps_text, invite_of, session};
 
-/// Links that are good at once.
-const INVITES_MAX: u64 = 1_000;
 impl Storage {
     /// One transaction on `kernel.db`.
     fn people<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Trouble>) -> Result<T, BookError> {
@@ -143,25 +146,7 @@ impl Book for Storage {
     }
 
     fn add_invite(&self, mark: Mark, invite: &Invite, now_ms: u64) -> Result<(), BookError> {
-        self.people(|db| {
-            db.execute("DELETE FROM invite WHERE expires <= ?1", [now_ms.cast_signed()])?;
-            let (user, role, apps, resets) = match &invite.purpose {
-                Purpose::Enter { user, resets_totp } => {
-                    db.execute("DELETE FROM invite WHERE user = ?1", [user.to_string()])?;
-                    (Some(user.to_string()), "", None, *resets_totp)
-                }
-                Purpose::Join { role, apps } => (None, role.name(), apps_text(apps), false),
-            };
-            let open: i64 = db.query_row("SELECT count(*) FROM invite", [], |row| row.get(0))?;
-            if open.cast_unsigned() >= INVITES_MAX {
-                return Err(Trouble::Book(BookError::Full("open links")));
-            }
-            db.execute(
-                "INSERT INTO invite(mark, user, role, apps, expires, resets) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-                params![mark.0, user, role, apps, invite.expires_unix_ms.cast_signed(), resets],
-            )?;
-            Ok(())
-        })
+        self.people(|db| invites::add(db, mark, invite, now_ms))
     }
 
     fn invite(&self, mark: Mark, now_ms: u64) -> Result<Option<(Invite, Option<Account>)>, BookError> {
@@ -169,42 +154,7 @@ impl Book for Storage {
     }
 
     fn redeem(&self, mark: Mark, joining: &Joining, now_ms: u64) -> Result<Option<Account>, BookError> {
-        self.people(|db| {
-            let Some((invite, account)) = invite_of(db, mark, now_ms)? else { return Ok(None) };
-            if account.as_ref().map(|account| account.epoch) != joining.epoch {
-                return Ok(None);
-            }
-            db.execute("DELETE FROM invite WHERE mark = ?1", [mark.0])?;
-            let joined = match (invite.purpose, account) {
-                (Purpose::Join { role, apps }, _) => {
-                    let account = Account {
-                        id: joining.id,
-                        name: joining.name.clone(),
-                        role,
-                        apps,
-                        password: Some(joining.password.clone()),
-                        totp: false,
-                        epoch: 0,
-                        created_unix_ms: now_ms,
-                    };
-                    insert_account(db, &account)?;
-                    account
-                }
-                (Purpose::Enter { resets_totp, .. }, Some(mut account)) => {
-                    if account.renames() && account.name != joining.name {
-                        account.name.clone_from(&joining.name);
-                        let sql = "UPDATE user SET name = ?2 WHERE id = ?1";
-                        db.execute(sql, params![account.id.to_string(), account.name]).map_err(taken)?;
-                    }
-                    let keeps = Keeps { passkeys: joining.keeps_passkeys, tokens: false, totp: !resets_totp };
-                    let epoch = new_password(db, account.id, &joining.password, keeps)?;
-                    let (password, totp) = (Some(joining.password.clone()), account.totp && keeps.totp);
-                    Account { password, epoch, totp, ..account }
-                }
-                (Purpose::Enter { .. }, None) => return Ok(None),
-            };
-            Ok(Some(joined))
-        })
+        self.people(|db| invites::redeem(db, mark, joining, now_ms))
     }
 
     fn add_session(
@@ -280,128 +230,43 @@ impl Book for Storage {
     }
 
     fn add_token(&self, mark: Mark, token: &Token, epoch: u64, most: u64) -> Result<bool, BookError> {
-        self.people(|db| {
-            if !is_of(db, token.user, epoch)? {
-                return Ok(false);
-            }
-            let user = token.user.to_string();
-            let held: i64 =
-                db.query_row("SELECT count(*) FROM token WHERE user = ?1", [&user], |row| row.get(0))?;
-            if held.cast_unsigned() >= most {
-                return Err(Trouble::Book(BookError::Full("tokens of this user")));
-            }
-            let (app, deploys) = match token.scope {
-                Scope::Admin => (None, false),
-                Scope::App(app) => (Some(app.to_string()), false),
-                Scope::Deploy(app) => (Some(app.to_string()), true),
-            };
-            db.execute(
-                "INSERT INTO token(id, mark, user, app, deploys, note, created, used, expires)
-                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                params![
-                    token.id.to_string(),
-                    mark.0,
-                    user,
-                    app,
-                    deploys,
-                    token.note,
-                    token.created_unix_ms.cast_signed(),
-                    token.used_unix_ms.cast_signed(),
-                    token.expires_unix_ms.cast_signed(),
-                ],
-            )?;
-            Ok(true)
-        })
+        self.people(|db| tokens::add(db, mark, token, epoch, most))
     }
 
     fn token(&self, mark: Mark) -> Result<Option<(Token, Account)>, BookError> {
-        self.look(|db| {
-            let sql = format!(
-                "SELECT {TOKEN}, {ACCOUNT} FROM token JOIN user ON user.id = token.user WHERE mark = ?1"
-            );
-            let mut found = db.prepare_cached(&sql)?;
-            found.query_row([mark.0], |row| Ok((token(row)?, account(row, 8)?))).optional()
-        })
+        self.look(|db| tokens::found(db, mark))
     }
 
     fn token_used(&self, id: TokenId, now_ms: u64) -> Result<(), BookError> {
-        self.people(|db| {
-            let now = now_ms.cast_signed();
-            db.execute("UPDATE token SET used = ?2 WHERE id = ?1", params![id.to_string(), now])?;
-            Ok(())
-        })
+        self.people(|db| tokens::used(db, id, now_ms))
     }
 
     fn tokens(&self) -> Result<Vec<Token>, BookError> {
-        self.look(|db| {
-            let mut found = db.prepare_cached(&format!("SELECT {TOKEN} FROM token ORDER BY created"))?;
-            found.query_map([], token)?.collect()
-        })
+        self.look(tokens::all)
     }
 
     fn remove_token(&self, id: TokenId) -> Result<Option<Token>, BookError> {
-        self.people(|db| {
-            let sql = format!("DELETE FROM token WHERE id = ?1 RETURNING {}", TOKEN.replace("token.", ""));
-            Ok(db.query_row(&sql, [id.to_string()], token).optional()?)
-        })
+        self.people(|db| tokens::remove(db, id))
     }
 
     fn add_passkey(&self, row: &PasskeyRow, epoch: u64, most: u64) -> Result<bool, BookError> {
-        self.people(|db| {
-            if !is_of(db, row.user, epoch)? {
-                return Ok(false);
-            }
-            let user = row.user.to_string();
-            let sql = "SELECT count(*) FROM passkey WHERE user = ?1";
-            let held: i64 = db.query_row(sql, [&user], |row| row.get(0))?;
-            if held.cast_unsigned() >= most {
-                return Err(Trouble::Book(BookError::Full("passkeys of this user")));
-            }
-            let (created, used) = (row.created_unix_ms.cast_signed(), row.used_unix_ms.cast_signed());
-            db.execute(
-                "INSERT INTO passkey(id, user, note, key, created, used) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-                params![row.id, user, row.note, row.key, created, used],
-            )
-            .map_err(taken)?;
-            Ok(true)
-        })
+        self.people(|db| passkeys::add(db, row, epoch, most))
     }
 
     fn passkey(&self, id: &str) -> Result<Option<(PasskeyRow, Account)>, BookError> {
-        self.look(|db| {
-            let sql = format!(
-                "SELECT {PASSKEY}, {ACCOUNT} FROM passkey JOIN user ON user.id = passkey.user WHERE passkey.id = ?1"
-            );
-            let mut found = db.prepare_cached(&sql)?;
-            found.query_row([id], |row| Ok((passkey(row)?, account(row, 6)?))).optional()
-        })
+        self.look(|db| passkeys::found(db, id))
     }
 
     fn passkey_used(&self, id: &str, key: &str, now_ms: u64) -> Result<(), BookError> {
-        self.people(|db| {
-            let now = now_ms.cast_signed();
-            db.execute("UPDATE passkey SET key = ?2, used = ?3 WHERE id = ?1", params![id, key, now])?;
-            Ok(())
-        })
+        self.people(|db| passkeys::used(db, id, key, now_ms))
     }
 
     fn passkeys(&self, user: UserId) -> Result<Vec<PasskeyRow>, BookError> {
-        self.look(|db| {
-            let sql = format!("SELECT {PASSKEY} FROM passkey WHERE user = ?1 ORDER BY created");
-            let mut found = db.prepare_cached(&sql)?;
-            found.query_map([user.to_string()], passkey)?.collect()
-        })
+        self.look(|db| passkeys::all(db, user))
     }
 
     fn remove_passkey(&self, user: UserId, id: &str) -> Result<bool, BookError> {
-        self.people(|db| {
-            let sql = "DELETE FROM passkey WHERE user = ?1 AND id = ?2";
-            let removed = db.execute(sql, params![user.to_string(), id])? > 0;
-            if removed {
-                grown(db, user)?;
-            }
-            Ok(removed)
-        })
+        self.people(|db| passkeys::remove(db, user, id))
     }
 
     fn totp(&self, user: UserId) -> Result<Option<Totp>, BookError> {

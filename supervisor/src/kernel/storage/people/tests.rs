@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use super::*;
-use crate::kernel::security::book::Apps;
+use crate::kernel::security::book::Scope;
 use crate::kernel::security::identity::{
     By, Choice, Client, Entered, FIRST_LINK_MS, FRESH_MS, Known, Opened, SESSION_MS_MAX,
 };
