@@ -9,13 +9,13 @@ use fazt_tests::{Client, Server, ServerOptions};
 
 use crate::HELLO;
 
-const ORDINARY: u32 = 65_534;
+pub(crate) const ORDINARY: u32 = 65_534;
 
 fn root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)
 }
 
-fn signal(pid: u64, signal: &str) {
+pub(crate) fn signal(pid: u64, signal: &str) {
     let _ = std::process::Command::new("kill").args([signal, &pid.to_string()]).status();
 }
 
@@ -198,6 +198,9 @@ fn a_quarantined_app_stays_so_until_the_owner_wakes_or_restarts_it() {
             assert_eq!(server.get("bad", "/").text(), "hello");
             signal(server.processes("bad")[0]["pid"].as_u64().expect("pid"), "-SYS");
             server.wait("quarantine", |server| state(server, "bad") == "quarantined");
+            server.wait("a line in the audit log", |server| {
+                server.fazt(&["security", "audit"]).ok().stdout.contains("app.quarantine bad")
+            });
             let trouble = server.status()["troubled"].clone();
             assert!(
                 trouble[0]["reason"].as_str().is_some_and(|why| why.contains("system call")),

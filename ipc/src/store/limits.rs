@@ -37,6 +37,12 @@ pub const CACHE_KIB: i64 = 2 * 1024;
 pub const WAL_BYTES_MORE: u64 = 16 * 1024 * 1024;
 /// What is left of a WAL after a call: a longer one is moved into the database.
 pub const WAL_BYTES_KEPT: i64 = 1024 * 1024;
+/// Free pages that a database keeps after a call, in bytes: more are given back to the disk.
+pub const FREE_BYTES_KEPT: u64 = 256 * 1024;
+/// Pages that are given back after one call: what that takes is added to its time.
+pub const FREE_PAGES_AT_ONCE: u64 = 8_192;
+/// CPU time for moving a WAL and giving pages back, beside that of the call.
+pub const TIDY_CPU: Duration = Duration::from_secs(10);
 /// Instructions of SQLite's machine between looks at the clock.
 pub const PROGRESS_OPS: i32 = 1_000;
 /// CPU time that a statement gets beyond its budget before the process ends itself: some functions of SQLite never

@@ -18,8 +18,9 @@ use super::fault::Failed;
 use super::policy::{Own, authorizer};
 use super::sys::Files;
 use fazt_ipc::store::limits::{
-    ANSWER_BYTES_MAX, CACHE_KIB, COLUMNS_MAX, HEAP_BYTES_MAX, MESSAGE_BYTES_MAX, PAGE_BYTES, PROGRESS_OPS,
-    ROWS_BYTES_MAX, ROWS_MAX, SQL_BYTES_MAX, STATEMENTS_MAX, VALUE_BYTES_MAX, VALUES_MAX, WAL_BYTES_KEPT,
+    ANSWER_BYTES_MAX, CACHE_KIB, COLUMNS_MAX, FREE_BYTES_KEPT, FREE_PAGES_AT_ONCE, HEAP_BYTES_MAX,
+    MESSAGE_BYTES_MAX, PAGE_BYTES, PROGRESS_OPS, ROWS_BYTES_MAX, ROWS_MAX, SQL_BYTES_MAX, STATEMENTS_MAX,
+    VALUE_BYTES_MAX, VALUES_MAX, WAL_BYTES_KEPT,
 };
 use fazt_ipc::store::{Answer, Cell, Fault, Form, Malformed, Outcome, Request, Statement, Value, encode};
 
@@ -80,13 +81,18 @@ impl Engine {
         let connection = connect(vfs, files, &own, &deadline_ms)?;
         let engine = Self { connection, vfs, files, own, deadline_ms };
         // Whoever had the file before may have died in the middle of something large.
-        engine.move_wal();
+        engine.tidy();
         Ok(engine)
     }
 
-    /// A WAL takes of the app's quota: a long one is moved into the database, and is none then.
-    fn move_wal(&self) {
-        if !self.files.read_only && self.files.wal_bytes() > WAL_BYTES_KEPT.unsigned_abs() {
+    /// After a call: whatever the file does not need goes back to the disk, and to the app's quota. Pages that were
+    /// deleted, and a long WAL, which is moved into the database and is none then.
+    pub(super) fn tidy(&self) {
+        if self.files.read_only {
+            return;
+        }
+        let gave_back = self.give_back().unwrap_or(false);
+        if gave_back || self.files.wal_bytes() > WAL_BYTES_KEPT.unsigned_abs() {
             let moved = self
                 .ours(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
             // On a full disk it stays where it is, and nothing is lost.
@@ -111,7 +117,6 @@ impl Engine {
             })
             .and_then(|ran| Ok((ran, self.bytes()?)));
         self.deadline_ms.store(u64::MAX, Ordering::Relaxed);
-        self.move_wal();
         let failed = match &ran {
             Ok((ran, bytes)) => {
                 let outcomes = ran.iter().map(Ran::outcome).collect();
@@ -150,6 +155,23 @@ impl Engine {
             self.connection = connect(self.vfs, self.files, &self.own, &self.deadline_ms)?;
         }
         Ok(())
+    }
+
+    /// Makes the database shorter by pages that are free, when there are many. Whether it did.
+    fn give_back(&self) -> rusqlite::Result<bool> {
+        self.ours(|connection| {
+            let free = connection.prepare_cached("PRAGMA freelist_count")?.query_row([], |row| row.get(0))?;
+            let is_possible = || connection.query_row("PRAGMA auto_vacuum", [], |row| row.get::<_, i64>(0));
+            if i64::unsigned_abs(free) * PAGE_BYTES <= FREE_BYTES_KEPT || is_possible()? == 0 {
+                return Ok(false);
+            }
+            let mut statement =
+                connection.prepare(&format!("PRAGMA incremental_vacuum({FREE_PAGES_AT_ONCE})"))?;
+            // A row for each page.
+            let mut pages = statement.query([])?;
+            while pages.next()?.is_some() {}
+            Ok(true)
+        })
     }
 
     fn set(&self, request: &Request) -> Result<(), Failed> {

@@ -34,6 +34,7 @@ impl Rig {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let made = rusqlite::Connection::open(folder.path().join("x.db")).expect("a database");
+        made.pragma_update(None, "auto_vacuum", "incremental").expect("an empty database");
         made.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(())).expect("a WAL");
         drop(made);
         let request = Request {
@@ -64,7 +65,9 @@ impl Rig {
     }
 
     pub(super) fn send(&mut self, request: &Request) -> Came {
-        let bytes = self.engine.as_mut().expect("open").answer(request).expect("an answer");
+        let engine = self.engine.as_mut().expect("open");
+        let bytes = engine.answer(request).expect("an answer");
+        engine.tidy();
         match read_answer(&bytes[4..]).expect("an answer that is one") {
             Answer::Failed { at, fault, message } => Came::Failed(at, fault, message.to_owned()),
             Answer::Done { outcomes, .. } => {
@@ -509,4 +512,24 @@ fn a_damaged_file_is_told_by_what_is_wrong_with_it() {
         Came::Rows(rows) => assert!(rows[0].len() > 1 || rows[0][0][0] != "'ok'", "{rows:?}"),
         Came::Failed(_, fault, _) => assert_eq!(fault, Fault::Damaged),
     }
+}
+
+#[test]
+fn what_is_deleted_goes_back_to_the_disk() {
+    let mut rig = Rig::new();
+    let bytes = |rig: &Rig| {
+        ["x.db", "wal"].map(|name| std::fs::metadata(rig.folder.path().join(name)).expect("a file").len())
+    };
+    rig.ok("CREATE TABLE keep(a)");
+    rig.ok("CREATE TABLE t(a)");
+    let fill = "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 60) SELECT randomblob(100000) FROM c";
+    rig.ok(fill);
+    rig.ok("INSERT INTO keep VALUES(randomblob(1000000))");
+    assert!(bytes(&rig)[0] > 6_000_000);
+    rig.ok("DELETE FROM t");
+    let [database, wal] = bytes(&rig);
+    assert!(database < 1_500_000 && wal == 0, "{database} bytes, {wal} of WAL");
+    assert_eq!(rig.ok("SELECT length(a) FROM keep"), [["1000000"]]);
+    assert_eq!(rig.ok("PRAGMA quick_check"), [["'ok'"]]);
+    rig.ok(fill);
 }

@@ -146,9 +146,9 @@ impl Shared {
             if let Some(write) = self.on_quarantine.get() {
                 write(app, reason);
             }
-        }
-        if let Err(error) = std::fs::write(self.mark(app), reason) {
-            tracing::error!(%app, %error, "a quarantine cannot be written down");
+            if let Err(error) = std::fs::write(self.mark(app), reason) {
+                tracing::error!(%app, %error, "a quarantine cannot be written down");
+            }
         }
         for slot in self.slots_of(app) {
             if Some(slot.principal) != by {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use fazt_ipc::control::{Process, ProcessKind, State};
 use fazt_ipc::ids::{AppId, Generation, UserId};
 use fazt_ipc::launch::{Limits, Profile};
+use fazt_ipc::wire::worker::LogLevel;
 use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
@@ -87,6 +88,8 @@ impl Jails for StoreJails {
 
     fn compromised(&self, app: AppId, reason: &str) {
         if let Some(shared) = self.shared.upgrade() {
+            let text = format!("quarantined: {reason}");
+            shared.logs.add(app, LogLevel::Error, "", None, String::new(), text);
             shared.quarantine(app, None, reason);
         }
     }

@@ -68,6 +68,9 @@ impl Slot {
                 }
                 Action::ArmBackoff(wait) => inner.backoff_until = Instant::now() + wait,
                 Action::Report => {
+                    if inner.reason.is_empty() {
+                        inner.reason = "another process of the app was taken over; its log says how".into();
+                    }
                     let reason = &inner.reason;
                     tracing::warn!(app = %inner.spec.name, state = ?life.state, %reason, "an app is in trouble");
                     if life.state == State::Quarantined {

@@ -186,8 +186,10 @@ impl FileTask {
         let mut logical = 0;
         let done = self.run_once(request, quota_bytes, &mut logical, room).await;
         let mut size = Size::of(&self.folder, &self.name);
-        // Part of it may be in the WAL only.
-        size.database = size.database.max(logical);
+        if size.wal > 0 {
+            // Part of it may be there only.
+            size.database = size.database.max(logical);
+        }
         self.share.account.settle(&self.name, size);
         done
     }

@@ -176,6 +176,8 @@ fn make(folder: &Path, name: &str) -> Result<(), StorageError> {
     let made = (|| -> rusqlite::Result<()> {
         let connection = Connection::open(&new)?;
         connection.pragma_update(None, "page_size", fazt_ipc::store::limits::PAGE_BYTES.cast_signed())?;
+        // Before anything is in it: what is deleted can be given back to the disk later.
+        connection.pragma_update(None, "auto_vacuum", "incremental")?;
         connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
         connection.close().map_err(|(_, error)| error)
     })();

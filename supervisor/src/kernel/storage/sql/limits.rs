@@ -27,7 +27,7 @@ pub(super) const WALL_MORE: Duration = Duration::from_secs(if cfg!(test) { 2 } e
 /// Wall time for each unit of CPU time that a call may take.
 pub(super) const WALL_FACTOR: u32 = 8;
 /// An answer waits this long for memory in the supervisor; it is thrown away then.
-pub(super) const MEMORY_DEADLINE: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 20 });
+pub(super) const MEMORY_DEADLINE: Duration = Duration::from_secs(if cfg!(test) { 5 } else { 20 });
 /// From the head of an answer, when there is memory for it, to its last byte: it lies ready.
 pub(super) const TAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// CPU time in which a file is looked through for damage.
