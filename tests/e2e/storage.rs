@@ -22,6 +22,13 @@ const actions = {
       await storage.kv.get("nothing"), list.keys[0].metadata.tag.getTime(), doc.version, found.length,
       found[0].when.getTime()];
   },
+  async flat() {
+    const back = async (doc) => { const { id, version, ...rest } = await notes.get((await notes.insert(doc)).id); return rest; };
+    const bare = Object.assign(Object.create(null), { t: "bare" });
+    return [await back({ t: "é\"\\\n\u2028", m: -1.5e300, b: false }), Object.is((await back({ m: -0 })).m, -0),
+      Number.isNaN((await back({ m: NaN })).m), (await back({ t: "\ud800x" })).t === "\ufffdx", await back({ $m: "x" }),
+      await back({ m: 1, none: undefined }), await back(bare), await back(Object.create({ m: 5 }, { t: { value: "own", enumerable: true } })).catch((e) => e.name)];
+  },
   async queries() {
     for (let n = 0; n < 25; n++) await notes.put({ id: `q${String(n).padStart(2, "0")}`, title: `t${n % 3}`, n });
     const page = await notes.find({ where: { n: { $gte: 5 }, title: "t1" }, order: "-n", limit: 3 });
@@ -102,6 +109,11 @@ fn values_and_queries_come_back_as_javascript_has_them() {
         null, 7, 1, 1, 5
     ]);
     assert_eq!(gave(&mut owner, "/values"), expect);
+    let expect = json!([
+        { "t": "é\"\\\n\u{2028}", "m": -1.5e300, "b": false }, true, true, true, { "$m": "x" }, { "m": 1 }, { "t": "bare" },
+        "TypeError"
+    ]);
+    assert_eq!(gave(&mut owner, "/flat"), expect);
     let expect = json!([[22, 19, 16], [13, 10, 7], 2, null, 100, null, true, true, false]);
     assert_eq!(gave(&mut owner, "/queries"), expect);
     assert_eq!(gave(&mut owner, "/large"), 10);

@@ -32,6 +32,7 @@ const { isArray } = Array;
 const { getPrototypeOf, keys } = Object;
 // Deeper than the kernel takes, so that it says so; cycles end here.
 const DEPTH_MAX = 40;
+const DOLLAR = 0x24;
 
 function isPlain(value) {
   const proto = getPrototypeOf(value);
@@ -89,7 +90,25 @@ function revive(_, value) {
 
 function encodeDoc(value) {
   if (typeof value !== "object" || value === null || isArray(value)) throw new TypeError("A document is an object");
-  return encode(value);
+  return encodeFlat(value) ?? encode(value);
+}
+
+// A plain object of nothing but text, whole and finite numbers and truth values, as most documents are, is what the
+// engine's own JSON makes of it, several times faster. Null: it is something else.
+function encodeFlat(value) {
+  if (getPrototypeOf(value) !== Object.prototype) return null;
+  for (const key in value) {
+    if (key.charCodeAt(0) === DOLLAR) return null;
+    const inner = value[key];
+    switch (typeof inner) {
+      case "string": case "boolean": continue;
+      case "number": if (Number.isFinite(inner) && (inner !== 0 || Object.is(inner, 0))) continue;
+    }
+    return null;
+  }
+  const json = JSON.stringify(value);
+  // Half of a pair of surrogates comes out as it is, and is to be replaced.
+  return json === undefined || json.includes("\\ud") ? null : json;
 }
 
 // Operators stay as they are; what they compare with is encoded.

@@ -105,16 +105,17 @@ impl Docs<'_> {
             DocWrite::Insert { body } => {
                 let fields = self.fields(body)?;
                 let id = match fields.id {
+                    Some(id) if self.version(&id)?.is_some() => {
+                        return Err(DataError::new(
+                            ErrorCode::Conflict,
+                            format!("a document `{}` exists; put replaces it", shown(&id)),
+                        )
+                        .into());
+                    }
                     Some(id) => id,
+                    // 80 random bits: nobody has it.
                     None => DocId::new(self.now_ms, rand::random()).to_string().into(),
                 };
-                if self.version(&id)?.is_some() {
-                    return Err(DataError::new(
-                        ErrorCode::Conflict,
-                        format!("a document `{}` exists; put replaces it", shown(&id)),
-                    )
-                    .into());
-                }
                 Ok((Some(self.store(&id, None, &compose(&fields.entries), &fields.entries)?), false))
             }
             DocWrite::Update { id, patch, if_version } => {

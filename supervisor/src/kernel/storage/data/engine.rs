@@ -27,7 +27,8 @@ use super::disk::Disk;
 use super::error::{DataError, Result};
 use super::lanes::{Debt, Lanes};
 use super::limits::{
-    AT_ONCE, BLOB_THREADS, BUSY_PATIENCE, OPS_PER_S, QUEUE_MAX, RECLAIMED_PER_LOOK, SLOW_MS, THREADS,
+    AT_ONCE, AT_ONCE_BURST, AT_ONCE_SHARE, BLOB_THREADS, BUSY_PATIENCE, FORGIVEN, HEAVY, OPS_PER_S,
+    QUEUE_MAX, RECLAIMED_PER_LOOK, SLOW_MS, THREADS,
 };
 use super::look::Reached;
 use super::request::{Find, Request, Response, SpaceName};
@@ -101,6 +102,8 @@ pub(super) struct Waiting {
     second: Instant,
     calls_this_second: u32,
     debt: Debt,
+    /// What reads took that were answered at once.
+    at_once: Debt,
 }
 
 /// A call that waits.
@@ -381,7 +384,8 @@ impl Inner {
                 scheduled: false,
                 second: now,
                 calls_this_second: 0,
-                debt: Debt::none(now),
+                debt: Debt::none(now, FORGIVEN),
+                at_once: Debt::none(now, AT_ONCE_SHARE),
             };
             Arc::new(Slot {
                 app,
@@ -414,7 +418,7 @@ impl Inner {
         }
         let mut shelf = slot.shelf.try_lock().ok()?;
         let mut waiting = lock(&slot.waiting);
-        if waiting.scheduled || !waiting.admits(began) {
+        if waiting.scheduled || waiting.at_once.reaches(AT_ONCE_BURST, began) || !waiting.admits(began) {
             return None;
         }
         drop(waiting);
@@ -424,11 +428,16 @@ impl Inner {
             tick: self.tick.fetch_add(1, Ordering::Relaxed),
             cursor_key: &self.cursor_key,
         };
-        let answer = shelf.as_mut()?.read_at_once(&caller, request, AT_ONCE);
+        let read = || shelf.as_mut()?.read_at_once(&caller, request, AT_ONCE);
+        let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|_| {
+            tracing::error!(app = %slot.app, "a read of data panicked");
+            shelf.take();
+            None
+        });
         slot.used.store(now_ms, Ordering::Relaxed);
         let (now, mut waiting) = (Instant::now(), lock(&slot.waiting));
         let took = now.saturating_duration_since(began);
-        waiting.debt.add(took, now);
+        waiting.at_once.add(took, now);
         if took >= AT_ONCE {
             slot.slow_until.store(now_ms + SLOW_MS, Ordering::Relaxed);
         }
@@ -447,7 +456,7 @@ impl Inner {
             return Ok(());
         }
         waiting.scheduled = true;
-        let heavy = waiting.debt.is_heavy(now);
+        let heavy = waiting.debt.reaches(HEAVY, now);
         drop(waiting);
         self.enqueue(slot, heavy)
     }
@@ -504,7 +513,7 @@ impl Inner {
             let now = Instant::now();
             waiting.debt.add(used, now);
             waiting.scheduled = !waiting.calls.is_empty();
-            let more = waiting.scheduled.then(|| waiting.debt.is_heavy(now));
+            let more = waiting.scheduled.then(|| waiting.debt.reaches(HEAVY, now));
             drop(waiting);
             ready = lock(&self.ready);
             ready.lanes.done(heavy);

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::limits::{DEBT_MAX, FORGIVEN, HEAVY, HEAVY_THREADS};
+use super::limits::{DEBT_MAX, HEAVY_THREADS};
 
 /// Those that wait, first come first served in each lane.
 pub(super) struct Lanes<T> {
@@ -54,20 +54,22 @@ impl<T> Lanes<T> {
     }
 }
 
-/// The time of threads that an app has used of late.
+/// The time of threads that an app has used of late. Some of it is forgiven with the time that passes.
 #[derive(Debug)]
 pub(super) struct Debt {
     used: Duration,
     at: Instant,
+    /// One part in so many of that.
+    forgiven: u32,
 }
 
 impl Debt {
-    pub(super) fn none(now: Instant) -> Self {
-        Self { used: Duration::ZERO, at: now }
+    pub(super) fn none(now: Instant, forgiven: u32) -> Self {
+        Self { used: Duration::ZERO, at: now, forgiven }
     }
 
     fn forgive(&mut self, now: Instant) {
-        self.used = self.used.saturating_sub(now.saturating_duration_since(self.at) / FORGIVEN);
+        self.used = self.used.saturating_sub(now.saturating_duration_since(self.at) / self.forgiven);
         self.at = now;
     }
 
@@ -77,14 +79,16 @@ impl Debt {
         self.used = (self.used + used).min(DEBT_MAX);
     }
 
-    pub(super) fn is_heavy(&mut self, now: Instant) -> bool {
+    /// Whether it is as much as that.
+    pub(super) fn reaches(&mut self, most: Duration, now: Instant) -> bool {
         self.forgive(now);
-        self.used >= HEAVY
+        self.used >= most
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::{AT_ONCE_BURST, AT_ONCE_SHARE, FORGIVEN, HEAVY};
     use super::*;
 
     #[test]
@@ -110,13 +114,29 @@ mod tests {
     #[test]
     fn what_was_used_is_forgiven_with_time() {
         let start = Instant::now();
-        let mut debt = Debt::none(start);
+        let mut debt = Debt::none(start, FORGIVEN);
         debt.add(HEAVY - Duration::from_millis(1), start);
-        assert!(!debt.is_heavy(start));
+        assert!(!debt.reaches(HEAVY, start));
         debt.add(Duration::from_millis(1), start);
-        assert!(debt.is_heavy(start));
-        assert!(!debt.is_heavy(start + Duration::from_millis(4)), "a quarter of the time that passed");
+        assert!(debt.reaches(HEAVY, start));
+        assert!(!debt.reaches(HEAVY, start + Duration::from_millis(4)), "a quarter of the time that passed");
         debt.add(Duration::from_secs(3600), start);
-        assert!(!debt.is_heavy(start + DEBT_MAX * FORGIVEN), "nothing is held against an app for long");
+        assert!(!debt.reaches(HEAVY, start + DEBT_MAX * FORGIVEN), "nothing is held against an app for long");
+    }
+
+    #[test]
+    fn reads_at_once_may_take_half_of_a_thread_for_long() {
+        let (start, step) = (Instant::now(), Duration::from_millis(1));
+        let mut debt = Debt::none(start, AT_ONCE_SHARE);
+        let (mut now, mut taken) = (start, Duration::ZERO);
+        for _ in 0..10_000 {
+            now += step;
+            if !debt.reaches(AT_ONCE_BURST, now) {
+                debt.add(step, now);
+                taken += step;
+            }
+        }
+        let fair = (now - start) / AT_ONCE_SHARE;
+        assert!(taken >= fair && taken <= fair + AT_ONCE_BURST + step, "{taken:?} of {:?}", now - start);
     }
 }

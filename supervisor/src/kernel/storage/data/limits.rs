@@ -119,7 +119,11 @@ pub const STATEMENT: Duration = Duration::from_millis(250);
 pub const WALL_FACTOR: u64 = 8;
 /// What a read may take on the thread that it comes in on, which serves others too: about fifty times what one
 /// document takes that is in memory.
-pub const AT_ONCE: Duration = Duration::from_millis(1);
+pub const AT_ONCE: Duration = Duration::from_micros(500);
+/// What such reads of an app may take together before the next ones go to the queue.
+pub const AT_ONCE_BURST: Duration = Duration::from_millis(10);
+/// One part in so many of the time that passes: what they may take for long.
+pub const AT_ONCE_SHARE: u32 = 2;
 /// How long reads of an app go to the queue after one that took longer: its disk or its documents are slow.
 pub const SLOW_MS: u64 = 100;
 /// Instructions of SQLite's machine between looks at the clock.
