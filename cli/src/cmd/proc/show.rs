@@ -371,6 +371,7 @@ mod tests {
                 "cpu_ms",
                 "gen",
                 "idle_ms",
+                "kind",
                 "mem_bytes",
                 "pid",
                 "principal",
