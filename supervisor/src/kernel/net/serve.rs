@@ -66,12 +66,7 @@ impl Serving {
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .writev(false)
-        .max_headers(REQUEST_HEADERS_MAX)
-        .max_buf_size(REQUEST_HEAD_BYTES_MAX)
-        .half_close(false);
+    builder.http1().max_headers(REQUEST_HEADERS_MAX).max_buf_size(REQUEST_HEAD_BYTES_MAX).half_close(false);
     builder
         .http2()
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
