@@ -96,7 +96,7 @@ function encodeDoc(value) {
 // A plain object of nothing but text, whole and finite numbers and truth values, as most documents are, is what the
 // engine's own JSON makes of it, several times faster. Null: it is something else.
 function encodeFlat(value) {
-  if (getPrototypeOf(value) !== Object.prototype) return null;
+  if (getPrototypeOf(value) !== Object.prototype || typeof value.toJSON === "function") return null;
   for (const key in value) {
     if (key.charCodeAt(0) === DOLLAR) return null;
     const inner = value[key];

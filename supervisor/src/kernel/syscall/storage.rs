@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use fazt_ipc::ids::{SpaceId, UserId};
+use fazt_ipc::limits::FRAME_BODY_BYTES_MAX;
 use fazt_ipc::syscall::{
     Call, CallError, DocChange, DocVerb, ErrorCode, KvHead, KvKind, KvOptions, MemberReply, Reply,
     SpaceReply, SpaceRole,
@@ -33,11 +34,15 @@ pub(super) fn at_once(data: &Data, actor: Actor, call: &Call) -> Option<Result<W
         Ok(request) => request,
         Err(error) => return Some(Err(error)),
     };
-    let response = match data.at_once(actor, &request)? {
-        Ok(response) => response,
-        Err(error) => return Some(Err(outsider(error))),
-    };
-    Some(shape.found(response).map(|(reply, bytes)| (reply, shape.has_bytes().then_some(bytes))))
+    data.at_once(actor, &request, |found| {
+        let (reply, bytes) = match found.map_err(outsider).and_then(|response| shape.found(response)) {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error)),
+        };
+        // What is longer than a frame is sent as the worker takes it.
+        let short = bytes.len() <= FRAME_BODY_BYTES_MAX;
+        short.then(|| Ok((reply, shape.has_bytes().then_some(bytes))))
+    })
 }
 
 /// Which reply a call has: one response may be that of several calls.

@@ -47,7 +47,7 @@ pub(super) fn start(
     }
     let (calls, actor) = (owner.calls(), owner.actor());
     if let Asked::Call(call) = &asked
-        && link.inner().wire.has_room()
+        && link.inner().wire.may_answer_at_once(stream)
         && let Some(outcome) = calls.at_once(actor, call)
         && link.send_at_once(stream, outcome)
     {

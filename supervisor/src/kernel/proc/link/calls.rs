@@ -192,6 +192,11 @@ impl CallTable {
         Ok(())
     }
 
+    /// Whether no call is open that came before this one.
+    pub(super) fn is_first(&self, stream: u32) -> bool {
+        self.open.iter().all(|call| call.stream >= stream)
+    }
+
     pub(super) fn find(&mut self, stream: u32) -> Option<&mut OpenCall> {
         self.open.iter_mut().find(|call| call.stream == stream)
     }
@@ -258,6 +263,19 @@ mod tests {
         calls.end(2);
         assert!(calls.begin(2, true).is_err(), "used before");
         assert!(calls.begin(4, true).is_ok());
+    }
+
+    #[test]
+    fn a_call_is_first_when_those_before_it_have_ended() {
+        let mut calls = CallTable::default();
+        for stream in [2, 4, 6] {
+            assert!(calls.begin(stream, true).is_ok());
+        }
+        assert!(calls.is_first(2) && !calls.is_first(4) && !calls.is_first(6));
+        calls.end(2);
+        assert!(calls.is_first(4) && !calls.is_first(6));
+        calls.end(4);
+        assert!(calls.is_first(6));
     }
 
     #[test]

@@ -26,8 +26,8 @@ use rusqlite::{CachedStatement, Connection, Statement};
 use super::super::db::{self, Mode};
 use super::docs::Failed;
 use super::limits::{
-    BUSY, HEAP_BYTES_MAX, PAGE_CACHE_KIB, PLANS_KEPT, PROGRESS_OPS, ROW_BYTES_MAX, STATEMENT,
-    STATEMENT_KEPT_BYTES, STATEMENTS_KEPT,
+    AT_ONCE_BYTES_MAX, BUSY, HEAP_BYTES_MAX, PAGE_CACHE_KIB, PLANS_KEPT, PROGRESS_OPS, ROW_BYTES_MAX,
+    STATEMENT, STATEMENT_KEPT_BYTES, STATEMENTS_KEPT,
 };
 use super::schema::{self, Table};
 use super::watch::Watch;
@@ -90,6 +90,7 @@ pub(super) struct Confined {
     mode: Arc<AtomicU8>,
     watch: Watch,
     hurry: Cell<Option<Duration>>,
+    torn: Cell<bool>,
     /// Whether a statement sorts, by its text.
     plans: RefCell<HashMap<String, bool>>,
     rows_max: u64,
@@ -97,6 +98,9 @@ pub(super) struct Confined {
     version: i64,
     /// Tables that have their views.
     known: Vec<String>,
+    /// Undoing fails, as for want of memory.
+    #[cfg(test)]
+    pub(super) cannot_undo: Cell<bool>,
     /// Every statement that was prepared.
     #[cfg(test)]
     pub(super) seen: RefCell<std::collections::BTreeSet<String>>,
@@ -136,10 +140,13 @@ impl Confined {
             mode,
             watch,
             hurry: Cell::new(None),
+            torn: Cell::new(false),
             plans,
             rows_max,
             version,
             known: Vec::new(),
+            #[cfg(test)]
+            cannot_undo: Cell::new(false),
             #[cfg(test)]
             seen: RefCell::default(),
         })
@@ -198,9 +205,13 @@ impl Confined {
 
     fn make(&mut self, base: &str, outer: String, columns: &[String]) -> rusqlite::Result<()> {
         let sql = self.walls(base, &outer, columns);
+        // Whatever time the last statement had is not that of this one.
+        self.watch.set(None);
         self.mode.store(EVERYTHING, Ordering::Relaxed);
         let made = self.connection.execute_batch(&sql);
         self.mode.store(CONFINED, Ordering::Relaxed);
+        // Some of them may be there, under names that would be taken again.
+        self.torn.set(made.is_err());
         made?;
         self.known.push(outer);
         Ok(())
@@ -352,13 +363,16 @@ impl Confined {
                 Err(error)
             }
             Err(error) => {
-                self.verb("ROLLBACK TRANSACTION TO SAVEPOINT")?;
-                self.verb("RELEASE SAVEPOINT")?;
+                let undone = self.verb("ROLLBACK TRANSACTION TO SAVEPOINT");
+                if undone.and_then(|()| self.verb("RELEASE SAVEPOINT")).is_err() {
+                    self.torn.set(true);
+                }
                 Err(error)
             }
             Ok(done) => {
-                if !first {
-                    self.verb("RELEASE SAVEPOINT")?;
+                if !first && let Err(error) = self.verb("RELEASE SAVEPOINT") {
+                    self.torn.set(true);
+                    return Err(error.into());
                 }
                 Ok(done)
             }
@@ -370,13 +384,20 @@ impl Confined {
         self.verb("COMMIT TRANSACTION")
     }
 
-    /// Undoes what was done in the open transaction. It is still open when that fails.
+    /// Undoes what was done in the open transaction.
     pub(super) fn end(&self) {
         if self.is_open()
             && let Err(error) = self.verb("ROLLBACK TRANSACTION")
         {
             tracing::error!(%error, "a transaction cannot be ended");
+            self.torn.set(true);
         }
+    }
+
+    /// Whether something could not be undone, for want of memory say: nothing that is open may be kept, and the
+    /// connection is of no more use. Closing it undoes what is open.
+    pub(super) fn is_torn(&self) -> bool {
+        self.torn.get()
     }
 
     /// Whether a transaction is open.
@@ -384,9 +405,19 @@ impl Confined {
         !self.connection.is_autocommit()
     }
 
-    /// Gives the next statements less time than they have otherwise, for one who will not wait; none: all of it.
-    pub(super) fn hurry(&self, time: Option<Duration>) {
+    /// Gives the next statements less time than they have otherwise, for one who will not wait, neither for other
+    /// connections nor for the pages of a long value; none: all of it.
+    ///
+    /// # Errors
+    /// When SQLite refuses; nothing is to be asked in a hurry then.
+    pub(super) fn hurry(&self, time: Option<Duration>) -> rusqlite::Result<()> {
         self.hurry.set(time);
+        self.watch.set(None);
+        let (longest, wait) =
+            if time.is_some() { (AT_ONCE_BYTES_MAX, Duration::ZERO) } else { (ROW_BYTES_MAX, BUSY) };
+        self.connection.busy_timeout(wait)?;
+        let longest = i32::try_from(longest).unwrap_or(i32::MAX);
+        self.connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, longest).map(drop)
     }
 
     /// Whether whoever asks will not wait.
@@ -407,6 +438,11 @@ impl Confined {
     /// may be asked for from outside: one that was prepared before is not shown to the authorizer again.
     fn verb(&self, verb: &str) -> rusqlite::Result<()> {
         self.watch.set(None);
+        #[cfg(test)]
+        if self.cannot_undo.get() && (verb.starts_with("ROLLBACK") || verb.starts_with("RELEASE")) {
+            let error = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM);
+            return Err(rusqlite::Error::SqliteFailure(error, None));
+        }
         self.mode.store(TRANSACTIONS, Ordering::Relaxed);
         let sql = format!("{verb} {}", self.secret);
         let done = self.connection.prepare_cached(&sql).and_then(|mut statement| statement.raw_execute());

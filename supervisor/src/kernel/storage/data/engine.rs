@@ -27,8 +27,8 @@ use super::disk::Disk;
 use super::error::{DataError, Result};
 use super::lanes::{Debt, Lanes};
 use super::limits::{
-    AT_ONCE, AT_ONCE_BURST, AT_ONCE_SHARE, BLOB_THREADS, BUSY_PATIENCE, FORGIVEN, HEAVY, OPS_PER_S,
-    QUEUE_MAX, RECLAIMED_PER_LOOK, SLOW_MS, THREADS,
+    AT_ONCE, AT_ONCE_BURST, AT_ONCE_SHARE, AT_ONCE_SHARE_OF_ALL, BLOB_THREADS, BUSY_PATIENCE, FORGIVEN,
+    HEAVY, OPS_PER_S, QUEUE_MAX, RECLAIMED_PER_LOOK, SLOW_MS, THREADS,
 };
 use super::look::Reached;
 use super::request::{Find, Request, Response, SpaceName};
@@ -57,6 +57,8 @@ pub(super) struct Inner {
     pub(super) slots: Mutex<HashMap<AppId, Arc<Slot>>>,
     /// Apps that were removed. Ids are not used again.
     removed: Mutex<HashSet<AppId>>,
+    /// What reads of all apps took that were answered at once.
+    at_once: Mutex<Debt>,
     ready: Mutex<Ready>,
     wake: Condvar,
     pub(super) tick: AtomicU64,
@@ -163,6 +165,7 @@ impl Data {
             blob_threads: Arc::new(Semaphore::new(BLOB_THREADS)),
             slots: Mutex::default(),
             removed: Mutex::default(),
+            at_once: Mutex::new(Debt::none(Instant::now(), AT_ONCE_SHARE_OF_ALL)),
             ready: Mutex::default(),
             wake: Condvar::new(),
             tick: AtomicU64::new(1),
@@ -183,10 +186,16 @@ impl Data {
     }
 
     /// Answers a call right here, if it only reads and nothing is in its way: nobody waits, everything that it
-    /// needs is open, and it takes a moment. None: [`Self::call`] it.
+    /// needs is open, and it takes a moment, with what `make` makes of it; none, if that is too long to be sent at
+    /// once. None: [`Self::call`] it.
     #[must_use]
-    pub fn at_once(&self, actor: Actor, request: &Request) -> Option<Result<Response>> {
-        self.inner.at_once(actor, request)
+    pub fn at_once<T>(
+        &self,
+        actor: Actor,
+        request: &Request,
+        make: impl FnOnce(Result<Response>) -> Option<T>,
+    ) -> Option<T> {
+        self.inner.at_once(actor, request, make)
     }
 
     /// The statement that a `find` runs as a principal, and SQLite's plan for it: what the security layer made
@@ -406,7 +415,12 @@ impl Inner {
         Ok(Arc::clone(slot))
     }
 
-    fn at_once(&self, actor: Actor, request: &Request) -> Option<Result<Response>> {
+    fn at_once<T>(
+        &self,
+        actor: Actor,
+        request: &Request,
+        make: impl FnOnce(Result<Response>) -> Option<T>,
+    ) -> Option<T> {
         if !request.reads_rows() {
             return None;
         }
@@ -414,6 +428,9 @@ impl Inner {
         let began = Instant::now();
         let now_ms = (self.clock)();
         if slot.stale.load(Ordering::Acquire) || now_ms < slot.slow_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        if lock(&self.at_once).reaches(AT_ONCE_BURST, began) {
             return None;
         }
         let mut shelf = slot.shelf.try_lock().ok()?;
@@ -434,12 +451,17 @@ impl Inner {
             shelf.take();
             None
         });
+        slot.count(&shelf);
+        drop(shelf);
         slot.used.store(now_ms, Ordering::Relaxed);
-        let (now, mut waiting) = (Instant::now(), lock(&slot.waiting));
+        let read = answer.is_some();
+        let answer = answer.and_then(make);
+        let now = Instant::now();
         let took = now.saturating_duration_since(began);
-        waiting.at_once.add(took, now);
-        if took >= AT_ONCE {
-            slot.slow_until.store(now_ms + SLOW_MS, Ordering::Relaxed);
+        lock(&self.at_once).add(took, now);
+        lock(&slot.waiting).at_once.add(took, now);
+        if took >= AT_ONCE || (read && answer.is_none()) {
+            slot.slow_until.store((self.clock)() + SLOW_MS, Ordering::Relaxed);
         }
         answer
     }

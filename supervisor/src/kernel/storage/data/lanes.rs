@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_at_once_may_take_half_of_a_thread_for_long() {
+    fn reads_at_once_may_take_their_share_of_a_thread_for_long() {
         let (start, step) = (Instant::now(), Duration::from_millis(1));
         let mut debt = Debt::none(start, AT_ONCE_SHARE);
         let (mut now, mut taken) = (start, Duration::ZERO);

@@ -120,10 +120,14 @@ pub const WALL_FACTOR: u64 = 8;
 /// What a read may take on the thread that it comes in on, which serves others too: about fifty times what one
 /// document takes that is in memory.
 pub const AT_ONCE: Duration = Duration::from_micros(500);
-/// What such reads of an app may take together before the next ones go to the queue.
-pub const AT_ONCE_BURST: Duration = Duration::from_millis(10);
-/// One part in so many of the time that passes: what they may take for long.
-pub const AT_ONCE_SHARE: u32 = 2;
+/// The longest value that is read so: longer ones are many pages, of which each may come from the disk.
+pub const AT_ONCE_BYTES_MAX: usize = 64 * 1024;
+/// What such reads of an app, and of all together, may take before the next ones go to the queue.
+pub const AT_ONCE_BURST: Duration = Duration::from_millis(5);
+/// One part in so many of the time that passes: what those of an app may take for long.
+pub const AT_ONCE_SHARE: u32 = 4;
+/// The same for those of all apps.
+pub const AT_ONCE_SHARE_OF_ALL: u32 = 2;
 /// How long reads of an app go to the queue after one that took longer: its disk or its documents are slow.
 pub const SLOW_MS: u64 = 100;
 /// Instructions of SQLite's machine between looks at the clock.

@@ -43,6 +43,15 @@ impl Request {
         }
     }
 
+    /// Whether it touches a few rows at most.
+    pub(super) fn is_quick(&self) -> bool {
+        match self {
+            Self::Kv(_, call) => !matches!(call, KvCall::List { .. }),
+            Self::Docs(_, _, call) => matches!(call, DocCall::Get { .. } | DocCall::Write(_)),
+            Self::Blobs(..) | Self::Spaces(_) | Self::Reach(_) => false,
+        }
+    }
+
     /// Whether it reads keys or documents, and does nothing else.
     pub(super) fn reads_rows(&self) -> bool {
         matches!(self, Self::Kv(..) | Self::Docs(..)) && !self.writes()

@@ -197,9 +197,10 @@ impl Shelf {
         debug_assert!(self.open.is_none() || self.joins(as_whom.principal, request));
         let before = self.open;
         let answered = self.answer(as_whom, request);
-        self.open = self.opened(as_whom.principal);
+        let torn = self.is_torn(as_whom.principal);
+        self.open = if torn { None } else { self.opened(as_whom.principal) };
         let undone = before.is_some() && self.open.is_none();
-        if undone {
+        if undone || torn {
             self.forget(as_whom.principal);
         }
         let again = match &answered {
@@ -210,8 +211,6 @@ impl Shelf {
         if self.open.is_none() && request.writes() {
             self.tell_if_wanted();
         }
-        // Failed, and yet open: it could not be ended.
-        self.broken |= answered.is_err() && before.is_none() && self.open.is_some();
         let result = answered.map_err(|failed| self.explain(as_whom.principal, failed));
         Outcome { result, wrote: self.dirty, again, undone }
     }
@@ -226,10 +225,11 @@ impl Shelf {
         if self.dirty || self.broken || self.open.is_some() {
             return None;
         }
-        self.people.get(&as_whom.principal)?.connection.hurry(Some(time));
+        self.people.get(&as_whom.principal)?.connection.hurry(Some(time)).ok()?;
         let answered = self.answer(as_whom, request);
-        if let Some(person) = self.people.get(&as_whom.principal) {
-            person.connection.hurry(None);
+        let person = self.people.get(&as_whom.principal)?;
+        if person.connection.hurry(None).is_err() || person.connection.is_torn() {
+            self.forget(as_whom.principal);
         }
         match answered {
             Ok(response) => Some(Ok(response)),
@@ -280,12 +280,16 @@ impl Shelf {
         }
     }
 
-    /// Closes a connection whose transaction was undone: views of it may have gone as well.
+    /// Closes a connection whose transaction was undone or is to be: views of it may have gone as well.
     fn forget(&mut self, principal: Principal) {
         self.open = None;
         if let Some(person) = self.people.remove(&principal) {
             person.connection.end();
         }
+    }
+
+    fn is_torn(&self, principal: Principal) -> bool {
+        self.people.get(&principal).is_some_and(|person| person.connection.is_torn())
     }
 
     fn opened(&self, principal: Principal) -> Option<Principal> {
@@ -631,6 +635,12 @@ impl Shelf {
         let mut parts: Vec<&[u8]> = vec![app.as_bytes(), who.as_bytes(), &space, &table];
         parts.extend(query);
         Seal::new(caller.cursor_key, &parts)
+    }
+
+    /// Undoing fails from now on.
+    #[cfg(test)]
+    pub(super) fn cannot_undo(&self, principal: Principal) {
+        self.people[&principal].connection.cannot_undo.set(true);
     }
 
     /// Every statement that was run for this principal, and those that decide what it reaches, with their plans.

@@ -79,9 +79,20 @@ impl Held {
         }
     }
 
+    fn hand_out_ready(&mut self) {
+        hand_out(std::mem::take(&mut self.ready));
+    }
+
     /// Whether what is read now may be of a write that is on no disk.
     fn holds_writes(&self) -> bool {
         !self.open.is_empty() || !self.kept.is_empty()
+    }
+}
+
+impl Drop for Held {
+    /// A call that panics takes nobody's answer with it that is known.
+    fn drop(&mut self) {
+        self.hand_out_ready();
     }
 }
 
@@ -106,6 +117,11 @@ fn hand_out(answers: Vec<(Answer, Result<Reply>)>) {
 }
 
 impl Job {
+    /// Whether it touches a few rows at most.
+    fn is_quick(&self) -> bool {
+        matches!(&self.ask, Ask::Call(request) if request.is_quick())
+    }
+
     /// Whether it goes on with the transaction that is open.
     fn joins(&self, shelf: &Shelf) -> bool {
         matches!(&self.ask, Ask::Call(request) if !self.alone && shelf.joins(self.principal, request))
@@ -138,6 +154,11 @@ impl Inner {
                 continue;
             }
             calls += 1;
+            if !job.is_quick() || handed_out.elapsed() >= HAND_OUT {
+                // What is ready does not wait for a call that may take long.
+                held.hand_out_ready();
+                handed_out = Instant::now();
+            }
             if let Some(error) = self.refusal(&job.ask, shelf.as_ref(), sound) {
                 held.ready.push((job.reply, Err(error)));
                 continue;
@@ -145,12 +166,16 @@ impl Inner {
             let mut ran = self.run(slot, &mut shelf, &job);
             slot.count(&shelf);
             if ran.undone {
+                let late = started.elapsed() >= TURN || shelf.as_ref().is_some_and(|shelf| shelf.broken);
                 if ran.again == Again::Starved {
                     self.relieve(slot, &mut shelf, job.principal);
                 }
                 job.alone = true;
                 lock(&slot.waiting).calls.push_front(job);
                 held.again(slot);
+                if late {
+                    break;
+                }
                 continue;
             }
             match ran.again {
@@ -178,6 +203,7 @@ impl Inner {
                     if ran.again == Again::Starved && job.starved < STARVED_TRIES {
                         // Those that hold it are told, and do something just now.
                         job.starved += 1;
+                        held.hand_out_ready();
                         std::thread::sleep(STARVED_PAUSE);
                         lock(&slot.waiting).calls.push_back(job);
                         break;
@@ -195,10 +221,6 @@ impl Inner {
             } else {
                 held.ready.push((job.reply, ran.result));
             }
-            if handed_out.elapsed() >= HAND_OUT {
-                hand_out(std::mem::take(&mut held.ready));
-                handed_out = Instant::now();
-            }
             if slot.shrink.swap(false, Ordering::Relaxed)
                 && let Some(shelf) = shelf.as_mut()
             {
@@ -210,7 +232,7 @@ impl Inner {
             }
         }
         held.commit(slot, shelf.as_mut());
-        hand_out(std::mem::take(&mut held.ready));
+        held.hand_out_ready();
         let used = started.elapsed();
         synced = synced.and_then(|()| self.sync(&mut shelf));
         if let Err(error) = &synced {
@@ -225,7 +247,7 @@ impl Inner {
             let why = "the server's disk failed; whether the change was kept is not known";
             held.kept.iter_mut().for_each(|(_, result)| *result = Err(DataError::unavailable(why)));
         }
-        hand_out(held.kept);
+        hand_out(std::mem::take(&mut held.kept));
         if shelf.as_ref().is_some_and(|shelf| shelf.broken) {
             // A file put right from a backup must be seen at the next try.
             shelf.take();

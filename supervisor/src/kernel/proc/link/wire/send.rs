@@ -219,9 +219,10 @@ impl Wire {
         Begun::Done
     }
 
-    /// Whether an answer may be put into the buffer without asking how full it is.
-    pub(in super::super) fn has_room(&self) -> bool {
-        self.out.len() < bounds::WRITE_BYTES_HIGH
+    /// Whether a call may be answered before others are: none is open that came before it, so that nothing is
+    /// read that an earlier call is about to change; and the buffer is not full.
+    pub(in super::super) fn may_answer_at_once(&self, stream: u32) -> bool {
+        self.calls.is_first(stream) && self.out.len() < bounds::WRITE_BYTES_HIGH
     }
 
     /// Sends an answer with all the bytes that follow it. False: they are too many for one frame, and nothing was

@@ -24,6 +24,10 @@ fn read(key: &str) -> Request {
     Request::Kv(SpaceName::App, KvCall::Get { key: key.into() })
 }
 
+fn at_once(stage: &Stage, actor: Actor, request: &Request) -> Option<Result<Response, DataError>> {
+    stage.data.at_once(actor, request, Some)
+}
+
 fn value(outcome: Outcome) -> Option<String> {
     match outcome.result {
         Ok(Response::Value(entry)) => entry.map(|entry| String::from_utf8(entry.value).expect("text")),
@@ -61,6 +65,31 @@ fn what_fails_undoes_itself_and_nothing_else() {
     }
     let doc = Request::Docs(SpaceName::App, "notes".into(), DocCall::Get { id: "x".into() });
     assert!(matches!(other.run(&caller(person(1)), &doc).result, Ok(Response::Doc(None))));
+}
+
+#[test]
+fn what_cannot_be_undone_is_never_kept() {
+    let stage = Stage::new(&plain());
+    let mut shelf = open(&stage);
+    let put = |body: &str| DocWrite::Put { body: body.into(), if_version: None };
+    let batch = DocCall::Batch(vec![put(r#"{"id":"x"}"#), DocWrite::Insert { body: r#"{"id":"x"}"#.into() }]);
+    let batch = Request::Docs(SpaceName::App, "notes".into(), batch);
+    for before in [true, false] {
+        // Opened with its views, so that only the undoing is left to fail.
+        assert_eq!(code(shelf.run(&caller(ME), &batch).result), ErrorCode::Conflict);
+        if before {
+            assert!(shelf.run(&caller(ME), &write("a", "1")).result.is_ok());
+        }
+        shelf.cannot_undo(ME);
+        let outcome = shelf.run(&caller(ME), &batch);
+        assert!(outcome.result.is_err());
+        assert_eq!(outcome.undone, before, "the call before it is to be run again");
+        assert!(!shelf.is_open() && !shelf.has(ME));
+        shelf.commit().expect("nothing is open");
+        assert_eq!(value(shelf.run(&caller(ME), &read("a"))), None);
+        let doc = Request::Docs(SpaceName::App, "notes".into(), DocCall::Get { id: "x".into() });
+        assert!(matches!(shelf.run(&caller(ME), &doc).result, Ok(Response::Doc(None))));
+    }
 }
 
 #[test]
@@ -110,26 +139,26 @@ async fn a_read_is_answered_at_once_when_nothing_is_in_its_way() {
     let stage = Stage::new(&plain());
     let (me, other) = (Actor::of_worker(stage.app, person(1)), Actor::of_worker(stage.app, person(2)));
     let get = Request::Kv(SpaceName::User, KvCall::Get { key: "k".into() });
-    assert!(stage.data.at_once(me, &get).is_none(), "nothing is open");
+    assert!(at_once(&stage, me, &get).is_none(), "nothing is open");
     stage.set(person(1), SpaceName::User, "k", "mine").await.expect("sets");
     // The turn that wrote may not have ended when its answer comes, and a busy machine makes any read a slow one.
-    let at_once = async |request: &Request| loop {
-        if let Some(answer) = stage.data.at_once(me, request) {
+    let in_time = async |request: &Request| loop {
+        if let Some(answer) = at_once(&stage, me, request) {
             return answer.expect("reads");
         }
         stage.later(limits::SLOW_MS);
         tokio::task::yield_now().await;
     };
-    let Response::Value(Some(entry)) = at_once(&get).await else { panic!("it is there") };
+    let Response::Value(Some(entry)) = in_time(&get).await else { panic!("it is there") };
     assert_eq!(entry.value, b"mine");
-    assert!(stage.data.at_once(other, &get).is_none(), "nobody opens a connection here");
-    assert!(stage.data.at_once(me, &Request::Kv(SpaceName::User, set("k", "2"))).is_none(), "no write");
+    assert!(at_once(&stage, other, &get).is_none(), "nobody opens a connection here");
+    assert!(at_once(&stage, me, &Request::Kv(SpaceName::User, set("k", "2"))).is_none(), "no write");
     stage.get(person(2), SpaceName::User, "k").await.expect("opens one");
-    assert!(matches!(stage.data.at_once(other, &get), Some(Ok(Response::Value(None))) | None));
+    assert!(matches!(at_once(&stage, other, &get), Some(Ok(Response::Value(None))) | None));
     // An error of the app's is an answer too.
     let nowhere = Request::Docs(SpaceName::User, "nowhere".into(), DocCall::Get { id: "a".into() });
     let error = loop {
-        if let Some(answer) = stage.data.at_once(me, &nowhere) {
+        if let Some(answer) = at_once(&stage, me, &nowhere) {
             break answer.expect_err("no such collection");
         }
         stage.later(limits::SLOW_MS);
@@ -156,7 +185,7 @@ async fn a_read_that_takes_long_is_left_to_the_queue() {
     // By an index it is a moment; what no index has in its order is sorted, and what matches nothing looks at all.
     let quick = find("n", None);
     loop {
-        match stage.data.at_once(me, &quick) {
+        match at_once(&stage, me, &quick) {
             Some(Ok(Response::Docs { items, .. })) if items.len() == 5 => break,
             None => {
                 stage.later(limits::SLOW_MS);
@@ -165,8 +194,10 @@ async fn a_read_that_takes_long_is_left_to_the_queue() {
             other => panic!("{other:?}"),
         }
     }
-    for slow in [find("title", None), find("id", Some(r#"{"title":"nowhere"}"#))] {
-        assert!(stage.data.at_once(me, &slow).is_none());
+    stage.set(who, SpaceName::User, "long", &"x".repeat(100_000)).await.expect("sets");
+    let long = Request::Kv(SpaceName::User, KvCall::Get { key: "long".into() });
+    for slow in [find("title", None), find("id", Some(r#"{"title":"nowhere"}"#)), long] {
+        assert!(at_once(&stage, me, &slow).is_none());
         assert!(stage.ask(who, slow).await.is_ok(), "the queue answers it");
     }
 }
