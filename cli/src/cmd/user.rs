@@ -62,7 +62,7 @@ pub(crate) enum Verb {
     /// Remove somebody: they are signed out everywhere, what runs for them ends
     #[command(
         long_about = "Remove somebody: they are signed out everywhere, what runs for them ends\n\nWhat they stored in apps stays in the apps' files, where nobody else reaches it; `fazt storage export-user` gives it to them before.",
-        after_help = "Examples:\n  fazt user remove anna --yes\n  fazt storage export-user anna anna.tar && fazt user remove anna"
+        after_help = "Example:\n  fazt user remove anna --yes"
     )]
     Remove {
         /// Name of the user
