@@ -248,7 +248,10 @@ mod tests {
                 };
                 text.push_str(&format!("{who}: {what}: {outcome}\n"));
             }
-            let touch = if commander.may_touch(Role::Owner).is_ok() { "yes" } else { "owner" };
+            // Both gates of an operation on people: the token's reach, and whom it is about.
+            let touch = commander.may(Need::Server, None).and_then(|()| commander.may_touch(Role::Owner));
+            let touch =
+                touch.map_or_else(|refusal| format!("{refusal:?}").to_lowercase(), |()| "yes".to_owned());
             text.push_str(&format!("{who}: the owner's password: {touch}\n"));
         }
         assert_eq!(
@@ -291,7 +294,7 @@ mod tests {
              owner, app: removing its app: scope\n\
              owner, app: the server: scope\n\
              owner, app: the machine: console\n\
-             owner, app: the owner's password: yes\n\
+             owner, app: the owner's password: scope\n\
              owner, deploy: whoami: yes\n\
              owner, deploy: its app: yes\n\
              owner, deploy: its app for the owner: yes\n\
@@ -304,7 +307,7 @@ mod tests {
              owner, deploy: removing its app: scope\n\
              owner, deploy: the server: scope\n\
              owner, deploy: the machine: console\n\
-             owner, deploy: the owner's password: yes\n\
+             owner, deploy: the owner's password: scope\n\
              admin, admin: whoami: yes\n\
              admin, admin: its app: yes\n\
              admin, admin: its app for the owner: owner\n\
@@ -330,7 +333,7 @@ mod tests {
              admin, app: removing its app: scope\n\
              admin, app: the server: scope\n\
              admin, app: the machine: console\n\
-             admin, app: the owner's password: owner\n\
+             admin, app: the owner's password: scope\n\
              admin, deploy: whoami: yes\n\
              admin, deploy: its app: yes\n\
              admin, deploy: its app for the owner: owner\n\
@@ -343,7 +346,7 @@ mod tests {
              admin, deploy: removing its app: scope\n\
              admin, deploy: the server: scope\n\
              admin, deploy: the machine: console\n\
-             admin, deploy: the owner's password: owner\n\
+             admin, deploy: the owner's password: scope\n\
              member, admin: whoami: yes\n\
              member, admin: its app: member\n\
              member, admin: its app for the owner: member\n\
@@ -356,7 +359,7 @@ mod tests {
              member, admin: removing its app: member\n\
              member, admin: the server: member\n\
              member, admin: the machine: console\n\
-             member, admin: the owner's password: owner\n\
+             member, admin: the owner's password: member\n\
              member, app: whoami: yes\n\
              member, app: its app: member\n\
              member, app: its app for the owner: member\n\
@@ -369,7 +372,7 @@ mod tests {
              member, app: removing its app: member\n\
              member, app: the server: member\n\
              member, app: the machine: console\n\
-             member, app: the owner's password: owner\n\
+             member, app: the owner's password: member\n\
              member, deploy: whoami: yes\n\
              member, deploy: its app: member\n\
              member, deploy: its app for the owner: member\n\
@@ -382,7 +385,7 @@ mod tests {
              member, deploy: removing its app: member\n\
              member, deploy: the server: member\n\
              member, deploy: the machine: console\n\
-             member, deploy: the owner's password: owner\n"
+             member, deploy: the owner's password: member\n"
         );
     }
 }

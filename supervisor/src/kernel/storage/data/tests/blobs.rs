@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -14,6 +13,7 @@ use super::super::blobs::{
     Attributes, BlobAnswer, BlobCall, BlobInfo, BlobList, Bytes, Conditions, Content, Range,
 };
 use super::super::limits::BLOB_INLINE_BYTES_MAX;
+use super::crash::{FOLDER, FROM, writer};
 use super::*;
 
 /// More than lies in the cartridge.
@@ -358,9 +358,6 @@ async fn names_of_every_kind_are_names_and_too_long_ones_are_refused() {
     }
 }
 
-const FOLDER: &str = "FAZT_TEST_BLOBS_CRASH";
-const FROM: &str = "FAZT_TEST_BLOBS_CRASH_FROM";
-
 /// Not a test by itself: the process that is killed. It puts blobs of one number each, now short, now long, and
 /// tells when each was acknowledged.
 #[tokio::test]
@@ -389,14 +386,7 @@ async fn a_put_that_was_acknowledged_is_whole_after_a_kill_and_half_of_one_is_ne
     let mut from = 0;
     for round in 0..rounds {
         stage.data.close(stage.app);
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "kernel::storage::data::tests::blobs::puts_until_it_is_killed", "--nocapture"])
-            .env(FOLDER, stage.folder.path())
-            .env(FROM, from.to_string())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
+        let mut child = writer("blobs::puts_until_it_is_killed", stage.folder.path(), from);
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
         let mut told = lines.filter_map(|line| line.split("kept ").nth(1)?.trim().parse::<u64>().ok());
         let wanted = rng.random_range(1..12);

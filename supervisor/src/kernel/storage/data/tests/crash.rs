@@ -1,7 +1,7 @@
 //! A process that writes is killed at random moments: what it was told is kept is there, and no batch is half.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -9,14 +9,26 @@ use rand::{RngExt, SeedableRng};
 
 use super::*;
 
-const FOLDER: &str = "FAZT_TEST_DATA_CRASH";
-const FROM: &str = "FAZT_TEST_DATA_CRASH_FROM";
+pub(super) const FOLDER: &str = "FAZT_TEST_DATA_CRASH";
+pub(super) const FROM: &str = "FAZT_TEST_DATA_CRASH_FROM";
 /// Writers at once, each a person.
 const WRITERS: u128 = 6;
 
 /// Kills; `FAZT_CRASHES` asks for hundreds.
 fn rounds() -> usize {
     std::env::var("FAZT_CRASHES").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(25)
+}
+
+/// This program as the process that is killed, at the test of that name: in these apps, with numbers after `from`.
+pub(super) fn writer(test: &str, folder: &std::path::Path, from: u64) -> Child {
+    Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", &format!("kernel::storage::data::tests::{test}"), "--nocapture"])
+        .env(FOLDER, folder)
+        .env(FROM, from.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts")
 }
 
 /// Not a test by itself: the process that is killed. Every writer writes batches of two documents that say the
@@ -57,18 +69,7 @@ async fn a_writer_that_is_killed_loses_nothing_that_was_acknowledged() {
     let mut acknowledged = 0;
     for round in 0..rounds() {
         stage.data.close(stage.app);
-        let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args([
-                "--exact",
-                "kernel::storage::data::tests::crash::writes_until_it_is_killed",
-                "--nocapture",
-            ])
-            .env(FOLDER, stage.folder.path())
-            .env(FROM, from.to_string())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
+        let mut child = writer("crash::writes_until_it_is_killed", stage.folder.path(), from);
         let mut kept = [0u64; WRITERS as usize + 1];
         let mut told = |line: String| {
             let mut words = line.split("kept ").nth(1)?.split(' ');
