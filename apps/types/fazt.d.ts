@@ -32,18 +32,59 @@ interface ExecutionContext {
 
 /** What a scheduled run is told. */
 interface ScheduledEvent {
-  /** The expression in `app.json` that fired. */
+  readonly type: "scheduled";
+  /** The expression in `app.json` that fired; empty for a run that the app asked for. */
   readonly cron: string;
   /** When it was due, in milliseconds since 1970. */
   readonly scheduledTime: number;
+  /** Name of the entry of `cron`; empty for a run that the app asked for. */
+  readonly name: string;
+  /** Names the run; what `fazt.proc.schedule` gave. */
+  readonly id: string;
+  /** Which attempt this is, from 1. */
+  readonly attempts: number;
+  /** What `fazt.proc.schedule` was given. */
+  readonly payload: any;
+  /** If this run fails, it is not tried again. */
+  noRetry(): void;
+}
+
+/** A job of `fazt.proc.enqueue`, or of a binding of the kind `queue`. */
+interface Message<Body = any> {
+  readonly id: string;
+  /** When it was enqueued. */
+  readonly timestamp: Date;
+  readonly body: Body;
+  /** Which attempt this is, from 1. */
+  readonly attempts: number;
+  /** It is done, whatever happens then. */
+  ack(): void;
+  /** It is to be tried again. */
+  retry(options?: { delaySeconds?: number }): void;
+}
+
+/** Jobs of one queue; here always one. */
+interface MessageBatch<Body = any> {
+  readonly queue: string;
+  readonly messages: readonly Message<Body>[];
+  ackAll(): void;
+  retryAll(options?: { delaySeconds?: number }): void;
+}
+
+/** A binding of the kind `queue`. */
+interface Queue<Body = any> {
+  send(body: Body, options?: { delaySeconds?: number }): Promise<void>;
+  sendBatch(messages: Iterable<{ body: Body, delaySeconds?: number }>, options?: { delaySeconds?: number }): Promise<void>;
 }
 
 /** The default export of an app's main module. */
 interface ExportedHandler<E = Env> {
   /** Answers a request that no file in `assets` answers. */
   fetch?(request: Request, env: E, ctx: ExecutionContext): Response | Promise<Response>;
-  /** Runs when a schedule of `app.json` is due. */
+  /** Runs when an entry of `cron` or a run of `fazt.proc.schedule` is due, as the app itself: `ctx.user` is null. */
   scheduled?(event: ScheduledEvent, env: E, ctx: ExecutionContext): void | Promise<void>;
+  /** Does a job, as the app itself. One that throws is tried again later. */
+  queue?(batch: MessageBatch, env: E, ctx: ExecutionContext): void | Promise<void>;
   /** Receives a message of a WebSocket. */
   message?(socket: WebSocket, data: string | ArrayBuffer): void | Promise<void>;
 }
@@ -186,6 +227,26 @@ declare namespace fazt {
     list(path?: string): Promise<DirEntry[]>;
     /** Says what a deployed file or folder is. */
     stat(path: string): Promise<FileStat>;
+  };
+  const proc: {
+    /** Runs the app's `scheduled` once, later: at a `Date`, at milliseconds since 1970, or so many seconds from now.
+ Gives an id. The payload is anything that JSON can say, and comes as `event.payload`. */
+    schedule(when: Date | number | { inS: number }, payload?: unknown): Promise<string>;
+    /** Gives the app's `queue` a job, now or after `delayS` seconds. Gives an id. */
+    enqueue(name: string, payload?: unknown, options?: { delayS?: number }): Promise<string>;
+    /** Takes back a run or job that waits, or throws away a dead letter. Says whether there was one. */
+    cancel(id: string): Promise<boolean>;
+    /** Lists the app's runs and jobs that wait, run or are dead, a thousand at most, next ones first. */
+    list(): Promise<Job[]>;
+  };
+  type Job = {
+    id: string, kind: "run" | "job", name: string, state: "waiting" | "running" | "dead",
+    /** When it is due, in milliseconds since 1970. */
+    due: number,
+    /** Attempts that were made. */
+    attempts: number,
+    /** Why the last one failed; empty: it did not. */
+    error: string,
   };
   /** A document as it is stored: JSON, dates, bytes (`Uint8Array`), `bigint`, every number. */
   type Doc = { id: string, version: number, [field: string]: any };

@@ -6,8 +6,8 @@ use fazt_ipc::frame;
 use fazt_ipc::launch::{Answer, Order, Packet};
 use fazt_ipc::store::{self, read_answer, read_request};
 use fazt_ipc::syscall::Call;
-use fazt_ipc::wire::kernel::{Configure, Module, ReplyBody, Request, Start};
-use fazt_ipc::wire::worker::{Bytecode, Loaded, Log, Ready, Response};
+use fazt_ipc::wire::kernel::{Configure, Event, Module, ReplyBody, Request, Start};
+use fazt_ipc::wire::worker::{Bytecode, Done, Loaded, Log, Ready, Response};
 use fazt_ipc::wire::{Failure, KernelKind, WorkerKind};
 
 /// Decodes, encodes again and demands the same meaning. Says whether anything was accepted.
@@ -32,12 +32,14 @@ fn message(header: frame::Header, body: &[u8]) -> bool {
             WorkerKind::Response => round::<Response<'_>>(body),
             WorkerKind::Credit | WorkerKind::CallCredit | WorkerKind::LongCall => decode::<u32>(body).is_ok(),
             WorkerKind::Call => round::<Call>(body),
+            WorkerKind::Done => round::<Done>(body),
             WorkerKind::Log => round::<Log<'_>>(body),
             WorkerKind::BytecodeData
             | WorkerKind::Compiled
             | WorkerKind::Body
             | WorkerKind::Settled
             | WorkerKind::StopBody
+            | WorkerKind::NoRetry
             | WorkerKind::CancelCall
             | WorkerKind::CallBody => true,
         };
@@ -48,6 +50,7 @@ fn message(header: frame::Header, body: &[u8]) -> bool {
         KernelKind::Module => round::<Module<'_>>(body),
         KernelKind::Start => round::<Start<'_>>(body),
         KernelKind::Request => round::<Request<'_>>(body),
+        KernelKind::Event => round::<Event<'_>>(body),
         KernelKind::Credit | KernelKind::LongReply => decode::<u32>(body).is_ok(),
         KernelKind::Reply => round::<ReplyBody>(body),
         KernelKind::ModuleData

@@ -90,6 +90,8 @@ text_ids! {
     VersionId = "ver_", "a version id";
     /// One request, in logs, error pages and `ctx.requestId`.
     RequestId = "req_", "a request id";
+    /// A run or job that waits for its time, or a letter that is dead.
+    JobId = "job_", "a job id";
     /// A person whom the owner let in, the owner included.
     UserId = "user_", "a user id";
     /// A named space of one app: a room, a shared folder.

@@ -1,7 +1,7 @@
 //! Every bound of the contract in one place, asserted against each other.
 
 /// Version of the wire protocol. A worker that announces another one is not given code.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// Bytes of a frame header on the wire.
 pub const FRAME_HEADER_BYTES: usize = 16;
@@ -84,6 +84,27 @@ pub const ENV_BYTES_MAX: usize = 32 * 1024;
 /// Names and defaults in one manifest, together.
 pub const ENV_DEFAULTS_BYTES_MAX: usize = 12 * 1024;
 
+/// JSON that goes with a run or job that an app asked for.
+pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+/// Name of a queue.
+pub const QUEUE_NAME_BYTES_MAX: usize = 64;
+/// Runs and jobs of one app that wait or run.
+pub const JOBS_MAX: usize = 10_000;
+/// Their payloads together, with those of its dead letters.
+pub const JOBS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Jobs that one call enqueues, as on Workers.
+pub const JOBS_BATCH_MAX: usize = 100;
+/// How far ahead a run or job may be, in seconds: a year.
+pub const JOB_DELAY_S_MAX: u64 = 366 * 24 * 3600;
+/// Attempts at a run or job before it is a dead letter.
+pub const ATTEMPTS_MAX: u32 = 5;
+/// Dead letters of one app; the oldest goes for a new one.
+pub const DEAD_LETTERS_MAX: usize = 200;
+/// Runs of one app that are remembered.
+pub const RUNS_KEPT: usize = 200;
+/// Entries of `cron` in one manifest.
+pub const CRON_MAX: usize = 32;
+
 /// Live timers in one worker.
 pub const TIMERS_MAX: usize = 10_000;
 /// Bytes of one launcher message, in either direction.
@@ -101,4 +122,7 @@ const _: () =
     assert!((MEMORY_MIB_MAX + MEMORY_MIB_BESIDE_HEAP) as u64 * 1024 * 1024 <= ADDRESS_SPACE_BYTES_MAX);
 const _: () = assert!(FRAME_BODY_BYTES_MAX < CALL_BYTES_MAX && FRAME_BODY_BYTES_MAX < REPLY_BYTES_MAX);
 const _: () = assert!(MODULE_BYTES_MAX <= MODULES_BYTES_MAX);
+// A payload is under way without the worker having to ask, and a batch is one call.
+const _: () = assert!(PAYLOAD_BYTES_MAX <= CREDIT_BYTES as usize);
+const _: () = assert!(PAYLOAD_BYTES_MAX + 1024 < CALL_BYTES_MAX && PAYLOAD_BYTES_MAX <= JOBS_BYTES_MAX);
 const _: () = assert!(CPU_MS_DEFAULT <= CPU_MS_MAX && WALL_S_DEFAULT <= WALL_S_MAX);

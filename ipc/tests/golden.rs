@@ -7,8 +7,10 @@ use fazt_ipc::codec::{decode, encode};
 use fazt_ipc::ids::{AppId, Generation, RequestId};
 use fazt_ipc::launch::{Answer, Limits, Order, Profile, Refusal};
 use fazt_ipc::syscall::{Call, CallError, ErrorCode, FileStat, Reply};
-use fazt_ipc::wire::kernel::{BindingKind, Configure, Module, ModuleKind, Request, Start, User};
-use fazt_ipc::wire::worker::{Bytecode, Loaded, Log, LogLevel, Ready, Response};
+use fazt_ipc::wire::kernel::{
+    BindingKind, Configure, Event, EventKind, Module, ModuleKind, Request, Start, User,
+};
+use fazt_ipc::wire::worker::{Bytecode, Done, Loaded, Log, LogLevel, Ready, Response};
 use fazt_ipc::wire::{Failure, FailureKind, KernelKind, Phase, WorkerKind};
 
 fn hex(bytes: &[u8]) -> String {
@@ -57,6 +59,19 @@ fn encodings() -> String {
             fields: vec![("accept", b"*/*"), ("x-bytes", &[0xff])],
         }),
     );
+    row(
+        "Event",
+        body(&Event {
+            id,
+            kind: EventKind::Scheduled,
+            name: "digest",
+            cron: "0 8 * * *",
+            job: "job_1",
+            unix_ms: 1_700_000_000_002,
+            attempt: 1,
+        }),
+    );
+    row("Done", body(&Done { retry: true, delay_s: Some(300) }));
     row("Credit", body(&65_536u32));
     row(
         "Reply ok",
@@ -77,7 +92,7 @@ fn encodings() -> String {
         })),
     );
     row("Ready", body(&Ready { protocol: 1, landlock_abi: 7, engine: 0x0102_0304_0506_0708 }));
-    row("Loaded", body(&Loaded { fetch: true, scheduled: false, message: true }));
+    row("Loaded", body(&Loaded { fetch: true, scheduled: false, message: true, queue: false }));
     row("Bytecode", body(&Bytecode { path: "server.js", bytes: 1 }));
     row(
         "Response",
@@ -143,7 +158,7 @@ fn phases_are_those_of_the_golden_table() {
 #[test]
 fn a_body_with_a_byte_too_many_or_too_few_is_refused() {
     let mut bytes = Vec::new();
-    encode(&Loaded { fetch: true, scheduled: false, message: false }, &mut bytes).expect("small");
+    encode(&Loaded { fetch: true, ..Loaded::default() }, &mut bytes).expect("small");
     assert!(decode::<Loaded>(&bytes).is_ok());
     bytes.push(0);
     assert!(decode::<Loaded>(&bytes).is_err());

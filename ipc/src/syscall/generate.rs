@@ -29,6 +29,7 @@ const fn permission(row: &Row) -> &'static str {
         Permission::NetHost => "`net:HOST`",
         Permission::Spaces => "`spaces`",
         Permission::Sql => "`sql`",
+        Permission::Schedule => "`schedule`",
     }
 }
 
@@ -43,6 +44,7 @@ pub fn typescript() -> String {
         }
         out.push_str("  };\n");
     }
+    out.push_str(JOB_TYPES);
     storage(&mut out);
     out.push_str("}\n");
     out
@@ -72,6 +74,17 @@ fn storage(out: &mut String) {
     methods(out, "storage.spaces", "      ");
     out.push_str("    };\n  };\n");
 }
+
+const JOB_TYPES: &str = r#"  type Job = {
+    id: string, kind: "run" | "job", name: string, state: "waiting" | "running" | "dead",
+    /** When it is due, in milliseconds since 1970. */
+    due: number,
+    /** Attempts that were made. */
+    attempts: number,
+    /** Why the last one failed; empty: it did not. */
+    error: string,
+  };
+"#;
 
 const STORAGE_TYPES: &str = r#"  /** A document as it is stored: JSON, dates, bytes (`Uint8Array`), `bigint`, every number. */
   type Doc = { id: string, version: number, [field: string]: any };

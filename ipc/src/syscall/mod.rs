@@ -9,8 +9,8 @@ mod table;
 pub use error::{CallError, ErrorCode};
 pub use table::{
     BlobConditions, BlobFound, BlobHead, BlobOptions, BlobRange, Call, DirEntry, DocChange, DocVerb,
-    EntryKind, FetchReply, FileStat, KvHead, KvKind, KvOptions, MemberReply, Reply, SpaceReply, SpaceRole,
-    SqlFailure, SqlStatement, TABLE,
+    EntryKind, FetchReply, FileStat, JobKind, JobReply, JobState, JobTime, KvHead, KvKind, KvOptions,
+    MemberReply, NewJob, Reply, SpaceReply, SpaceRole, SqlFailure, SqlStatement, TABLE,
 };
 
 /// What a call needs beyond being asked.
@@ -22,6 +22,8 @@ pub enum Permission {
     NetHost,
     /// `spaces`, for the app space and named spaces; the caller's own needs nothing.
     Spaces,
+    /// `schedule`.
+    Schedule,
     /// `sql`; outside the caller's own space `spaces` too.
     Sql,
 }

@@ -300,6 +300,89 @@ calls! {
         fields: Vec<(String, Vec<u8>)> = "headers" "Headers")
         -> FetchReply = "Response"
         { permission: NetHost, sends_body: true, returns_body: true, bound: false }
+
+    /// Runs the app's `scheduled` once, later: at a `Date`, at milliseconds since 1970, or so many seconds from now.
+    /// Gives an id. The payload is anything that JSON can say, and comes as `event.payload`.
+    ProcSchedule = "proc"."schedule"(
+        when: JobTime = "when" "Date | number | { inS: number }",
+        payload: Option<String> = "payload" "unknown | undefined")
+        -> String = "string"
+        { permission: Schedule, sends_body: false, returns_body: false, bound: true }
+
+    /// Gives the app's `queue` a job, now or after `delayS` seconds. Gives an id.
+    ProcEnqueue = "proc"."enqueue"(
+        queue: String = "name" "string",
+        jobs: Vec<NewJob> = "payload" "unknown | undefined",
+        delay_ms: Option<u64> = "options" "{ delayS?: number } | undefined")
+        -> Vec<String> = "string"
+        { permission: Schedule, sends_body: false, returns_body: false, bound: true }
+
+    /// Takes back a run or job that waits, or throws away a dead letter. Says whether there was one.
+    ProcCancel = "proc"."cancel"(id: String = "id" "string")
+        -> bool = "boolean"
+        { permission: Schedule, sends_body: false, returns_body: false, bound: true }
+
+    /// Lists the app's runs and jobs that wait, run or are dead, a thousand at most, next ones first.
+    ProcList = "proc"."list"()
+        -> Vec<JobReply> = "Job[]"
+        { permission: Schedule, sends_body: false, returns_body: false, bound: true }
+}
+
+/// When a run is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobTime {
+    /// In milliseconds since 1970; none: after `in_ms`.
+    pub unix_ms: Option<u64>,
+    /// Milliseconds from now.
+    pub in_ms: Option<u64>,
+}
+
+/// A job to enqueue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewJob {
+    /// JSON.
+    pub payload: String,
+    /// Milliseconds until it is due; none: as the call says for all.
+    pub delay_ms: Option<u64>,
+}
+
+/// What something that waits is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum JobKind {
+    /// A run of `scheduled`.
+    Run,
+    /// A job for `queue`.
+    Job,
+}
+
+/// Where a run or job is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum JobState {
+    /// For its time.
+    Waiting,
+    /// The app has it.
+    Running,
+    /// It failed for good.
+    Dead,
+}
+
+/// A run or job as its app sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobReply {
+    /// Its id.
+    pub id: String,
+    /// What it is.
+    pub kind: JobKind,
+    /// Name of the queue, or of the entry of `cron`; empty for a run that the app asked for.
+    pub name: String,
+    /// Where it is in its life.
+    pub state: JobState,
+    /// When it is due, in milliseconds since 1970.
+    pub due: u64,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// Why the last one failed; empty: it did not.
+    pub error: String,
 }
 
 /// Kind of a directory entry.

@@ -27,6 +27,9 @@ kinds! {
         Abort = 0x12,
         /// The worker may send so many more bytes of a response body, or of what follows a call. Body: `u32`.
         Credit = 0x13,
+        /// Something to do that nobody asked over HTTP: a scheduled run, a job. Body: [`Event`]; its payload follows as
+        /// `Body`, JSON. END: it has none.
+        Event = 0x14,
         /// Answer to a system call. Body: `Result<Reply, CallError>`. END: no bytes follow.
         Reply = 0x20,
         /// Bytes that belong to an answer, raw.
@@ -71,6 +74,8 @@ pub enum BindingKind {
     R2,
     /// D1.
     D1,
+    /// A producer of Queues.
+    Queue,
 }
 
 /// The person a worker serves, as apps see them.
@@ -133,6 +138,34 @@ pub struct Request<'a> {
     /// Header fields.
     #[serde(borrow)]
     pub fields: Fields<'a>,
+}
+
+/// Which handler an event is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EventKind {
+    /// `scheduled`: an entry of the manifest's `cron`, or a run that the app asked for.
+    Scheduled,
+    /// `queue`: a job.
+    Queue,
+}
+
+/// Something to do that is no request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event<'a> {
+    /// `ctx.requestId`.
+    pub id: RequestId,
+    /// Which handler it is for.
+    pub kind: EventKind,
+    /// Name of the entry of `cron`, or of the queue; empty for a run that the app asked for.
+    pub name: &'a str,
+    /// The five fields of the entry; empty where there is none.
+    pub cron: &'a str,
+    /// Id of the run or job.
+    pub job: &'a str,
+    /// When the run was due; when the job was enqueued. In milliseconds since 1970.
+    pub unix_ms: u64,
+    /// Counts the attempts, from 1.
+    pub attempt: u32,
 }
 
 /// Body of `Reply`.

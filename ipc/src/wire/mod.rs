@@ -9,6 +9,7 @@
 //!                                                     └──Compile──▶ Compiling ──Compiled──▶ exit
 //! request  Request[END] → Body* → Body[END]        Response[END] ← Body* ← Body[END]     Settled closes the stream
 //!          Abort at any time: the client is gone   Failed instead of or after a Response
+//! event    Event[END] → Body* → Body[END]          Done or Failed; NoRetry before     Settled closes the stream
 //! call     Call[END] ← CallBody*                   Reply[END] → ReplyBody* → ReplyBody[END]
 //!          LongCall ← CallBody* ← CallBody[END]    LongReply → ReplyBody* → ReplyBody[END]
 //!          CancelCall: the END comes soon, and nothing of worth before it

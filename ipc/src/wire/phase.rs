@@ -47,7 +47,7 @@ impl Phase {
             (P::Loading, K::Start) => Ok(P::Starting),
             (P::Loading, K::Compile) => Ok(P::Compiling),
             // Requests may follow `Start` at once: the worker answers them when its top level is done.
-            (P::Starting | P::Running, K::Request) => Ok(self),
+            (P::Starting | P::Running, K::Request | K::Event) => Ok(self),
             (
                 P::Starting | P::Running | P::Draining,
                 K::Body | K::Abort | K::Credit | K::Reply | K::ReplyBody | K::LongReply,
@@ -73,7 +73,14 @@ impl Phase {
             (P::Compiling, W::Bytecode | W::BytecodeData | W::Compiled) => Ok(self),
             (
                 P::Running | P::Draining,
-                W::Response | W::Body | W::Failed | W::Settled | W::Credit | W::StopBody,
+                W::Response
+                | W::Body
+                | W::Failed
+                | W::Settled
+                | W::Credit
+                | W::StopBody
+                | W::Done
+                | W::NoRetry,
             ) => Ok(self),
             (
                 P::Starting | P::Running | P::Draining,

@@ -32,6 +32,11 @@ kinds! {
         Credit = 0x94,
         /// The app will not read the rest of the request body. No body.
         StopBody = 0x95,
+        /// The event is over: its handler and every promise given to `waitUntil`. Body: [`Done`]. `Failed` takes its
+        /// place where the handler threw.
+        Done = 0x96,
+        /// Whatever comes of the event, it is not to be tried again. No body.
+        NoRetry = 0x97,
         /// A system call. Body: [`Call`](crate::syscall::Call). END: no bytes follow.
         Call = 0xa0,
         /// Bytes that belong to a call, raw.
@@ -70,6 +75,17 @@ pub struct Loaded {
     pub scheduled: bool,
     /// `message`
     pub message: bool,
+    /// `queue`
+    pub queue: bool,
+}
+
+/// What came of an event whose handler did not throw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Done {
+    /// The app asked for another attempt.
+    pub retry: bool,
+    /// How long it wants to wait for that, in seconds; none: as after a failure.
+    pub delay_s: Option<u32>,
 }
 
 /// Announces the bytecode of a module.

@@ -41,6 +41,7 @@ pub(crate) struct Dispatch<'js> {
     contexts: Rc<Contexts>,
     main: Object<'js>,
     request: Function<'js>,
+    event: Function<'js>,
     arrived: Function<'js>,
     drained: Function<'js>,
     answered: Function<'js>,
@@ -64,6 +65,7 @@ impl<'js> Dispatch<'js> {
         let main = modules::import_prelude(ctx, table, "fazt:main")?;
         Ok(Self {
             request: main.get("request")?,
+            event: main.get("event")?,
             arrived: main.get("arrived")?,
             drained: main.get("drained")?,
             answered: main.get("answered")?,
@@ -183,6 +185,12 @@ impl<'js> Dispatch<'js> {
         self.turn(stream, || self.call(&self.request, (stream, method, url, head, has_body))).map(drop)
     }
 
+    /// An event from the wire.
+    pub(crate) fn event(&self, event: PendingEvent<'js>) -> std::result::Result<(), Fatal> {
+        let PendingEvent { stream, event } = event;
+        self.turn(stream, || self.call(&self.event, (stream, event))).map(drop)
+    }
+
     /// Bytes wait that somebody asked for.
     pub(crate) fn arrived(&self, stream: u32) -> std::result::Result<(), Fatal> {
         self.turn(stream, || self.call(&self.arrived, (stream,))).map(drop)
@@ -217,6 +225,13 @@ impl<'js> Dispatch<'js> {
         let Some(fire) = &self.fire else { return Ok(()) };
         self.turn(0, || self.call(fire, (id,))).map(drop)
     }
+}
+
+/// An event that waits for its turn.
+pub(crate) struct PendingEvent<'js> {
+    pub(crate) stream: u32,
+    /// What `prelude/scheduled.js` is told of it.
+    pub(crate) event: Object<'js>,
 }
 
 /// A request that waits for its turn.

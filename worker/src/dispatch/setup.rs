@@ -43,6 +43,7 @@ impl<'js> Dispatch<'js> {
                 BindingKind::Kv => "kv",
                 BindingKind::R2 => "r2",
                 BindingKind::D1 => "d1",
+                BindingKind::Queue => "queue",
             };
             bindings.set(2 * at, name.as_str())?;
             bindings.set(2 * at + 1, kind)?;
@@ -58,6 +59,7 @@ impl<'js> Dispatch<'js> {
     /// Looks which handlers the app has.
     pub(crate) fn start(&self, namespace: Object<'js>) -> Result<Loaded> {
         let found: u32 = self.main.get::<_, Function<'js>>("start")?.call((namespace,))?;
-        Ok(Loaded { fetch: found & 1 != 0, scheduled: found & 2 != 0, message: found & 4 != 0 })
+        let has = |handler: u32| found & handler != 0;
+        Ok(Loaded { fetch: has(1), scheduled: has(2), message: has(4), queue: has(8) })
     }
 }

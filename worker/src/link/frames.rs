@@ -4,11 +4,13 @@ use fazt_ipc::codec::decode;
 use fazt_ipc::frame::{Header, split};
 use fazt_ipc::limits::{CREDIT_BYTES, MODULES_BYTES_MAX, REPLY_BYTES_MAX, STREAMS_MAX};
 use fazt_ipc::wire::WireError;
-use fazt_ipc::wire::kernel::{Configure, KernelKind, Module, ModuleKind, ReplyBody, Request, Start};
-use rquickjs::String as JsString;
+use fazt_ipc::wire::kernel::{
+    Configure, Event as KernelEvent, EventKind, KernelKind, Module, ModuleKind, ReplyBody, Request, Start,
+};
+use rquickjs::{Object, String as JsString};
 use std::fmt::Write as _;
 
-use super::{Channel, Event, IncomingModule, Link, LinkError, PendingRequest, Wanted};
+use super::{Channel, Event, IncomingModule, Link, LinkError, PendingEvent, PendingRequest, Waiting, Wanted};
 use crate::sys;
 
 impl<'js> Link<'_, 'js> {
@@ -58,6 +60,7 @@ impl<'js> Link<'_, 'js> {
             }
             KernelKind::Compile => self.whole_modules(),
             KernelKind::Request => self.request(header, body),
+            KernelKind::Event => self.event(header, body),
             KernelKind::Body | KernelKind::ReplyBody => self.bytes(kind, header, body),
             KernelKind::Abort => {
                 let open = self.port.channel(stream, |channel| {
@@ -66,7 +69,7 @@ impl<'js> Link<'_, 'js> {
                     channel.inbox = Vec::new();
                     channel.held = None;
                 });
-                let waiting = self.requests.iter().position(|request| request.stream == stream);
+                let waiting = self.requests.iter().position(|waiting| waiting.stream() == stream);
                 if let Some(at) = waiting {
                     // The app never hears of it.
                     self.requests.remove(at);
@@ -149,15 +152,45 @@ impl<'js> Link<'_, 'js> {
         }
     }
 
-    fn request(&mut self, header: Header, body: &[u8]) -> Result<(), LinkError> {
-        let stream = header.stream;
+    /// The kernel may open this stream.
+    fn opens(&mut self, kind: &'static str, stream: u32) -> Result<(), LinkError> {
         if stream.is_multiple_of(2) || stream <= self.last_request {
-            return Err(WireError::Stream { kind: "Request", stream }.into());
+            return Err(WireError::Stream { kind, stream }.into());
         }
         if self.port.open_requests() >= STREAMS_MAX {
             return Err(WireError::Bound("streams").into());
         }
         self.last_request = stream;
+        Ok(())
+    }
+
+    fn event(&mut self, header: Header, body: &[u8]) -> Result<(), LinkError> {
+        let stream = header.stream;
+        self.opens("Event", stream)?;
+        let event: KernelEvent<'_> = decode(body)?;
+        self.port.channels.borrow_mut().push(Channel::new(stream, header.end));
+        let make = || -> rquickjs::Result<Object<'js>> {
+            let object = Object::new(self.dispatch.ctx.clone())?;
+            object.set("handler", if event.kind == EventKind::Queue { "queue" } else { "scheduled" })?;
+            object.set("requestId", event.id.to_string())?;
+            object.set("name", event.name)?;
+            object.set("cron", event.cron)?;
+            object.set("id", event.job)?;
+            object.set("time", event.unix_ms as f64)?;
+            object.set("attempts", event.attempt)?;
+            object.set("hasPayload", !header.end)?;
+            Ok(object)
+        };
+        // Otherwise the heap is full: the next turn finds out and recycles.
+        if let Ok(event) = make() {
+            self.requests.push_back(Waiting::Event(PendingEvent { stream, event }));
+        }
+        Ok(())
+    }
+
+    fn request(&mut self, header: Header, body: &[u8]) -> Result<(), LinkError> {
+        let stream = header.stream;
+        self.opens("Request", stream)?;
         let request: Request<'_> = decode(body)?;
         let mut head = String::with_capacity(32 + body.len());
         let _ = write!(head, "{}", request.id);
@@ -179,7 +212,8 @@ impl<'js> Link<'_, 'js> {
             // The heap is full: the next turn finds out and recycles.
             return Ok(());
         };
-        self.requests.push_back(PendingRequest { stream, method, url, head, has_body: !header.end });
+        let has_body = !header.end;
+        self.requests.push_back(Waiting::Request(PendingRequest { stream, method, url, head, has_body }));
         Ok(())
     }
 

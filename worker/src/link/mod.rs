@@ -27,7 +27,7 @@ use fazt_ipc::wire::{Failure, FailureKind, Phase, WireError, WorkerKind};
 use rquickjs::promise::PromiseState;
 use rquickjs::{Ctx, Object, Promise, Value};
 
-use crate::dispatch::{self, Dispatch, Fatal, PendingRequest};
+use crate::dispatch::{self, Dispatch, Fatal, PendingEvent, PendingRequest};
 use crate::engine::Engine;
 use crate::limits::{LONG_TURN_NS, READ_BYTES_HIGH, READ_BYTES_MIN, REST_AFTER_MS, WRITE_BYTES_HIGH};
 use crate::sys;
@@ -133,6 +133,21 @@ enum Event<'js> {
     Answered(u32, bool, Value<'js>),
 }
 
+/// What the kernel asks, before its turn.
+enum Waiting<'js> {
+    Request(PendingRequest<'js>),
+    Event(PendingEvent<'js>),
+}
+
+impl Waiting<'_> {
+    const fn stream(&self) -> u32 {
+        match self {
+            Self::Request(request) => request.stream,
+            Self::Event(event) => event.stream,
+        }
+    }
+}
+
 /// A module whose bytes are arriving.
 struct IncomingModule {
     path: String,
@@ -179,7 +194,7 @@ struct Link<'a, 'js> {
     /// Paths of script modules in order of arrival: what `Compile` compiles.
     scripts: Vec<String>,
     events: VecDeque<Event<'js>>,
-    requests: VecDeque<PendingRequest<'js>>,
+    requests: VecDeque<Waiting<'js>>,
     starting: Option<(Object<'js>, Promise<'js>)>,
     last_request: u32,
     /// Memory was given back, and nothing has come since.
@@ -293,9 +308,12 @@ impl<'js> Link<'_, 'js> {
                     Event::Answered(stream, ok, value) => self.dispatch.answered(stream, ok, value)?,
                 }
             } else if self.starting.is_none()
-                && let Some(request) = self.requests.pop_front()
+                && let Some(waiting) = self.requests.pop_front()
             {
-                self.dispatch.request(request)?;
+                match waiting {
+                    Waiting::Request(request) => self.dispatch.request(request)?,
+                    Waiting::Event(event) => self.dispatch.event(event)?,
+                }
             } else if let Some(id) = self.due_timer() {
                 self.dispatch.fire(self.engine.modules(), id)?;
             } else {

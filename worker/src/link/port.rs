@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use fazt_ipc::frame::Header;
 use fazt_ipc::limits::{CREDIT_BYTES, FRAME_BODY_BYTES_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_PER_S_MAX};
-use fazt_ipc::wire::worker::{Log, LogLevel};
+use fazt_ipc::wire::worker::{Done, Log, LogLevel};
 use fazt_ipc::wire::{Failure, WorkerKind};
 use serde::Serialize;
 
@@ -274,6 +274,24 @@ impl Port {
         });
         if open == Some(true) {
             self.typed(WorkerKind::Failed, stream, false, failure);
+        }
+    }
+
+    /// Reports what came of an event.
+    pub(crate) fn done(&self, stream: u32, done: Done) {
+        let open = self.channel(stream, |channel| {
+            channel.answered = true;
+            !std::mem::replace(&mut channel.out_ended, true) && !channel.aborted
+        });
+        if open == Some(true) {
+            self.typed(WorkerKind::Done, stream, false, &done);
+        }
+    }
+
+    /// Says that an event is not to be tried again, as long as nothing has come of it.
+    pub(crate) fn no_retry(&self, stream: u32) {
+        if self.channel(stream, |channel| !channel.aborted && !channel.out_ended) == Some(true) {
+            self.frame(WorkerKind::NoRetry, stream, false, &[]);
         }
     }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use fazt_ipc::limits::{CALL_BYTES_MAX, ERROR_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, STREAMS_MAX};
 use fazt_ipc::syscall::{Call, TABLE};
-use fazt_ipc::wire::worker::Response;
+use fazt_ipc::wire::worker::{Done, Response};
 use fazt_ipc::wire::{Failure, FailureKind, WorkerKind};
 use rquickjs::{Array, ArrayBuffer, Ctx, Exception, Function, Object, Result, String as JsString, Value};
 
@@ -30,6 +30,8 @@ pub(crate) fn init<'js>(ctx: &Ctx<'js>, natives: &Object<'js>) -> Result<()> {
         "startResponse" => start_response(stream: u32, status: u16, fields: Value<'js>);
         "send" => send(stream: u32, chunk: Value<'js>, end: bool);
         "fail" => fail(stream: u32, kind: u8, message: String, stack: String);
+        "done" => done(stream: u32, retry: bool, delay_s: Value<'js>);
+        "noRetry" => no_retry(stream: u32);
         "settle" => settle(stream: u32);
         "read" => read(stream: u32);
         "collect" => collect(stream: u32, text: bool);
@@ -196,6 +198,24 @@ fn fail(_: &Ctx<'_>, port: &Port, stream: u32, kind: u8, message: String, stack:
     let stack = cut(&stack, ERROR_BYTES_MAX / 2).to_owned();
     if port.is_sound() {
         port.fail(stream, &Failure { kind, message, stack });
+    }
+    Ok(())
+}
+
+/// An event is over and its handler did not throw.
+fn done(_: &Ctx<'_>, port: &Port, stream: u32, retry: bool, delay_s: Value<'_>) -> Result<()> {
+    // A cast of a number that is none, negative or endless is in range.
+    let delay_s = delay_s.as_number().map(|delay| delay as u32);
+    if port.is_sound() {
+        port.done(stream, Done { retry, delay_s });
+    }
+    Ok(())
+}
+
+/// Whatever comes of an event, it is not to be tried again.
+fn no_retry(_: &Ctx<'_>, port: &Port, stream: u32) -> Result<()> {
+    if port.is_sound() {
+        port.no_retry(stream);
     }
     Ok(())
 }

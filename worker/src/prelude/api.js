@@ -2,12 +2,13 @@
 import link from "fazt:native/link";
 import { call, collectCall } from "fazt:fetch";
 import { endCall } from "fazt:body";
+import { proc } from "fazt:proc";
 import { storage } from "fazt:storage";
 
 export const fazt = {};
 
 for (const [number, noun, verb, returnsBytes, bound] of link.rows()) {
-  if (!bound) continue;
+  if (!bound || noun === "proc") continue;
   const group = (fazt[noun] ??= {});
   group[verb] = returnsBytes
     ? async (...args) => { const [stream] = await call(number, args); return collectCall(stream); }
@@ -15,5 +16,6 @@ for (const [number, noun, verb, returnsBytes, bound] of link.rows()) {
   Object.defineProperty(group[verb], "name", { value: verb });
 }
 for (const noun of Object.keys(fazt)) Object.freeze(fazt[noun]);
+fazt.proc = proc;
 fazt.storage = storage;
 Object.freeze(fazt);

@@ -13,10 +13,12 @@ const settledValue = Promise.resolve();
 
 let env = {}, app = null, user = null;
 let target = null; // what `fetch` is called on
+let main = null; // the default export
 let fetchHandler = null; // a function, or null
 let entrypoint = null; // a class to be made anew for each request
 let passed = false; // a request has been served
-const listeners = []; // of the old service-worker syntax
+const listeners = { fetch: [], scheduled: [], queue: [] }; // of the old service-worker syntax
+const events = new Map(); // stream → what came of an event that is no request
 
 // ------------------------------------------------------------------------------------------- context
 
@@ -34,7 +36,9 @@ class ExecutionContext {
     this.#pending++;
     const done = () => { if (--this.#pending === 0) finish(this.#stream); };
     then.call(Promise.resolve(promise), done, (error) => {
-      report("in a promise given to waitUntil: ", error);
+      const event = events.get(this.#stream);
+      if (event === undefined) report("in a promise given to waitUntil: ", error);
+      else event.fail(error);
       done();
     });
   }
@@ -62,6 +66,7 @@ class ExecutionContext {
 var isAlone, complete;
 
 function finish(stream) {
+  if (events.size !== 0) endEvent(stream);
   forgetRequest(stream);
   forgetIncoming(stream);
   link.settle(stream);
@@ -87,7 +92,7 @@ export function request(stream, method, url, head, hasBody) {
   try {
     if (fetchHandler !== null) result = call.call(fetchHandler, target, incoming, env, ctx);
     else if (entrypoint !== null) result = new entrypoint(ctx, env).fetch(incoming);
-    else if (listeners.length !== 0) result = dispatchEvent(incoming, ctx);
+    else if (listeners.fetch.length !== 0) result = dispatchEvent(incoming, ctx);
     else throw new TypeError("the app has no fetch handler");
   } catch (error) {
     return failed(stream, ctx, error);
@@ -132,6 +137,42 @@ function badReturn(stream, ctx, value) {
   complete(ctx, stream);
 }
 
+// ------------------------------------------------------------------------- events that are no requests
+
+export function event(stream, head) {
+  const ctx = new ExecutionContext(stream, head.requestId);
+  const { begin } = host.load("fazt:scheduled");
+  events.set(stream, begin(stream, head, ctx, handlerOf, () => complete(ctx, stream)));
+}
+
+// The app's handler of this name, as a function of what Workers hands to it.
+function handlerOf(name, ctx) {
+  if (entrypoint !== null) {
+    const instance = new entrypoint(ctx, env);
+    if (typeof instance[name] === "function") return (what) => instance[name](what);
+  } else if (typeof main?.[name] === "function") return (what) => main[name](what, env, ctx);
+  else if (listeners[name].length !== 0) return (what) => {
+    for (const listener of [...listeners[name]]) {
+      if (typeof listener === "function") listener.call(globalThis, what);
+      else listener.handleEvent(what);
+    }
+  };
+  throw new TypeError(`the app has no ${name} handler`);
+}
+
+function endEvent(stream) {
+  const event = events.get(stream);
+  if (event === undefined) return;
+  events.delete(stream);
+  const { error, decided } = event;
+  if (decided !== null) {
+    // What the app said of the job counts, whatever it did then.
+    if (error !== undefined) report("Uncaught ", error.value);
+    link.done(stream, decided.retry, decided.delayS);
+  } else if (error === undefined) link.done(stream, false, undefined);
+  else link.fail(stream, EXCEPTION, ...describe(error.value));
+}
+
 export function abort(stream) {
   abortRequest(stream);
 }
@@ -161,7 +202,7 @@ var responseOf;
 
 function dispatchEvent(incoming, ctx) {
   const event = new FetchEvent(incoming, ctx);
-  for (const listener of listeners) {
+  for (const listener of listeners.fetch) {
     if (typeof listener === "function") listener.call(globalThis, event);
     else listener.handleEvent(event);
     if (responseOf(event) !== undefined) return responseOf(event);
@@ -169,16 +210,18 @@ function dispatchEvent(incoming, ctx) {
   throw new TypeError("no listener called event.respondWith()");
 }
 
-// `fetch` listeners are the app's handler; all others are the platform's.
+// Listeners of `fetch`, `scheduled` and `queue` are the app's handlers; all others are the platform's.
 export function addEventListener(type, listener, options) {
-  if (type !== "fetch") return host.load("fazt:events").addEventListener.call(globalThis, type, listener, options);
-  if (listener && !listeners.includes(listener)) listeners.push(listener);
+  const own = Object.hasOwn(listeners, type) ? listeners[type] : undefined;
+  if (own === undefined) return host.load("fazt:events").addEventListener.call(globalThis, type, listener, options);
+  if (listener && !own.includes(listener)) own.push(listener);
 }
 
 export function removeEventListener(type, listener, options) {
-  if (type !== "fetch") return host.load("fazt:events").removeEventListener.call(globalThis, type, listener, options);
-  const at = listeners.indexOf(listener);
-  if (at >= 0) listeners.splice(at, 1);
+  const own = Object.hasOwn(listeners, type) ? listeners[type] : undefined;
+  if (own === undefined) return host.load("fazt:events").removeEventListener.call(globalThis, type, listener, options);
+  const at = own.indexOf(listener);
+  if (at >= 0) own.splice(at, 1);
 }
 
 // --------------------------------------------------------------------------------------------- start
@@ -209,14 +252,17 @@ export function environment() {
   return env;
 }
 
-// The app's main module has run: which handlers are there? 1 fetch, 2 scheduled, 4 message.
+// The app's main module has run: which handlers are there? 1 fetch, 2 scheduled, 4 message, 8 queue.
 export function start(namespace) {
-  const main = namespace.default;
-  let found = listeners.length === 0 ? 0 : 1;
+  main = namespace.default;
+  const has = (object, name) => typeof object?.[name] === "function";
+  const others = (object) => (has(object, "scheduled") ? 2 : 0) | (has(object, "message") ? 4 : 0) | (has(object, "queue") ? 8 : 0);
+  let found = (listeners.fetch.length === 0 ? 0 : 1) | (listeners.scheduled.length === 0 ? 0 : 2) | (listeners.queue.length === 0 ? 0 : 8);
   if (main === undefined || main === null) return found;
-  if (typeof main === "function" && typeof main.prototype?.fetch === "function" && typeof main.fetch !== "function") {
+  const isClass = typeof main === "function" && ["fetch", "scheduled", "queue"].some((name) => has(main.prototype, name) && !has(main, name));
+  if (isClass) {
     entrypoint = main;
-    return 1 | (typeof main.prototype.scheduled === "function" ? 2 : 0) | (typeof main.prototype.message === "function" ? 4 : 0);
+    return (has(main.prototype, "fetch") ? 1 : 0) | others(main.prototype);
   }
   target = main;
   if (typeof main.fetch === "function") {
@@ -227,9 +273,7 @@ export function start(namespace) {
     target = undefined;
     found |= 1;
   }
-  if (typeof main.scheduled === "function") found |= 2;
-  if (typeof main.message === "function") found |= 4;
-  return found;
+  return found | others(main);
 }
 
 // Serves a request that nobody made, so that what every request needs is there before an app is.

@@ -12,8 +12,8 @@ use fazt_ipc::frame::{Header, split};
 use fazt_ipc::ids::{AppId, RequestId};
 use fazt_ipc::limits::FRAME_BODY_BYTES_MAX;
 use fazt_ipc::syscall::{Call, CallError, ErrorCode, Reply};
-use fazt_ipc::wire::kernel::{BindingKind, Configure, Module, ModuleKind, Request, Start, User};
-use fazt_ipc::wire::worker::{Bytecode, Loaded, Log, Ready, Response};
+use fazt_ipc::wire::kernel::{BindingKind, Configure, Event, Module, ModuleKind, Request, Start, User};
+use fazt_ipc::wire::worker::{Bytecode, Done, Loaded, Log, Ready, Response};
 use fazt_ipc::wire::{Failure, KernelKind, WorkerKind};
 use fazt_worker::link::LinkError;
 
@@ -54,6 +54,9 @@ pub struct Answer {
     pub failure: Option<Failure>,
     pub logs: Vec<(String, String)>,
     pub calls: Vec<Call>,
+    /// What came of an event.
+    pub done: Option<Done>,
+    pub no_retry: bool,
 }
 
 impl Answer {
@@ -150,7 +153,7 @@ impl Kernel {
             cpu_ms: limits.cpu_ms,
             user: Some(User { id: "u1".into(), name: "Ada".into(), role: "owner".into() }),
             env: vec![("API_KEY".into(), "s3cret".into())],
-            bindings: vec![("KV".into(), BindingKind::Kv)],
+            bindings: vec![("KV".into(), BindingKind::Kv), ("JOBS".into(), BindingKind::Queue)],
             compatibility_date: "2026-11-20".into(),
         };
         self.send(KernelKind::Configure, 0, false, &configure);
@@ -257,6 +260,18 @@ impl Kernel {
         stream
     }
 
+    /// Sends an event with this payload; empty: none. Gives its stream.
+    pub fn event(&mut self, event: Event<'_>, payload: &str) -> u32 {
+        let stream = self.next;
+        self.next += 2;
+        self.send(KernelKind::Event, stream, payload.is_empty(), &event);
+        for (at, chunk) in payload.as_bytes().chunks(FRAME_BODY_BYTES_MAX).enumerate() {
+            let end = (at + 1) * FRAME_BODY_BYTES_MAX >= payload.len();
+            self.raw(KernelKind::Body, stream, end, chunk);
+        }
+        stream
+    }
+
     pub fn get(&mut self, path: &str) -> Answer {
         let stream = self.open("GET", path, &[("host", "notes.localhost:8080"), ("accept", "*/*")], true);
         self.answer(stream)
@@ -291,6 +306,8 @@ impl Kernel {
                         self.send(KernelKind::Credit, stream, false, &(frame.body.len() as u32));
                     }
                 }
+                WorkerKind::Done => answer.done = Some(decode(&frame.body).expect("Done")),
+                WorkerKind::NoRetry => answer.no_retry = true,
                 WorkerKind::Failed => {
                     assert_eq!(frame.stream, stream);
                     answer.failure = Some(decode(&frame.body).expect("Failure"));

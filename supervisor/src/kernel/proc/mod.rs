@@ -52,6 +52,7 @@ use std::time::Instant;
 
 use fazt_ipc::control::{LogLine, TraceLine};
 use fazt_ipc::ids::{AppId, RequestId};
+use fazt_ipc::wire::kernel::Event as AppEvent;
 use fazt_ipc::wire::worker::LogLevel;
 use tokio::sync::broadcast;
 
@@ -61,7 +62,7 @@ use super::storage::sql::Jails;
 use builder::JailBuilder;
 use launcher::Launcher;
 use lifecycle::Event;
-use link::{Exchange, Opening};
+use link::{Ended, Exchange, Opening, What};
 use logs::Logs;
 use metrics::{Metrics, count};
 use pool::Pool;
@@ -333,6 +334,41 @@ impl Proc {
         self.serve(&slot, id, origin, request).await
     }
 
+    /// Has the app do something that nobody asked over HTTP, as itself. `payload` is JSON; empty: there is none.
+    pub(crate) async fn event(
+        self: &Arc<Self>,
+        release: &Arc<Release>,
+        event: AppEvent<'_>,
+        payload: bytes::Bytes,
+    ) -> Ended {
+        let outcome = self.try_event(release, event, payload).await;
+        outcome.unwrap_or_else(|error| Ended {
+            no_retry: false,
+            reason: error.to_string(),
+            outcome: Err(error),
+        })
+    }
+
+    async fn try_event(
+        self: &Arc<Self>,
+        release: &Arc<Release>,
+        event: AppEvent<'_>,
+        payload: bytes::Bytes,
+    ) -> Result<Ended, DispatchError> {
+        if !release.has_server() {
+            return Err(DispatchError::NoHandler);
+        }
+        if self.shared.stopping.load(Ordering::Relaxed) {
+            return Err(DispatchError::Stopping);
+        }
+        self.is_set_up(release, Some(event.id))?;
+        count(&self.shared.metrics.requests);
+        let slot = self.slot(release, Principal::Service, None);
+        let opening = Opening { id: event.id, what: What::Event(event), body: !payload.is_empty() };
+        let (link, ticket) = slot.place(&opening).await?;
+        Ok(Exchange::new(link, ticket, RequestBody::new(http_body_util::Full::new(payload))).ended().await)
+    }
+
     /// An app without a variable that it requires is not started; its log says which.
     fn is_set_up(&self, release: &Release, id: Option<RequestId>) -> Result<(), DispatchError> {
         let missing = release.env.missing();
@@ -368,9 +404,7 @@ impl Proc {
         url.push_str(path);
         let opening = Opening {
             id,
-            method: head.method.as_str(),
-            url: &url,
-            headers: &head.headers,
+            what: What::Request { method: head.method.as_str(), url: &url, headers: &head.headers },
             body: matches!(body, RequestBody::Stream(_)),
         };
         // The fast path: a worker is there. The head goes before the wait: as long as its bytes live, its

@@ -145,6 +145,7 @@ impl Manifest {
                 bindings.entries(|_, kind| match kind.own_text().as_str() {
                     "kv" => BindingKind::Kv,
                     "r2" => BindingKind::R2,
+                    "queue" => BindingKind::Queue,
                     _ => BindingKind::D1,
                 })
             }),
@@ -187,6 +188,15 @@ impl Manifest {
                 return wrong(format!(
                     "`{name}` is a variable of `env` and a binding: both are named in `env`"
                 ));
+            }
+            if *kind == BindingKind::Queue {
+                if !self.permissions.schedule {
+                    let grant = "add `\"permissions\": { \"schedule\": true }`";
+                    return wrong(format!(
+                        "`bindings.{name}` enqueues jobs, which needs a permission: {grant}"
+                    ));
+                }
+                continue;
             }
             if !self.permissions.spaces {
                 let grant = "add `\"permissions\": { \"spaces\": true }`";

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use fazt_ipc::ids::RequestId;
 use fazt_ipc::limits::CREDIT_BYTES;
+use fazt_ipc::wire::worker::Done;
 use http::{HeaderMap, StatusCode};
 
 use super::super::DispatchError;
@@ -17,6 +18,17 @@ pub(crate) struct Head {
     pub(crate) status: StatusCode,
     /// Fields; the edge still has to apply its rules.
     pub(crate) headers: HeaderMap,
+}
+
+/// What is known of an event's end.
+#[derive(Debug, Default)]
+pub(super) struct EventEnd {
+    /// Its handler did not throw, and said this.
+    pub(super) done: Option<Done>,
+    /// It is not to be tried again.
+    pub(super) no_retry: bool,
+    /// What it threw, in a line.
+    pub(super) reason: String,
 }
 
 /// A request's stream. Lives until the worker has settled it and the edge has let go of it.
@@ -44,6 +56,8 @@ pub(super) struct Entry {
     /// The response is complete.
     pub(super) ended: bool,
     pub(super) failed: Option<DispatchError>,
+    /// It is an event, which has no response.
+    pub(super) event: Option<Box<EventEnd>>,
 
     /// What may still be sent of the request's body without new credit.
     pub(super) send_window: u32,
@@ -75,6 +89,7 @@ impl Entry {
             left: None,
             ended: false,
             failed: None,
+            event: None,
             send_window: 0,
             sent: true,
             aborted: false,

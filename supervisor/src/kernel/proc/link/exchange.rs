@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 
 use super::super::{BodyError, DispatchError, RequestBody, bounds};
+use super::Ended;
 use super::entry::Head;
 use super::{Link, Ticket};
 
@@ -48,6 +49,33 @@ impl Exchange {
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
         Ok(response)
+    }
+
+    /// Waits until an event is over.
+    pub(crate) async fn ended(mut self) -> Ended {
+        std::future::poll_fn(|cx| self.poll_ended(cx)).await
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.poll_upload(cx);
+        let mut inner = self.link.inner();
+        let entry = inner.wire.entry(self.ticket);
+        let event = entry.event.as_deref_mut();
+        let (done, no_retry, reason) = event.map_or((None, false, String::new()), |event| {
+            (event.done, event.no_retry, std::mem::take(&mut event.reason))
+        });
+        if let Some(error) = &entry.failed {
+            let reason = if reason.is_empty() { error.to_string() } else { reason };
+            return Poll::Ready(Ended { outcome: Err(error.clone()), no_retry, reason });
+        }
+        if let Some(done) = done {
+            return Poll::Ready(Ended { outcome: Ok(done), no_retry, reason });
+        }
+        match &mut entry.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            waker => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
 
     #[expect(clippy::type_complexity, reason = "head, whole body, announced length: read in one place")]

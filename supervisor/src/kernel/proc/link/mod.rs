@@ -29,9 +29,10 @@ use std::time::{Duration, Instant};
 
 use fazt_ipc::ids::{Generation, RequestId};
 use fazt_ipc::syscall::CallError;
-use fazt_ipc::wire::worker::{Loaded, Ready};
+use fazt_ipc::wire::worker::{Done, Loaded, Ready};
 use fazt_ipc::wire::{Failure, KernelKind, Phase, WireError};
 
+use super::DispatchError;
 use super::launcher::Exit;
 use crate::kernel::security::Actor;
 use crate::kernel::syscall::{Calls, WholeAnswer};
@@ -41,7 +42,18 @@ pub(crate) use exchange::Exchange;
 pub use exchange::WorkerBody;
 pub(crate) use task::run;
 pub(crate) use wire::Ticket;
-pub(crate) use wire::{Effect, Line, NotOpened, Opening, Tap, Wire};
+pub(crate) use wire::{Effect, Line, NotOpened, Opening, Tap, What, Wire};
+
+/// What came of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// What the app said, unless it failed.
+    pub(crate) outcome: Result<Done, DispatchError>,
+    /// The app does not want it tried again.
+    pub(crate) no_retry: bool,
+    /// Why it failed, in a line.
+    pub(crate) reason: String,
+}
 
 /// Why a worker's link ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -297,7 +309,7 @@ impl Inner {
 /// Plays one batch of a fuzzer's worker against the machine: true when every frame was legal.
 #[cfg(test)]
 pub(crate) fn fuzz_once<R>(rng: &mut R, traffic: impl Fn(&mut R, u32) -> Vec<u8>) -> bool {
-    use fazt_ipc::wire::kernel::{Configure, Start};
+    use fazt_ipc::wire::kernel::{Configure, Event, EventKind, Start};
     let now = Instant::now();
     let mut wire = Wire::new();
     let ready = Ready { protocol: fazt_ipc::limits::PROTOCOL, landlock_abi: 0, engine: 0 };
@@ -325,12 +337,16 @@ pub(crate) fn fuzz_once<R>(rng: &mut R, traffic: impl Fn(&mut R, u32) -> Vec<u8>
     let mut body = Vec::new();
     fazt_ipc::codec::encode(&ready, &mut body).expect("small");
     frame(0x81, &body);
-    frame(0x82, &[1, 0, 0]);
+    frame(0x82, &[1, 0, 0, 0]);
     let headers = http::HeaderMap::new();
     let id = RequestId::new(1, 1);
-    let opening = Opening { id, method: "GET", url: "http://a/", headers: &headers, body: false };
+    let what = What::Request { method: "GET", url: "http://a/", headers: &headers };
+    let opening = Opening { id, what, body: false };
     let ticket = wire.open(&opening, now + Duration::from_secs(1)).expect("a stream");
-    let bytes = traffic(rng, 1);
+    let event = Event { id, kind: EventKind::Queue, name: "", cron: "", job: "", unix_ms: 0, attempt: 1 };
+    let opening = Opening { id, what: What::Event(event), body: true };
+    let event = wire.open(&opening, now + Duration::from_secs(1)).expect("a stream");
+    let bytes = traffic(rng, 3);
     let mut rest = bytes.as_slice();
     let legal = loop {
         match wire.receive(rest, now) {
@@ -340,7 +356,8 @@ pub(crate) fn fuzz_once<R>(rng: &mut R, traffic: impl Fn(&mut R, u32) -> Vec<u8>
         }
     };
     wire.sweep(now + Duration::from_secs(60), Duration::ZERO);
-    wire.close(&super::DispatchError::Died);
+    wire.close(&DispatchError::Died);
     wire.release(ticket, now);
+    wire.release(event, now);
     legal
 }

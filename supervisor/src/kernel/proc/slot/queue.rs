@@ -23,7 +23,28 @@ impl Slot {
         body: RequestBody,
     ) -> Result<http::Response<link::WorkerBody>, DispatchError> {
         let asked = Instant::now();
-        let deadline = asked + self.shared.options.wake_deadline;
+        let (link, ticket) = self.wait_place(opening).await?;
+        let response = Exchange::new(link, ticket, body).response().await;
+        self.shared.metrics.cold_start(asked.elapsed());
+        response
+    }
+
+    /// A place for something that may wait for a worker.
+    pub(crate) async fn place(
+        self: &Arc<Self>,
+        opening: &Opening<'_>,
+    ) -> Result<(Arc<Link>, link::Ticket), DispatchError> {
+        match self.open(opening)? {
+            Some(place) => Ok(place),
+            None => self.wait_place(opening).await,
+        }
+    }
+
+    async fn wait_place(
+        self: &Arc<Self>,
+        opening: &Opening<'_>,
+    ) -> Result<(Arc<Link>, link::Ticket), DispatchError> {
+        let deadline = Instant::now() + self.shared.options.wake_deadline;
         loop {
             let told = self.wait_turn()?;
             match tokio::time::timeout_at(deadline.into(), told).await {
@@ -32,10 +53,8 @@ impl Slot {
                 Ok(Err(_)) => return Err(DispatchError::Stopping),
                 Err(_) => return Err(DispatchError::WakeTimeout),
             }
-            if let Some((link, ticket)) = self.open(opening)? {
-                let response = Exchange::new(link, ticket, body).response().await;
-                self.shared.metrics.cold_start(asked.elapsed());
-                return response;
+            if let Some(place) = self.open(opening)? {
+                return Ok(place);
             }
         }
     }

@@ -48,8 +48,9 @@ impl Owner for Work {
     fn ready(&self, _: Ready) {}
 
     fn loaded(&self, _: Generation, loaded: Loaded) {
-        if !loaded.fetch {
-            let text = "the app's main module exports no `fetch` handler";
+        if loaded == Loaded::default() {
+            let text =
+                "the app's main module exports no handler: no `fetch`, `scheduled`, `queue` or `message`";
             self.slot.log(LogLevel::Warn, None, String::new(), text.into());
         }
         self.slot.shared.room.settle();

@@ -5,6 +5,7 @@
 //! ```text
 //! request  ──Response──▶ answered ──Body*──▶ …  ──END──▶ ended ──Settled──▶ free (when the edge let go, too)
 //!             Failed at any time before the end; after Abort anything still legal is dropped
+//! event    ──NoRetry*──▶ … ──Done or Failed──▶ ended ──Settled──▶ free
 //! ```
 //!
 //! | direction | file |
@@ -18,6 +19,7 @@ mod send;
 use fazt_ipc::frame::Header;
 use fazt_ipc::ids::RequestId;
 use fazt_ipc::syscall::Call;
+use fazt_ipc::wire::kernel::Event;
 use fazt_ipc::wire::worker::{Loaded, LogLevel, Ready};
 use fazt_ipc::wire::{Failure, Phase};
 use http::HeaderMap;
@@ -60,18 +62,29 @@ pub(crate) struct Line {
     pub(crate) dropped: u32,
 }
 
-/// A request to open.
+/// A stream to open.
 pub(crate) struct Opening<'a> {
-    /// Its id.
+    /// Id of the request.
     pub(crate) id: RequestId,
-    /// Method.
-    pub(crate) method: &'a str,
-    /// Absolute URL.
-    pub(crate) url: &'a str,
-    /// Header fields.
-    pub(crate) headers: &'a HeaderMap,
+    /// What it is.
+    pub(crate) what: What<'a>,
     /// A body follows.
     pub(crate) body: bool,
+}
+
+/// What a worker is asked.
+pub(crate) enum What<'a> {
+    /// To answer a request.
+    Request {
+        /// Method.
+        method: &'a str,
+        /// Absolute URL.
+        url: &'a str,
+        /// Header fields.
+        headers: &'a HeaderMap,
+    },
+    /// To do something that nobody asked over HTTP.
+    Event(Event<'a>),
 }
 
 /// Why a request was not opened here.

@@ -11,7 +11,7 @@ use fazt_ipc::limits::{
     HEADER_BYTES_MAX, HEADERS_MAX, LOG_LINE_BYTES_MAX, PROTOCOL,
 };
 use fazt_ipc::syscall::Call;
-use fazt_ipc::wire::worker::{Log, Ready, Response};
+use fazt_ipc::wire::worker::{Done, Log, Ready, Response};
 use fazt_ipc::wire::{Failure, FailureKind, WireError, WorkerKind};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -47,7 +47,7 @@ impl Wire {
         }
         match kind {
             W::Ready | W::Loaded | W::LoadFailed if stream != 0 => return Err(refused()),
-            W::Settled | W::StopBody if !body.is_empty() => {
+            W::Settled | W::StopBody | W::NoRetry if !body.is_empty() => {
                 return Err(CodecError::Trailing(body.len()).into());
             }
             _ => {}
@@ -71,6 +71,10 @@ impl Wire {
                 let failure = failure(body)?;
                 let entry = self.of_worker(kind, stream)?;
                 let request = entry.request;
+                if let Some(event) = &mut entry.event {
+                    event.reason =
+                        cut(failure.message.lines().next().unwrap_or_default(), REASON_BYTES_MAX).into();
+                }
                 entry.fail(match failure.kind {
                     FailureKind::Exception | FailureKind::BadReturn => DispatchError::Exception,
                     FailureKind::CpuExceeded => DispatchError::CpuExceeded,
@@ -82,6 +86,30 @@ impl Wire {
                     self.accepting = false;
                 }
                 self.effects.push(Effect::Failed(request, failure));
+            }
+            W::Done => {
+                let done: Done = codec::decode(body)?;
+                let entry = self.of_worker(kind, stream)?;
+                let (over, aborted) = (entry.over(), entry.aborted);
+                match &mut entry.event {
+                    Some(event) if !over => event.done = Some(done),
+                    Some(_) if aborted => {}
+                    _ => return Err(refused()),
+                }
+                entry.ended = true;
+                entry.sent = true;
+                if !aborted {
+                    entry.deadline = now + bounds::BACKGROUND_MAX;
+                }
+                entry.wake();
+            }
+            W::NoRetry => {
+                let entry = self.of_worker(kind, stream)?;
+                let over = entry.over() && !entry.aborted;
+                match &mut entry.event {
+                    Some(event) if !over => event.no_retry = true,
+                    _ => return Err(refused()),
+                }
             }
             W::Settled => {
                 let index = self.index(kind, stream)?;
@@ -176,7 +204,7 @@ impl Wire {
     fn response(&mut self, header: &Header, body: &[u8], now: Instant) -> Result<(), WireError> {
         let response: Response<'_> = codec::decode(body)?;
         let entry = self.of_worker(WorkerKind::Response, header.stream)?;
-        if entry.answered || (entry.over() && !entry.aborted) {
+        if entry.event.is_some() || entry.answered || (entry.over() && !entry.aborted) {
             return Err(WireError::Stream { kind: "Response", stream: header.stream });
         }
         entry.answered = true;
@@ -253,6 +281,8 @@ fn failure(body: &[u8]) -> Result<Failure, WireError> {
     Ok(failure)
 }
 
+/// What is kept of what an event threw; the app's log has all of it.
+const REASON_BYTES_MAX: usize = 500;
 /// Fields that the edge adds to a response: room for them is made once.
 const FIELDS_ADDED: usize = 2;
 /// Room for fields at least: a connection's next request is read into what the response before it leaves.

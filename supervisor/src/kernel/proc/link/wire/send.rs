@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::super::super::{DispatchError, bounds};
 use super::super::entry::Entry;
-use super::{Begun, Came, Late, NotOpened, Opening, Sweep, Ticket, Window, Wire};
+use super::{Begun, Came, Late, NotOpened, Opening, Sweep, Ticket, What, Window, Wire};
 
 impl Wire {
     /// Sends a typed message.
@@ -83,10 +83,16 @@ impl Wire {
             self.streams.push(0);
         }
         let stream = self.next_stream;
-        let mut fields = Vec::with_capacity(opening.headers.len());
-        fields.extend(opening.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
-        let request = Request { id: opening.id, method: opening.method, url: opening.url, fields };
-        self.send(KernelKind::Request, stream, !opening.body, &request).map_err(|_| NotOpened::TooLarge)?;
+        let sent = match &opening.what {
+            What::Request { method, url, headers } => {
+                let mut fields = Vec::with_capacity(headers.len());
+                fields.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+                let request = Request { id: opening.id, method, url, fields };
+                self.send(KernelKind::Request, stream, !opening.body, &request)
+            }
+            What::Event(event) => self.send(KernelKind::Event, stream, !opening.body, event),
+        };
+        sent.map_err(|_| NotOpened::TooLarge)?;
         // Numbers are used once. A worker that has used all of them up serves what it has and goes.
         match self.next_stream.checked_add(2) {
             Some(next) => self.next_stream = next,
@@ -94,6 +100,9 @@ impl Wire {
         }
         let Some(index) = self.spare.pop() else { return Err(NotOpened::Full) };
         self.entries[index].open(stream, opening.id, opening.body, deadline);
+        if matches!(opening.what, What::Event(_)) {
+            self.entries[index].event = Some(Box::default());
+        }
         self.streams[index] = stream;
         self.open += 1;
         Ok(Ticket { index, stream })
