@@ -13,6 +13,7 @@ need cc gcc
 need clang clang
 if [ "${1:-build}" != build ]; then
   need curl curl
+  need git git
   need nm binutils
   need setpriv util-linux
   need node nodejs

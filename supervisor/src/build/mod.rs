@@ -1,4 +1,5 @@
-//! The build role: turns hostile TypeScript and JSX into JavaScript inside a `build` jail.
+//! The build role: turns what others wrote into what Fazt can run, inside a `build` jail: packs into files,
+//! TypeScript and JSX into JavaScript.
 //!
 //! The kernel spawns `fazt` again under the `build` profile; once locked it calls [`serve`] on its only
 //! socket, which reads one job, answers it and returns. It opens no file, reads no environment, knows no app.
@@ -17,19 +18,28 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `job.rs` | what it can be asked for |
 //! | `strip.rs` | one script, a pure function |
 //! | `map.rs` | positions, small on disk |
+//! | `pack/` | a commit out of a pack of Git |
+//! | `limits.rs` | how large what comes from elsewhere may be |
 //! | `wire.rs` | what is said on the socket, both sides |
 
+mod job;
+pub mod limits;
 mod map;
+mod pack;
 mod strip;
 mod wire;
 
 use serde::{Deserialize, Serialize};
 
+pub use job::{Refusal, RepoFile, Tree, Unpack};
 pub use map::{MapError, Mapping};
+#[cfg(test)]
+pub(crate) use pack::unpack as unpack_here;
 pub use strip::strip;
-pub use wire::{WireError, converse, serve};
+pub use wire::{WireError, converse, serve, unpack};
 
 /// Part of the name of everything that is built: raised when [`strip`] would give another answer.
 pub const STRIP_VERSION: u32 = 1;

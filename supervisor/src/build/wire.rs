@@ -3,34 +3,55 @@
 //!
 //! ```text
 //! role    Ready
-//! kernel  Item(bytes) Data…  Item(bytes) Data…  End        each item is a Source
-//! role                                               Item(bytes) Data…  End        each item is a StripResult
+//! kernel  Item(bytes) Data…  Item(bytes) Data…  End        the first is a Job, the others are what it works on
+//! role                                               Item(bytes) Data…  End        the answers of that job
 //! ```
+//! | job | items of the kernel | items of the role |
+//! |---|---|---|
+//! | `Strip` | `Source`s | a `StripResult` for each |
+//! | `Unpack` | pieces of the pack | a `Tree` or a `Refusal`, then files |
+//!
 //! Frames are those of [`fazt_ipc::frame`]. Both sides bound what they take before they allocate for it.
 
 use std::io::{Read, Write};
 
+use bytes::Bytes;
 use fazt_ipc::frame::{self, Header};
 use fazt_ipc::limits::{
-    FRAME_BODY_BYTES_MAX, MODULE_BYTES_MAX, MODULES_BYTES_MAX, MODULES_MAX, PATH_BYTES_MAX,
+    FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, MODULE_BYTES_MAX, MODULES_BYTES_MAX, MODULES_MAX,
+    PATH_BYTES_MAX,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Source, StripResult, strip};
+use super::job::{self, Job, Refusal, RepoFile, Tree, Unpack};
+use super::limits::PIECE_BYTES_MAX;
+use super::{Source, StripResult, pack, strip};
 
 const ITEM: u8 = 1;
 const DATA: u8 = 2;
 const END: u8 = 3;
 const READY: u8 = 4;
 
+/// What one side takes of the other, by job.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// One item.
+    pub(super) item_bytes: usize,
+    /// All items together.
+    pub(super) bytes: usize,
+    /// How many.
+    pub(super) items: usize,
+}
+
 /// A script with its path.
 const SOURCE_BYTES_MAX: usize = MODULE_BYTES_MAX + PATH_BYTES_MAX + 64;
+const SOURCES: Bounds =
+    Bounds { item_bytes: SOURCE_BYTES_MAX, bytes: MODULES_BYTES_MAX + SOURCE_BYTES_MAX, items: MODULES_MAX };
 /// Stripped code can be longer than its source, and its positions come with it.
-const RESULT_BYTES_MAX: usize = 6 * MODULE_BYTES_MAX;
-/// All answers to one job.
-const RESULTS_BYTES_MAX: usize = 4 * MODULES_BYTES_MAX;
+const RESULTS: Bounds =
+    Bounds { item_bytes: 6 * MODULE_BYTES_MAX, bytes: 4 * MODULES_BYTES_MAX, items: MODULES_MAX };
 
 /// The other side does not keep to the protocol, or is gone.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +65,17 @@ pub enum WireError {
     /// The process ended in the middle of its work.
     #[error("the build process ended while it looked at `{0}`; is that script very deeply nested?")]
     Ended(String),
+    /// What it was to work on is too large to be sent.
+    #[error("{0}")]
+    Input(String),
 }
 
 /// Puts frames together to items.
 struct Assembler {
     buffer: Vec<u8>,
+    used: usize,
     item: Option<(usize, Vec<u8>)>,
-    item_bytes_max: usize,
-    bytes_left: usize,
-    items_left: usize,
+    left: Bounds,
 }
 
 enum Event {
@@ -61,40 +84,27 @@ enum Event {
 }
 
 impl Assembler {
-    fn new(item_bytes_max: usize, bytes_max: usize) -> Self {
-        Self {
-            buffer: Vec::new(),
-            item: None,
-            item_bytes_max,
-            bytes_left: bytes_max,
-            items_left: MODULES_MAX,
-        }
+    fn new(bounds: Bounds) -> Self {
+        Self { buffer: Vec::new(), used: 0, item: None, left: bounds }
     }
 
-    fn push(
-        &mut self,
-        bytes: &[u8],
-        mut event: impl FnMut(Event) -> Result<(), WireError>,
-    ) -> Result<(), WireError> {
+    fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.used);
+        self.used = 0;
         self.buffer.extend_from_slice(bytes);
-        let mut used = 0;
+    }
+
+    /// The next whole item, if it is here.
+    fn next(&mut self) -> Result<Option<Event>, WireError> {
         while let Some((header, body)) =
-            frame::split(&self.buffer[used..]).map_err(|_| WireError::Protocol("frame"))?
+            frame::split(&self.buffer[self.used..]).map_err(|_| WireError::Protocol("frame"))?
         {
-            used += fazt_ipc::limits::FRAME_HEADER_BYTES + body.len();
-            if let Some(found) = take(
-                &mut self.item,
-                header,
-                body,
-                self.item_bytes_max,
-                &mut self.bytes_left,
-                &mut self.items_left,
-            )? {
-                event(found)?;
+            self.used += FRAME_HEADER_BYTES + body.len();
+            if let Some(found) = take(&mut self.item, header, body, &mut self.left)? {
+                return Ok(Some(found));
             }
         }
-        self.buffer.drain(..used);
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -102,19 +112,17 @@ fn take(
     open: &mut Option<(usize, Vec<u8>)>,
     header: Header,
     body: &[u8],
-    item_bytes_max: usize,
-    bytes_left: &mut usize,
-    items_left: &mut usize,
+    left: &mut Bounds,
 ) -> Result<Option<Event>, WireError> {
     match (header.kind, &mut *open) {
         (ITEM, None) => {
             let bytes: [u8; 4] = body.try_into().map_err(|_| WireError::Protocol("item"))?;
             let bytes = u32::from_le_bytes(bytes) as usize;
-            if bytes == 0 || bytes > item_bytes_max || bytes > *bytes_left || *items_left == 0 {
+            if bytes == 0 || bytes > left.item_bytes || bytes > left.bytes || left.items == 0 {
                 return Err(WireError::Protocol("item over its bound"));
             }
-            *bytes_left -= bytes;
-            *items_left -= 1;
+            left.bytes -= bytes;
+            left.items -= 1;
             *open = Some((bytes, Vec::new()));
             Ok(None)
         }
@@ -130,21 +138,27 @@ fn take(
     }
 }
 
-fn head(kind: u8, bytes: usize) -> [u8; fazt_ipc::limits::FRAME_HEADER_BYTES] {
+fn head(kind: u8, bytes: usize) -> [u8; FRAME_HEADER_BYTES] {
     // Never over FRAME_BODY_BYTES_MAX: callers chunk.
     Header { body_bytes: bytes as u32, kind, end: false, stream: 0 }.encode()
 }
 
-fn write_item<T: Serialize>(item: &T, out: &mut Vec<u8>) -> Result<(), WireError> {
-    let bytes = postcard::to_stdvec(item).map_err(|_| WireError::Protocol("item cannot be encoded"))?;
-    let length = u32::try_from(bytes.len()).map_err(|_| WireError::Protocol("item over its bound"))?;
+/// An item of two parts, so that a large one is not copied to be put together.
+fn write_parts(first: &[u8], second: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+    let length =
+        u32::try_from(first.len() + second.len()).map_err(|_| WireError::Protocol("item over its bound"))?;
     out.extend_from_slice(&head(ITEM, 4));
     out.extend_from_slice(&length.to_le_bytes());
-    for chunk in bytes.chunks(FRAME_BODY_BYTES_MAX) {
+    for chunk in first.chunks(FRAME_BODY_BYTES_MAX).chain(second.chunks(FRAME_BODY_BYTES_MAX)) {
         out.extend_from_slice(&head(DATA, chunk.len()));
         out.extend_from_slice(chunk);
     }
     Ok(())
+}
+
+fn write_item<T: Serialize>(item: &T, out: &mut Vec<u8>) -> Result<(), WireError> {
+    let bytes = postcard::to_stdvec(item).map_err(|_| WireError::Protocol("item cannot be encoded"))?;
+    write_parts(&bytes, &[], out)
 }
 
 fn read_item<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
@@ -154,41 +168,164 @@ fn read_item<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     }
 }
 
+/// A file is its path, and its bytes behind it as they are.
+fn write_file(file: &RepoFile, out: &mut Vec<u8>) -> Result<(), WireError> {
+    let path = postcard::to_stdvec(&file.path).map_err(|_| WireError::Protocol("item cannot be encoded"))?;
+    write_parts(&path, &file.bytes, out)
+}
+
+fn read_file(mut item: Vec<u8>) -> Result<RepoFile, WireError> {
+    let (path, rest): (String, _) =
+        postcard::take_from_bytes(&item).map_err(|_| WireError::Protocol("malformed item"))?;
+    let start = item.len() - rest.len();
+    item.drain(..start);
+    Ok(RepoFile { path, bytes: item })
+}
+
+/// The role's side of the items.
+struct Input<'a, S> {
+    stream: &'a mut S,
+    assembler: Assembler,
+    chunk: Vec<u8>,
+}
+
+impl<S: Read> Input<'_, S> {
+    /// The next item, none at the end.
+    fn next(&mut self) -> Result<Option<Vec<u8>>, WireError> {
+        loop {
+            match self.assembler.next()? {
+                Some(Event::Item(item)) => return Ok(Some(item)),
+                Some(Event::End) => return Ok(None),
+                None => {}
+            }
+            let bytes = self.stream.read(&mut self.chunk)?;
+            if bytes == 0 {
+                return Err(WireError::Protocol("closed before the end of the job"));
+            }
+            self.assembler.push(&self.chunk[..bytes]);
+        }
+    }
+
+    fn bound(&mut self, bounds: Bounds) {
+        self.assembler.left = bounds;
+    }
+}
+
 /// The role: reads one job, answers it, returns. Called in the jail, after the lock-down.
 ///
 /// # Errors
 /// When the socket fails or the job is malformed.
 pub fn serve(stream: &mut (impl Read + Write)) -> Result<(), WireError> {
-    let mut sources: Vec<Source> = Vec::new();
-    let mut assembler = Assembler::new(SOURCE_BYTES_MAX, MODULES_BYTES_MAX + SOURCE_BYTES_MAX);
-    let mut chunk = vec![0; FRAME_BODY_BYTES_MAX];
-    let mut end = false;
     stream.write_all(&head(READY, 0))?;
-    while !end {
-        let bytes = stream.read(&mut chunk)?;
-        if bytes == 0 {
-            return Err(WireError::Protocol("closed before the end of the job"));
-        }
-        assembler.push(&chunk[..bytes], |event| {
-            match event {
-                Event::Item(item) => sources.push(read_item(&item)?),
-                Event::End => end = true,
-            }
-            Ok(())
-        })?;
-    }
+    let mut input =
+        Input { stream, assembler: Assembler::new(job::JOB), chunk: vec![0; FRAME_BODY_BYTES_MAX] };
+    let job = input.next()?.ok_or(WireError::Protocol("no job"))?;
     let mut out = Vec::new();
-    for source in sources {
-        write_item(&strip(&source), &mut out)?;
-        stream.write_all(&out)?;
-        out.clear();
+    match read_item::<Job>(&job)? {
+        Job::Strip => {
+            input.bound(SOURCES);
+            let mut sources: Vec<Source> = Vec::new();
+            while let Some(item) = input.next()? {
+                sources.push(read_item(&item)?);
+            }
+            for source in sources {
+                write_item(&strip(&source), &mut out)?;
+                input.stream.write_all(&out)?;
+                out.clear();
+            }
+        }
+        Job::Unpack(unpack) => {
+            input.bound(job::PACK);
+            let mut bytes = Vec::new();
+            while let Some(piece) = input.next()? {
+                bytes.extend_from_slice(&piece);
+            }
+            answer_files(input.stream, pack::unpack(&bytes, &unpack))?;
+        }
     }
     stream.write_all(&head(END, 0))?;
     stream.flush()?;
     Ok(())
 }
 
-/// The kernel's side: sends one job, takes the answers in the order of the sources. Sets no deadline: the
+fn answer_files<T: Serialize>(
+    stream: &mut impl Write,
+    outcome: Result<(T, Vec<RepoFile>), Refusal>,
+) -> Result<(), WireError> {
+    let mut out = Vec::new();
+    let (head, files) = match outcome {
+        Ok((head, files)) => (Ok(head), files),
+        Err(refusal) => (Err(Refusal(refusal.shown())), Vec::new()),
+    };
+    write_item(&head, &mut out)?;
+    stream.write_all(&out)?;
+    for file in files {
+        out.clear();
+        write_file(&file, &mut out)?;
+        stream.write_all(&out)?;
+    }
+    Ok(())
+}
+
+/// The kernel's side of the answers.
+struct Answers<'a, S> {
+    stream: &'a mut S,
+    assembler: Assembler,
+    chunk: Vec<u8>,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Answers<'a, S> {
+    /// Waits for the greeting and sends the job.
+    async fn begin(stream: &'a mut S, job: &Job, bounds: Bounds) -> Result<Self, WireError> {
+        let mut greeting = head(END, 0);
+        stream.read_exact(&mut greeting).await?;
+        if greeting != head(READY, 0) {
+            return Err(WireError::Protocol("no greeting"));
+        }
+        let mut out = Vec::new();
+        write_item(job, &mut out)?;
+        stream.write_all(&out).await?;
+        Ok(Self { stream, assembler: Assembler::new(bounds), chunk: vec![0; FRAME_BODY_BYTES_MAX] })
+    }
+
+    async fn sent(&mut self) -> Result<(), WireError> {
+        self.stream.write_all(&head(END, 0)).await?;
+        self.stream.flush().await?;
+        Ok(())
+    }
+
+    /// The next event; none when the process is gone.
+    async fn next(&mut self) -> Result<Option<Event>, WireError> {
+        loop {
+            if let Some(event) = self.assembler.next()? {
+                return Ok(Some(event));
+            }
+            let bytes = self.stream.read(&mut self.chunk).await?;
+            if bytes == 0 {
+                return Ok(None);
+            }
+            self.assembler.push(&self.chunk[..bytes]);
+        }
+    }
+
+    async fn item(&mut self) -> Result<Vec<u8>, WireError> {
+        match self.next().await? {
+            Some(Event::Item(item)) => Ok(item),
+            Some(Event::End) => Err(WireError::Protocol("answers are missing")),
+            None => Err(WireError::Protocol("closed before the end of its answer")),
+        }
+    }
+
+    async fn end(&mut self) -> Result<(), WireError> {
+        match self.next().await? {
+            Some(Event::End) => Ok(()),
+            Some(Event::Item(_)) => Err(WireError::Protocol("more answers than were announced")),
+            None => Err(WireError::Protocol("closed before the end of its answer")),
+        }
+    }
+}
+
+/// The kernel's side of stripping: takes the answers in the order of the sources. Sets no deadline: the
 /// caller has one, and kills the process.
 ///
 /// # Errors
@@ -197,45 +334,109 @@ pub async fn converse<S>(stream: &mut S, sources: &[Source]) -> Result<Vec<Strip
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut greeting = head(END, 0);
-    stream.read_exact(&mut greeting).await?;
-    if greeting != head(READY, 0) {
-        return Err(WireError::Protocol("no greeting"));
-    }
+    let mut answers = Answers::begin(stream, &Job::Strip, RESULTS).await?;
     let mut out = Vec::new();
     for source in sources {
         write_item(source, &mut out)?;
-        stream.write_all(&out).await?;
+        answers.stream.write_all(&out).await?;
         out.clear();
     }
-    stream.write_all(&head(END, 0)).await?;
-    stream.flush().await?;
+    answers.sent().await?;
     drop(out);
     let mut results: Vec<StripResult> = Vec::with_capacity(sources.len());
-    let mut assembler = Assembler::new(RESULT_BYTES_MAX, RESULTS_BYTES_MAX);
-    let mut chunk = vec![0; FRAME_BODY_BYTES_MAX];
-    let mut end = false;
-    while !end {
-        let bytes = stream.read(&mut chunk).await?;
-        if bytes == 0 {
+    loop {
+        match answers.next().await? {
             // Answers come in order, so the one that is missing is the one it died of.
-            return Err(match sources.get(results.len()) {
-                Some(source) => WireError::Ended(source.path.clone()),
-                None => WireError::Protocol("closed before the end of its answer"),
-            });
-        }
-        assembler.push(&chunk[..bytes], |event| {
-            match event {
-                Event::Item(_) if results.len() == sources.len() => {
-                    return Err(WireError::Protocol("more answers than scripts"));
-                }
-                Event::Item(item) => results.push(read_item(&item)?),
-                Event::End => end = true,
+            None => {
+                return Err(match sources.get(results.len()) {
+                    Some(source) => WireError::Ended(source.path.clone()),
+                    None => WireError::Protocol("closed before the end of its answer"),
+                });
             }
-            Ok(())
-        })?;
+            Some(Event::Item(_)) if results.len() == sources.len() => {
+                return Err(WireError::Protocol("more answers than scripts"));
+            }
+            Some(Event::Item(item)) => results.push(read_item(&item)?),
+            Some(Event::End) if results.len() == sources.len() => return Ok(results),
+            Some(Event::End) => return Err(WireError::Protocol("answers are missing")),
+        }
     }
-    if results.len() == sources.len() { Ok(results) } else { Err(WireError::Protocol("answers are missing")) }
+}
+
+/// The kernel's side of unpacking: sends the pack, in the pieces in which it came, takes the files. Sets no deadline.
+/// The files are as many as announced; their paths are whatever the jail says.
+///
+/// # Errors
+/// When the pack is too large, when the process is gone, or its answer is malformed. A pack that is refused is the
+/// inner error.
+pub async fn unpack<S>(
+    stream: &mut S,
+    job: &Unpack,
+    pack: &[Bytes],
+) -> Result<Result<(Tree, Vec<RepoFile>), Refusal>, WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut answers = Answers::begin(stream, &Job::Unpack(job.clone()), job::FILES).await?;
+    send_pieces(answers.stream, pack, job::PACK).await?;
+    answers.sent().await?;
+    take_files(&mut answers, |tree: &Tree| tree.files).await
+}
+
+/// Sends bytes in pieces of one size, whatever they came in.
+async fn send_pieces<S>(stream: &mut S, chunks: &[Bytes], bounds: Bounds) -> Result<(), WireError>
+where
+    S: AsyncWrite + Unpin,
+{
+    if chunks.iter().map(Bytes::len).sum::<usize>() > bounds.bytes {
+        return Err(WireError::Input(format!("more than {} MiB, packed", bounds.bytes >> 20)));
+    }
+    let mut piece = Vec::with_capacity(PIECE_BYTES_MAX);
+    let mut out = Vec::new();
+    for mut chunk in chunks.iter().map(|chunk| &chunk[..]) {
+        while !chunk.is_empty() {
+            let some = chunk.len().min(PIECE_BYTES_MAX - piece.len());
+            piece.extend_from_slice(&chunk[..some]);
+            chunk = &chunk[some..];
+            if piece.len() == PIECE_BYTES_MAX {
+                out.clear();
+                write_parts(&piece, &[], &mut out)?;
+                stream.write_all(&out).await?;
+                piece.clear();
+            }
+        }
+    }
+    if !piece.is_empty() {
+        out.clear();
+        write_parts(&piece, &[], &mut out)?;
+        stream.write_all(&out).await?;
+    }
+    Ok(())
+}
+
+/// Takes what was announced and the files behind it, or the refusal.
+async fn take_files<S, T>(
+    answers: &mut Answers<'_, S>,
+    count: impl Fn(&T) -> u32,
+) -> Result<Result<(T, Vec<RepoFile>), Refusal>, WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: DeserializeOwned,
+{
+    let announced: Result<T, Refusal> = read_item(&answers.item().await?)?;
+    let announced = match announced {
+        Ok(announced) => announced,
+        Err(refusal) => {
+            answers.end().await?;
+            return Ok(Err(refusal));
+        }
+    };
+    let mut files = Vec::new();
+    for _ in 0..count(&announced) {
+        files.push(read_file(answers.item().await?)?);
+    }
+    answers.end().await?;
+    Ok(Ok((announced, files)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use fazt_ipc::control::{ErrorKind, Problem};
 
-use super::builder::Diagnostic;
+use super::builder::{BuildError, Diagnostic};
 use crate::kernel::storage::StorageError;
 
 /// An operation on apps or files that was not done.
@@ -90,7 +90,7 @@ pub enum FsError {
     Overtaken(String),
     /// Jails could not do the work.
     #[error("{0}")]
-    Build(#[from] super::builder::BuildError),
+    Build(#[from] BuildError),
     /// The database or disk.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -131,7 +131,8 @@ impl FsError {
             | Self::Folder(_)
             | Self::Manifest(_)
             | Self::Scripts(_)
-            | Self::BadDeploy(_) => ErrorKind::Invalid,
+            | Self::BadDeploy(_)
+            | Self::Build(BuildError::Refused(_)) => ErrorKind::Invalid,
             Self::NameTaken(_)
             | Self::SameName(_)
             | Self::Binding(_)
@@ -165,6 +166,7 @@ impl FsError {
             Self::Folder(_) => "`fazt fs ls APP:PATH` lists it, `fazt fs get APP:PATH DIR` copies it",
             Self::BadPath { .. } => "rename it",
             Self::NoDeploy(_) | Self::Overtaken(_) => "run `fazt app deploy` again",
+            Self::Build(BuildError::Refused(_)) => "",
             Self::Build(_) => "`fazt proc doctor` says which part of the sandbox is missing",
             Self::Storage(error) => error.hint(),
             _ => "",

@@ -26,6 +26,7 @@ mod error;
 pub mod manifest;
 mod media;
 pub mod name;
+pub mod origin;
 mod path;
 mod reach;
 mod release;
@@ -43,7 +44,10 @@ use fazt_ipc::ids::AppId;
 use tokio::sync::{OwnedMutexGuard, broadcast};
 
 pub use asset::{AssetMatch, Encoding, Encodings, File, Sha256};
-pub use builder::{BuildError, Builder, Compiled, Diagnostic, Source, StripResult, Stripped};
+pub use builder::{
+    BuildError, Builder, Compiled, Diagnostic, Prepare, RepoFile, Source, StripResult, Stripped, Unpack,
+    Unpacked,
+};
 pub use code::{Code, CodeModule};
 pub use data::{CheckedFile, Used};
 pub use error::FsError;

@@ -1,5 +1,5 @@
-//! What deploys need from jails: types stripped by a build process, bytecode made by a worker in its `Compile`
-//! phase. Each process does one job and is killed afterwards, whatever it says.
+//! What deploys and installs need from jails: types stripped and packs unpacked by a build process, bytecode made by
+//! a worker in its `Compile` phase. Each process does one job and is killed afterwards, whatever it says.
 //!
 //! Sources are hostile and so is every answer; what comes back is bounded here and checked by who uses it.
 
@@ -24,7 +24,9 @@ use super::launcher::Launcher;
 use super::pool::{Pool, Warm};
 use super::spec::send_modules;
 use crate::build;
-use crate::kernel::fs::{BuildError, Builder, Compiled, Diagnostic, Source, StripResult};
+use crate::kernel::fs::{
+    BuildError, Builder, Compiled, Diagnostic, Prepare, Source, StripResult, Unpack, Unpacked, builder,
+};
 
 /// Scripts that may fail to compile before the rest is given up: each costs a fresh worker.
 const FAILURES_MAX: usize = 8;
@@ -67,6 +69,61 @@ impl Builder for JailBuilder {
     }
 }
 
+impl Prepare for JailBuilder {
+    fn unpack(&self, job: Unpack, pack: Vec<Bytes>) -> BoxFuture<'static, Result<Unpacked, BuildError>> {
+        let (launcher, jobs) = (Arc::clone(&self.launcher), Arc::clone(&self.jobs));
+        Box::pin(async move {
+            if !job.is_plain() {
+                return Err(BuildError::Refused("not the name of a commit, or not a plain folder".into()));
+            }
+            let _turn = jobs.acquire_owned().await.map_err(unavailable)?;
+            let process = Process::start(&launcher).await?;
+            let (tree, files) = process
+                .work(async |socket| build::unpack(socket, &job, &pack).await)
+                .await?
+                .map_err(refused)?;
+            let commit = job.commit;
+            let (build::Tree { tree, committed_unix_s, .. }, files) = (tree, builder::checked(files)?);
+            if tree.len() != 40 || !tree.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+                return Err(BuildError::Died("it named no tree".into()));
+            }
+            Ok(Unpacked { commit, tree, committed_unix_s, files })
+        })
+    }
+}
+
+/// What a jail says is wrong with what it was given; the text may be the author's.
+fn refused(refusal: build::Refusal) -> BuildError {
+    BuildError::Refused(refusal.shown())
+}
+
+/// A build process for one job.
+struct Process<'a> {
+    _killed: Killed<'a>,
+    socket: UnixStream,
+}
+
+impl<'a> Process<'a> {
+    async fn start(launcher: &'a Launcher) -> Result<Self, BuildError> {
+        let limits = Limits { memory_bytes: bounds::BUILD_BYTES_MAX, cpu_permille: 0, cpu_weight: 0 };
+        let child = launcher.spawn_fresh(Profile::Build, limits).await.map_err(unavailable)?;
+        let _killed = Killed(launcher, child.generation);
+        Ok(Self { _killed, socket: UnixStream::from_std(child.socket).map_err(unavailable)? })
+    }
+
+    /// Does the one job, within the deadline, and ends.
+    async fn work<T>(
+        mut self,
+        job: impl AsyncFnOnce(&mut UnixStream) -> Result<T, build::WireError>,
+    ) -> Result<T, BuildError> {
+        match tokio::time::timeout(bounds::BUILD_DEADLINE, job(&mut self.socket)).await {
+            Ok(Err(build::WireError::Input(why))) => Err(BuildError::Refused(why)),
+            Ok(outcome) => outcome.map_err(|error| BuildError::Died(error.to_string())),
+            Err(_) => Err(BuildError::Died("it took too long".into())),
+        }
+    }
+}
+
 fn unavailable(error: impl std::fmt::Display) -> BuildError {
     BuildError::Unavailable(error.to_string())
 }
@@ -81,14 +138,8 @@ impl Drop for Killed<'_> {
 }
 
 async fn strip(launcher: &Launcher, sources: &[Source]) -> Result<Vec<StripResult>, BuildError> {
-    let limits = Limits { memory_bytes: bounds::BUILD_BYTES_MAX, cpu_permille: 0, cpu_weight: 0 };
-    let child = launcher.spawn_fresh(Profile::Build, limits).await.map_err(unavailable)?;
-    let _killed = Killed(launcher, child.generation);
-    let mut socket = UnixStream::from_std(child.socket).map_err(unavailable)?;
-    match tokio::time::timeout(bounds::BUILD_DEADLINE, build::converse(&mut socket, sources)).await {
-        Ok(outcome) => outcome.map_err(|error| BuildError::Died(error.to_string())),
-        Err(_) => Err(BuildError::Died("it took too long".into())),
-    }
+    let process = Process::start(launcher).await?;
+    process.work(async |socket| build::converse(socket, sources).await).await
 }
 
 async fn compile(launcher: &Launcher, pool: &Pool, sources: &[Source]) -> Result<Compiled, BuildError> {

@@ -56,7 +56,7 @@ use fazt_ipc::wire::kernel::Event as AppEvent;
 use fazt_ipc::wire::worker::LogLevel;
 use tokio::sync::broadcast;
 
-use super::fs::{Builder, Fs, FsError, Release};
+use super::fs::{Builder, Fs, FsError, Prepare, Release};
 use super::security::{Authority, Person, Principal};
 use super::storage::sql::Jails;
 use builder::JailBuilder;
@@ -217,6 +217,12 @@ impl Proc {
     #[must_use]
     pub fn builder(self: &Arc<Self>) -> Arc<dyn Builder> {
         Arc::clone(&self.builder) as Arc<dyn Builder>
+    }
+
+    /// What installs need from jails.
+    #[must_use]
+    pub fn prepare(self: &Arc<Self>) -> Arc<dyn Prepare> {
+        Arc::clone(&self.builder) as Arc<dyn Prepare>
     }
 
     /// Says who writes down that an app was quarantined, and why; once.
