@@ -154,7 +154,8 @@ fn a_deploy_sends_only_what_is_missing_and_then_commits() {
     std::fs::write(folder.path().join("server.js"), "abc").expect("a file");
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let put = format!("PUT /api/deploys/d1/files/{abc}");
-    let deployed = json!({ "app": app(), "version": version(2), "unchanged": false, "files_sent": 1, "warnings": ["beware"] });
+    let deployed = json!({ "app": app(), "version": version(2), "unchanged": false, "files_sent": 1, "warnings": ["beware"],
+        "permissions": [{ "permission": "net:a.b", "means": "exchange data with a.b", "reason": "", "risk": "high", "answer": "unanswered" }] });
     let server = Fake::start(vec![
         ("POST /api/apps/notes/deploys", 200, json!({ "id": "d1", "missing": [abc] }).to_string()),
         (&put, 200, "{}".into()),
@@ -168,6 +169,7 @@ fn a_deploy_sends_only_what_is_missing_and_then_commits() {
         "http://notes.localhost:8080/",
         "access: public",
         "beware",
+        "not granted: net:a.b; change it: fazt app grant notes net:a.b",
     ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }

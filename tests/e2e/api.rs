@@ -120,7 +120,11 @@ fn every_operation_answers_as_it_is_described() {
     let ticket = call("app.plan", "/api/apps/notes/deploys", files);
     let deploy = format!("/api/deploys/{}", ticket["id"].as_str().expect("id"));
     call("app.send", &format!("{deploy}/files/{ABC}"), Value::Null);
-    assert_eq!(call("app.deploy", &format!("{deploy}/commit"), Value::Null)["version"]["number"], 2);
+    assert_eq!(call("app.review", &deploy, Value::Null)["waits"], false);
+    let consent = json!({ "all": true, "grant": [] });
+    assert_eq!(call("app.deploy", &format!("{deploy}/commit"), consent)["version"]["number"], 2);
+    call("grant.list", "/api/apps/notes/grants", Value::Null);
+    call("grant.change", "/api/apps/notes/grants", json!({ "grant": [], "revoke": [] }));
     call("app.versions", "/api/apps/notes/versions", Value::Null);
     call("app.rollback", "/api/apps/notes/rollback", json!({ "number": 1 }));
     call("env.change", "/api/apps/notes/env", json!({ "set": { "A": "secret value" }, "unset": [] }));

@@ -5,6 +5,7 @@
 //! | deploy, list, versions, rollback, remove, rename | `deploy.rs` |
 //! | `fazt app dev` | `dev.rs` |
 //! | variables and secrets | `env.rs` |
+//! | permissions and consent | `grants.rs` |
 //! | files of an app over HTTP | `assets.rs` |
 //! | handlers, streams, errors | `runtime.rs` |
 //! | hibernation, waking, restarts, orphans | `lifecycle.rs` |
@@ -35,6 +36,7 @@ mod doctor;
 mod edge;
 mod env;
 mod faults;
+mod grants;
 mod hostile;
 mod identity;
 mod intruder;

@@ -16,7 +16,8 @@ use super::api::{fits, operations, token};
 use crate::HELLO;
 
 const LOG: &str = "export default { fetch() { console.log('said'); return new Response('hello'); } };";
-const COLLECTIONS: &str = r#"{ "name": "notes", "main": "server.js", "collections": { "notes": { "schema": { "n": "integer" } } } }"#;
+const COLLECTIONS: &str = r#"{ "name": "notes", "main": "server.js", "permissions": { "push": true },
+  "collections": { "notes": { "schema": { "n": "integer" } } } }"#;
 
 /// Commands about this very machine, or about what it knows of servers: none of them asks a server.
 const ALONE: &[&str] = &["app new", "host list", "host remove", "completions", "man"];
@@ -145,6 +146,12 @@ fn every_command_does_elsewhere_what_it_does_here() {
     let folder = Folder::with(&[("app.json", COLLECTIONS), ("server.js", LOG), ("public/a.txt", "a")]);
     let deployed = there.fazt(&["app", "deploy", folder.arg(), "--name", "notes", "--json"]).ok().json();
     assert_eq!((&deployed["version"]["number"], &deployed["files_sent"]), (&1.into(), &3.into()));
+    let dry = there.fazt(&["app", "deploy", folder.arg(), "--dry-run", "--json"]).ok().json();
+    assert_eq!(dry["permissions"][0]["answer"], "unanswered");
+    for (verb, answer) in [("grant", "granted"), ("revoke", "refused")] {
+        let list = there.fazt(&["app", verb, "notes", "push", "--json"]).ok().json();
+        assert_eq!(list["permissions"][0]["answer"], answer);
+    }
     assert_eq!(server.get("notes", "/").text(), "hello");
     folder.write("public/a.txt", "b");
     assert_eq!(
@@ -160,6 +167,7 @@ fn every_command_does_elsewhere_what_it_does_here() {
         "app open notes",
         "app versions notes",
         "app env notes",
+        "app grants notes",
         "fs ls notes",
         "fs ls notes:public",
         "fs stat notes:server.js",
@@ -295,6 +303,27 @@ fn own_name() -> Option<(String, IpAddr)> {
         TcpListener::bind((address, 0)).ok()?;
         Some((name.to_owned(), address))
     })
+}
+
+#[test]
+fn a_token_that_may_deploy_decides_nothing_about_permissions() {
+    let server = Server::start();
+    let _owner = server.owner();
+    let asks = |permissions: &str, said: &str| {
+        let manifest = format!(r#"{{ "name": "asks", "main": "server.js", "permissions": {permissions} }}"#);
+        let script = format!("export default {{ fetch: () => new Response('{said}') }};");
+        Folder::with(&[("app.json", &manifest), ("server.js", &script)])
+    };
+    server.deploy(&asks(r#"{ "sql": true }"#, "one"), "asks");
+    let there = Elsewhere::new(&server, &token(&server, "deploy:asks", &[]));
+    let more = asks(r#"{ "sql": true, "push": true }"#, "more");
+    let refused = there.fazt(&["app", "deploy", more.arg(), "--yes", "--json"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(refused.error()["hint"].as_str().is_some_and(|hint| hint.contains("admin")), "{refused:?}");
+    assert_eq!(there.fazt(&["app", "grant", "asks", "sql", "--json"]).code, 4);
+    assert_eq!(server.get("asks", "/").text(), "one");
+    there.fazt(&["app", "deploy", asks(r#"{ "sql": true }"#, "two").arg(), "--yes", "--json"]).ok();
+    assert_eq!(server.get("asks", "/").text(), "two");
 }
 
 #[test]

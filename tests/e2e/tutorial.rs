@@ -67,7 +67,7 @@ fn the_tutorial_is_followed_word_by_word() {
     let commands = commands();
     assert_eq!(
         commands,
-        ["fazt user add anna", "fazt proc ps", "fazt app new guests", "cd guests", "fazt app deploy ."],
+        ["fazt user add anna", "fazt proc ps", "fazt app new guests", "cd guests", "fazt app deploy . --yes"],
         "whoever changes the tutorial follows it here"
     );
     let server = Server::start();

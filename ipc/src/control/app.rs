@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::State;
+use super::{PermissionInfo, State};
 use crate::ids::{AppId, VersionId};
 
 /// Who may reach an app.
@@ -109,6 +109,8 @@ pub struct Deployed {
     pub unchanged: bool,
     /// Contents that travelled.
     pub files_sent: u64,
+    /// What it asks for, and what was said to it.
+    pub permissions: Vec<PermissionInfo>,
     /// Things worth knowing that are not errors.
     pub warnings: Vec<String>,
 }

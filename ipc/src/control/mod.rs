@@ -7,6 +7,7 @@
 //! Every failure is [`Failed`] with a status that [`ErrorKind::http_status`] gives.
 
 mod app;
+mod grant;
 mod proc;
 mod storage;
 mod user;
@@ -14,6 +15,7 @@ mod user;
 use serde::{Deserialize, Serialize};
 
 pub use app::*;
+pub use grant::*;
 pub use proc::*;
 pub use storage::*;
 pub use user::*;

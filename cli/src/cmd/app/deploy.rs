@@ -6,22 +6,69 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
 
-use fazt_ipc::control::{Access, DeployPlan, DeployTicket, Deployed, ErrorKind, Problem};
+use fazt_ipc::control::{Access, DeployPlan, DeployTicket, Deployed, ErrorKind, Problem, Review};
 use fazt_ipc::limits::MANIFEST_BYTES_MAX;
 
 use fazt_supervisor::kernel::fs::manifest::Manifest;
 
+use super::consent::{self, Said};
 use crate::client::{Client, part};
 use crate::error::{Context as _, Done, failed, invalid, problem};
 use crate::output::{Colour, Out, Progress};
 use crate::text;
 use crate::walk::{self, Found, Hashes};
 
-pub(super) async fn command(client: &Client, dir: &Path, name: Option<&str>, out: Out) -> Done {
+pub(super) async fn command(client: &Client, dir: &Path, name: Option<&str>, said: &Said, out: Out) -> Done {
     let name = name_of(dir, name)?;
     let began = Instant::now();
-    let deployed = deploy(client, dir, &name, &mut Hashes::default(), out).await?;
+    let what = Deploy { dir, name: &name, said };
+    let deployed = deploy(client, what, &mut Hashes::default(), out).await?;
     out.show(&deployed, |deployed| print(deployed, began, out))
+}
+
+/// Shows what a folder would be as an app, and changes nothing.
+pub(super) async fn dry_run(client: &Client, dir: &Path, name: Option<&str>, out: Out) -> Done {
+    let name = name_of(dir, name)?;
+    let found = walk::walk(dir, &mut Hashes::default())?;
+    let open = Open::plan(client, &name, &found).await?;
+    let reviewed = async {
+        open.send(client, &found, out).await?;
+        client.get::<Review>(&open.url).await
+    }
+    .await;
+    open.abort(client).await;
+    out.show(&reviewed?, |review| consent::print(review, out))
+}
+
+/// What is to be deployed, and what is said to what it asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Deploy<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) name: &'a str,
+    pub(super) said: &'a Said,
+}
+
+/// An open deploy.
+struct Open {
+    url: String,
+    missing: Vec<String>,
+}
+
+impl Open {
+    async fn plan(client: &Client, name: &str, found: &[Found]) -> Done<Self> {
+        let plan = DeployPlan { files: found.iter().map(|file| file.plan.clone()).collect() };
+        let ticket: DeployTicket = client.post(&format!("/api/apps/{}/deploys", part(name)), &plan).await?;
+        Ok(Self { url: format!("/api/deploys/{}", part(&ticket.id)), missing: ticket.missing })
+    }
+
+    async fn send(&self, client: &Client, found: &[Found], out: Out) -> Done {
+        send(client, &self.url, &self.missing, found, out).await
+    }
+
+    /// The server forgets it by itself in time; a failure to say so is not what went wrong.
+    async fn abort(&self, client: &Client) {
+        let _ = client.delete(&self.url).await;
+    }
 }
 
 /// What the app is called: as told, else `name` of `app.json`, else the folder's name made a label.
@@ -69,25 +116,25 @@ fn wrong(dir: &Path, text: &str, error: &serde_json::Error) -> String {
 /// Deploys a folder.
 pub(super) async fn deploy(
     client: &Client,
-    dir: &Path,
-    name: &str,
+    what: Deploy<'_>,
     hashes: &mut Hashes,
     out: Out,
 ) -> Done<Deployed> {
-    let found = walk::walk(dir, hashes)?;
-    let plan = DeployPlan { files: found.iter().map(|file| file.plan.clone()).collect() };
-    let ticket: DeployTicket = client.post(&format!("/api/apps/{}/deploys", part(name)), &plan).await?;
-    let deploy = format!("/api/deploys/{}", part(&ticket.id));
-    let sent = async {
-        send(client, &deploy, &ticket.missing, &found, out).await?;
-        client.order(&format!("{deploy}/commit")).await
+    let found = walk::walk(what.dir, hashes)?;
+    let open = Open::plan(client, what.name, &found).await?;
+    let done = async {
+        open.send(client, &found, out).await?;
+        let commit = format!("{}/commit", open.url);
+        match consent::consent(client, &open.url, what.said, out).await? {
+            Some(consent) => client.post(&commit, &consent).await,
+            None => client.order(&commit).await,
+        }
     }
     .await;
-    if sent.is_err() {
-        // The server forgets it by itself in time; a failure to say so is not what went wrong.
-        let _ = client.delete(&deploy).await;
+    if done.is_err() {
+        open.abort(client).await;
     }
-    sent
+    done
 }
 
 async fn send(client: &Client, deploy: &str, missing: &[String], found: &[Found], out: Out) -> Done {
@@ -150,6 +197,7 @@ pub(super) fn print(deployed: &Deployed, began: Instant, out: Out) {
     }
     out.line(format!("  {}", out.paint(Colour::Bold, &text::clean(&deployed.app.url))));
     out.line(format!("  access: {}", access(deployed.app.access)));
+    consent::outcome(&name, &deployed.permissions, out);
     for warning in &deployed.warnings {
         out.line(format!("  {} {}", out.paint(Colour::Yellow, "warning:"), text::clean(warning)));
     }

@@ -9,7 +9,8 @@ use fazt_ipc::control::Problem;
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
-use super::deploy::{deploy, name_of, print};
+use super::consent::Said;
+use super::deploy::{Deploy, deploy, name_of, print};
 use crate::client::Client;
 use crate::cmd::proc::follow;
 use crate::error::{Done, failed, problem};
@@ -26,13 +27,14 @@ const RESTLESS: Duration = Duration::from_secs(2);
 /// Pause before the log is asked for again after the server went away.
 const RETRY: Duration = Duration::from_secs(1);
 
-pub(super) async fn dev(client: &Client, dir: &Path, told: Option<&str>, out: Out) -> Done {
+pub(super) async fn dev(client: &Client, dir: &Path, told: Option<&str>, said: &Said, out: Out) -> Done {
     let name = name_of(dir, told)?;
     let (tell, mut saved) = mpsc::channel(1);
     let mut watch = Watch::new(dir, tell)?;
     let mut hashes = Hashes::default();
     let since = text::now_ms();
-    once(client, dir, &name, &mut hashes, out).await;
+    let deploy = Deploy { dir, name: &name, said };
+    once(client, deploy, &mut hashes, out).await;
     out.note(format!("Watching {}; Ctrl-C ends it.", dir.display()));
     let log = async {
         let mut since = since;
@@ -47,7 +49,7 @@ pub(super) async fn dev(client: &Client, dir: &Path, told: Option<&str>, out: Ou
         while saved.recv().await.is_some() {
             settled(&mut saved).await;
             watch.refresh();
-            once(client, dir, &name, &mut hashes, out).await;
+            once(client, deploy, &mut hashes, out).await;
         }
         Err::<(), Problem>(failed(format!("watching {} ended", dir.display())))
     };
@@ -64,9 +66,9 @@ async fn settled(saved: &mut mpsc::Receiver<()>) {
     let _ = tokio::time::timeout(RESTLESS, rest).await;
 }
 
-async fn once(client: &Client, dir: &Path, name: &str, hashes: &mut Hashes, out: Out) {
+async fn once(client: &Client, what: Deploy<'_>, hashes: &mut Hashes, out: Out) {
     let began = Instant::now();
-    match deploy(client, dir, name, hashes, out).await {
+    match deploy(client, what, hashes, out).await {
         Ok(deployed) if out.json => {
             let _ = out.document_line(&deployed);
         }

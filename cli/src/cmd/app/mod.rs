@@ -1,5 +1,6 @@
 //! `fazt app`: apps and their versions.
 
+mod consent;
 mod deploy;
 mod dev;
 mod env;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use fazt_ipc::control::GrantChange;
 
 use crate::client::Client;
 use crate::error::Done;
@@ -18,16 +20,23 @@ use crate::output::Out;
 #[derive(Subcommand)]
 pub(crate) enum Verb {
     /// Make a folder live as an app; only what changed travels
-    #[command(after_help = "Examples:\n  fazt app deploy ./notes\n  fazt app deploy . --name notes --json")]
+    ///
+    /// What the app asks for is shown, and asked about on a terminal; a script says it beforehand. A new version that
+    /// asks for more than was ever answered is refused until it is (exit code 4).
+    #[command(
+        after_help = "Examples:\n  fazt app deploy ./notes\n  fazt app deploy . --name notes --yes --json\n  fazt app deploy . --grant net:api.github.com,schedule\n  fazt app deploy . --dry-run"
+    )]
     Deploy {
         /// The folder of the app
         dir: PathBuf,
         /// Name of the app [default: the name in app.json, else that of the folder]
         #[arg(long)]
         name: Option<String>,
-        /// Ask nothing
-        #[arg(short, long)]
-        yes: bool,
+        #[command(flatten)]
+        said: consent::Said,
+        /// Show what it would be and what it asks for, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// List the apps
     #[command(after_help = "Example:\n  fazt app list --json")]
@@ -78,6 +87,30 @@ pub(crate) enum Verb {
         /// The new name; one that an app has, this one or another, is refused with exit code 5
         name: String,
     },
+    /// Show what an app asks for, and what was said to it
+    #[command(after_help = "Example:\n  fazt app grants notes")]
+    Grants {
+        /// Name of the app
+        app: String,
+    },
+    /// Give an app permissions that it asks for; holds at once
+    #[command(after_help = "Example:\n  fazt app grant notes net:api.github.com schedule")]
+    Grant {
+        /// Name of the app
+        app: String,
+        /// Permissions, as `fazt app grants` names them
+        #[arg(required = true, value_name = "PERMISSION")]
+        permissions: Vec<String>,
+    },
+    /// Take permissions away from an app; holds at once
+    #[command(after_help = "Example:\n  fazt app revoke notes net:api.github.com")]
+    Revoke {
+        /// Name of the app
+        app: String,
+        /// Permissions, as `fazt app grants` names them
+        #[arg(required = true, value_name = "PERMISSION")]
+        permissions: Vec<String>,
+    },
     /// Show, set and take away the variables that an app gets in `env`
     ///
     /// Values of secrets are never shown: of variables that app.json declares as secret, and of those that it does
@@ -101,13 +134,15 @@ pub(crate) enum Verb {
         template: new::Template,
     },
     /// Watch a folder: deploy on each save, print the log
-    #[command(after_help = "Example:\n  fazt app dev ./notes")]
+    #[command(after_help = "Examples:\n  fazt app dev ./notes\n  fazt app dev ./notes --yes")]
     Dev {
         /// The folder of the app
         dir: PathBuf,
         /// Name of the app [default: the name in app.json, else that of the folder]
         #[arg(long)]
         name: Option<String>,
+        #[command(flatten)]
+        said: consent::Said,
     },
 }
 
@@ -121,7 +156,12 @@ pub(crate) fn alone(verb: Verb, out: Out) -> Done<Result<ExitCode, Verb>> {
 
 pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
     match verb {
-        Verb::Deploy { dir, name, yes: _ } => deploy::command(client, &dir, name.as_deref(), out).await,
+        Verb::Deploy { dir, name, said, dry_run: false } => {
+            deploy::command(client, &dir, name.as_deref(), &said, out).await
+        }
+        Verb::Deploy { dir, name, said: _, dry_run: true } => {
+            deploy::dry_run(client, &dir, name.as_deref(), out).await
+        }
         Verb::List => manage::list(client, out).await,
         Verb::Info { app } => manage::info(client, &app, out).await,
         Verb::Open { app } => manage::open(client, &app, out).await,
@@ -129,8 +169,17 @@ pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
         Verb::Rollback { app, version } => manage::rollback(client, &app, version, out).await,
         Verb::Remove { app, keep_data, yes } => manage::remove(client, &app, keep_data, yes, out).await,
         Verb::Rename { app, name } => manage::rename(client, &app, name, out).await,
+        Verb::Grants { app } => consent::grants(client, &app, out).await,
+        Verb::Grant { app, permissions } => {
+            let change = GrantChange { grant: permissions, ..GrantChange::default() };
+            consent::change(client, &app, change, out).await
+        }
+        Verb::Revoke { app, permissions } => {
+            let change = GrantChange { revoke: permissions, ..GrantChange::default() };
+            consent::change(client, &app, change, out).await
+        }
         Verb::Env { app, change } => env::run(client, &app, change, out).await,
-        Verb::Dev { dir, name } => dev::dev(client, &dir, name.as_deref(), out).await,
+        Verb::Dev { dir, name, said } => dev::dev(client, &dir, name.as_deref(), &said, out).await,
         // Answered without a server.
         Verb::New { .. } => Ok(()),
     }

@@ -139,6 +139,7 @@ impl Fs {
             storage.kernel(move |kernel| kernel.delete(app, kept)).await?;
             // From here on the app is gone, whatever happens to its files.
             write(&fs.apps).remove(app);
+            fs.shared.grants.remove(app);
             fs.changed(app);
             let gone = move || {
                 if !keep_data {

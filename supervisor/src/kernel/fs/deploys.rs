@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 
 use super::deploy::{self, Deploy};
 use super::shared::unix_ms;
-use super::{Committed, Fs, FsError, Sha256, apps, env, lock, name, write};
+use super::{Committed, Fs, FsError, Manifest, Said, Sha256, apps, env, grants, lock, name, write};
 use crate::kernel::storage::{AppRow, StorageError};
 
 impl Fs {
@@ -43,7 +43,7 @@ impl Fs {
     }
 
     /// The app that a deploy of this name goes to: the one that has it, or one that was removed and kept.
-    async fn target(&self, name: &str) -> Result<Option<AppRow>, FsError> {
+    pub(super) async fn target(&self, name: &str) -> Result<Option<AppRow>, FsError> {
         if let Ok(row) = self.row(name) {
             return Ok(Some(row));
         }
@@ -82,7 +82,7 @@ impl Fs {
     ///
     /// # Errors
     /// When something is refused or fails. Nothing has changed then; the deploy stays open for another try.
-    pub async fn commit(self: &Arc<Self>, deploy: &str) -> Result<Committed, FsError> {
+    pub async fn commit(self: &Arc<Self>, deploy: &str, said: Said) -> Result<Committed, FsError> {
         let ticket = deploy.to_owned();
         let taken = {
             let mut deploys = lock(&self.deploys);
@@ -91,7 +91,7 @@ impl Fs {
             open.clone()
         };
         self.finish(move |fs| async move {
-            let outcome = fs.commit_alone(&taken).await;
+            let outcome = fs.commit_alone(&taken, &said).await;
             if outcome.is_ok() {
                 lock(&fs.deploys).open.remove(&ticket);
                 fs.clear(taken.folder).await;
@@ -103,7 +103,7 @@ impl Fs {
         .await
     }
 
-    async fn commit_alone(&self, deploy: &Deploy) -> Result<Committed, FsError> {
+    async fn commit_alone(&self, deploy: &Deploy, said: &Said) -> Result<Committed, FsError> {
         let _alone = self.lock(deploy.name.clone()).await;
         let routed = self.route(&deploy.name).is_some();
         let (fresh, row) = match self.target(&deploy.name).await? {
@@ -116,7 +116,8 @@ impl Fs {
         };
         let app = row.id;
         let id = VersionId::new(unix_ms(), rand::random());
-        let mut outcome = match deploy::commit(&self.shared, app, fresh, deploy, id).await {
+        let decide = |manifest: &Manifest| self.decide(&deploy.name, app, manifest, said);
+        let mut outcome = match deploy::commit(&self.shared, app, fresh, deploy, id, &decide).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 if fresh {
@@ -143,19 +144,24 @@ impl Fs {
                 tracing::warn!(%app, %error, "the mark of an unfinished app stays");
             }
         }
+        // After the version: what was granted to one that did not come to be would be the next one's.
+        let answered = self.answer(app, std::mem::take(&mut outcome.answers), &said.by).await;
         if !outcome.unchanged || !routed {
             self.changed(app);
         }
-        if outcome.env.iter().any(|variable| variable.required) {
+        answered?;
+        let permissions = grants::list(&outcome.manifest, &self.shared.grants.of(app));
+        if outcome.manifest.env.iter().any(|variable| variable.required) {
             // The version is live whether or not this can be told.
             let rows = self.env_rows(app).await.unwrap_or_default();
-            outcome.warnings.extend(env::warnings(&row.name, &rows, &outcome.env));
+            outcome.warnings.extend(env::warnings(&row.name, &rows, &outcome.manifest.env));
         }
         Ok(Committed {
             app: self.info(row).await,
             version: apps::version(&outcome.row),
             unchanged: outcome.unchanged,
             files_sent: deploy.got.len() as u64,
+            permissions,
             warnings: outcome.warnings,
         })
     }

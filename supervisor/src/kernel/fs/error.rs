@@ -3,6 +3,7 @@
 use fazt_ipc::control::{ErrorKind, Problem};
 
 use super::builder::{BuildError, Diagnostic};
+use crate::kernel::security::{NoPermission, Permission};
 use crate::kernel::storage::StorageError;
 
 /// An operation on apps or files that was not done.
@@ -88,6 +89,35 @@ pub enum FsError {
     /// Somebody else's deploy was in the way.
     #[error("{0}")]
     Overtaken(String),
+    /// A version asks for more than was ever answered, and nobody was asked.
+    #[error("this version of `{app}` asks for more than the one that is live: {}", asks(permissions))]
+    Waits {
+        /// The app.
+        app: String,
+        /// What nobody answered yet.
+        permissions: Vec<Permission>,
+    },
+    /// A permission that the app does not ask for.
+    #[error("`{app}` does not ask for `{permission}`: {}", if asks.is_empty() { "it asks for nothing".into() } else { format!("it asks for {}", list(asks)) })]
+    NotAsked {
+        /// The app.
+        app: String,
+        /// What was to be granted.
+        permission: Permission,
+        /// What it asks for.
+        asks: Vec<Permission>,
+    },
+    /// A permission that the app neither has nor asks for.
+    #[error("`{app}` does not have `{permission}`")]
+    NotGranted {
+        /// The app.
+        app: String,
+        /// What was to be taken away.
+        permission: Permission,
+    },
+    /// Not a permission.
+    #[error(transparent)]
+    NoPermission(#[from] NoPermission),
     /// Jails could not do the work.
     #[error("{0}")]
     Build(#[from] BuildError),
@@ -124,13 +154,17 @@ impl FsError {
             | Self::UnknownVersion { .. }
             | Self::NoFile(_)
             | Self::NotSet { .. }
+            | Self::NotGranted { .. }
             | Self::NoDeploy(_) => ErrorKind::NotFound,
+            Self::Waits { .. } => ErrorKind::PermissionDenied,
             Self::BadName { .. }
             | Self::BadVariable(_)
             | Self::BadPath { .. }
             | Self::Folder(_)
             | Self::Manifest(_)
             | Self::Scripts(_)
+            | Self::NotAsked { .. }
+            | Self::NoPermission(_)
             | Self::BadDeploy(_)
             | Self::Build(BuildError::Refused(_)) => ErrorKind::Invalid,
             Self::NameTaken(_)
@@ -165,6 +199,10 @@ impl FsError {
             Self::NoFile(_) => "`fazt fs ls APP:PATH` shows what is there",
             Self::Folder(_) => "`fazt fs ls APP:PATH` lists it, `fazt fs get APP:PATH DIR` copies it",
             Self::BadPath { .. } => "rename it",
+            Self::Waits { .. } => {
+                "nothing has changed; deploy again with --yes, with --grant PERMISSION,… for some of it, or with --grant none"
+            }
+            Self::NotAsked { .. } | Self::NotGranted { .. } => "`fazt app grants APP` lists what it asks for",
             Self::NoDeploy(_) | Self::Overtaken(_) => "run `fazt app deploy` again",
             Self::Build(BuildError::Refused(_)) => "",
             Self::Build(_) => "`fazt proc doctor` says which part of the sandbox is missing",
@@ -178,6 +216,15 @@ impl From<FsError> for Problem {
     fn from(error: FsError) -> Self {
         Self { code: error.kind(), message: error.to_string(), hint: error.hint().into() }
     }
+}
+
+fn list(permissions: &[Permission]) -> String {
+    permissions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn asks(permissions: &[Permission]) -> String {
+    let ask = |permission: &Permission| format!("{permission} ({})", permission.means());
+    permissions.iter().map(ask).collect::<Vec<_>>().join(", ")
 }
 
 fn join(diagnostics: &[Diagnostic]) -> String {

@@ -12,6 +12,7 @@
 //! | which file answers a URL | `asset.rs` |
 //! | what a worker is sent | `code.rs` |
 //! | variables of an app | `env.rs` |
+//! | what the owner granted to an app | `grants.rs` |
 
 mod apps;
 pub mod asset;
@@ -23,6 +24,7 @@ mod deploy;
 mod deploys;
 pub mod env;
 mod error;
+mod grants;
 pub mod manifest;
 mod media;
 pub mod name;
@@ -39,7 +41,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use fazt_ipc::control::{Access, Version};
+use fazt_ipc::control::{Access, PermissionInfo, Version};
 use fazt_ipc::ids::AppId;
 use tokio::sync::{OwnedMutexGuard, broadcast};
 
@@ -51,6 +53,7 @@ pub use builder::{
 pub use code::{Code, CodeModule};
 pub use data::{CheckedFile, Used};
 pub use error::FsError;
+pub use grants::{Grants, Said};
 pub use manifest::Manifest;
 pub use release::{Edition, Release};
 
@@ -122,6 +125,8 @@ pub struct Committed {
     pub unchanged: bool,
     /// Contents that travelled.
     pub files_sent: u64,
+    /// What it asks for, and what was said to it.
+    pub permissions: Vec<PermissionInfo>,
     /// Things worth knowing that are not errors.
     pub warnings: Vec<String>,
 }
@@ -188,15 +193,16 @@ impl Fs {
         let opened = tokio::task::spawn_blocking(move || -> Result<_, FsError> {
             let storage = Storage::open(&data)?;
             let rows = storage.sweep()?;
-            Ok((storage, rows))
+            let grants = storage.grants()?;
+            Ok((storage, rows, grants))
         });
-        let (storage, rows) = opened
+        let (storage, rows, grants) = opened
             .await
             .map_err(|error| FsError::BadDeploy(format!("opening the data folder: {error}")))??;
         let mut apps = Apps::default();
         rows.into_iter().for_each(|row| apps.insert(row));
         let fs = Arc::new(Self {
-            shared: Arc::new(Shared::new(storage, builder, options)),
+            shared: Arc::new(Shared::new(storage, builder, options, grants)),
             apps: RwLock::new(apps),
             releases: cache::Cache::new(RELEASES_BYTES_MAX),
             summaries: Mutex::default(),

@@ -12,6 +12,7 @@ use super::asset::{self, AssetMatch, Encoding, File, Index};
 use super::code::{self, Code};
 use super::env::Env;
 use super::error::FsError;
+use super::grants::Grants;
 use super::manifest::Manifest;
 use super::shared::Shared;
 use crate::kernel::storage::VersionRow;
@@ -34,6 +35,8 @@ pub struct Release {
     pub access: Access,
     /// What was set for its workers.
     pub env: Env,
+    /// What its owner granted; changes while it runs.
+    pub(super) grants: Arc<Grants>,
     pub(super) row: VersionRow,
     pub(super) index: Index,
     shared: Arc<Shared>,
@@ -86,6 +89,7 @@ impl Release {
         let rows = shared.storage.kernel(move |kernel| kernel.env(app)).await?;
         Ok(Self {
             env: Env::new(rows, &manifest.env),
+            grants: shared.grants.of(app),
             app,
             name,
             version: row.id,

@@ -11,8 +11,8 @@ use super::builder::Builder;
 use super::cache::Cache;
 use super::code::Code;
 use super::error::FsError;
-use super::{CONTENT_WHOLE_BYTES_MAX, FsOptions};
-use crate::kernel::storage::Storage;
+use super::{CONTENT_WHOLE_BYTES_MAX, FsOptions, grants};
+use crate::kernel::storage::{GrantRow, Storage};
 
 /// Code of recently woken apps, ready to be sent.
 const CODE_CACHE_BYTES_MAX: usize = 8 << 20;
@@ -23,16 +23,23 @@ pub(super) struct Shared {
     pub(super) options: FsOptions,
     /// By hash alone: equal bytes of two apps are one entry, and only an index that names the hash asks.
     pub(super) contents: Cache<(Sha256, Encoding), Bytes>,
+    pub(super) grants: grants::Book,
     pub(super) codes: Cache<(AppId, u64), Arc<Code>>,
 }
 
 impl Shared {
-    pub(super) fn new(storage: Arc<Storage>, builder: Arc<dyn Builder>, options: FsOptions) -> Self {
+    pub(super) fn new(
+        storage: Arc<Storage>,
+        builder: Arc<dyn Builder>,
+        options: FsOptions,
+        grants: Vec<(AppId, GrantRow)>,
+    ) -> Self {
         Self {
             storage,
             builder,
             contents: Cache::new(options.content_cache_bytes_max),
             codes: Cache::new(CODE_CACHE_BYTES_MAX),
+            grants: grants::Book::new(grants),
             options,
         }
     }

@@ -9,6 +9,7 @@
 //! | who a worker acts for | `principal.rs`, `actor.rs` |
 //! | may this visitor reach this app | `edge.rs` |
 //! | may this process command the server | `peer.rs` |
+//! | what an app may ask the owner for | `permission.rs` |
 //! | what a token may command, and the table of scopes | `commander.rs` |
 //! | sign-in, links, sessions, tokens, users, the audit log | `identity/` |
 //! | what is remembered of people, behind a trait | `book.rs` |
@@ -33,6 +34,7 @@ mod jwt;
 pub mod passkey;
 mod password;
 mod peer;
+mod permission;
 mod principal;
 mod seal;
 mod secret;
@@ -48,6 +50,7 @@ pub use edge::{Authority, Denied, Person, Visitor, decide};
 pub use identity::{Identity, IdentityError};
 pub use jwt::{Claims, Jwt};
 pub use peer::{Admin, Peer, PeerRefused, Server, admit};
+pub use permission::{NoPermission, Permission};
 pub use principal::Principal;
 pub use seal::Sealer;
 pub use secret::{Mark, Secret, same};

@@ -31,6 +31,7 @@ const SCHEMA: Schema = Schema {
         super::env::SCHEMA,
         super::people::schema::PROOFS,
         super::people::schema::DEPLOYS,
+        super::grants::SCHEMA,
     ],
 };
 
@@ -131,8 +132,8 @@ impl KernelDb {
         transaction.commit().map_err(fail)
     }
 
-    /// Takes an app out, and its variables; with `kept_unix_ms` both are kept, and it is
-    /// remembered among those whose data is kept.
+    /// Takes an app out, what was granted to it, and its variables; with `kept_unix_ms` it is remembered among those
+    /// whose data is kept, and its variables are kept too.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -146,6 +147,8 @@ impl KernelDb {
         } else {
             transaction.execute("DELETE FROM env WHERE app = ?1", [&id]).map_err(fail)?;
         }
+        // Whoever takes the data up again asks again; and what others may of it ends with it.
+        transaction.execute("DELETE FROM grants WHERE ?1 IN (app, target)", [&id]).map_err(fail)?;
         transaction.execute("DELETE FROM app WHERE id = ?1", [&id]).map_err(fail)?;
         transaction.commit().map_err(fail)
     }

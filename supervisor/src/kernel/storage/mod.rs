@@ -9,6 +9,7 @@
 //! | `kernel.rs` | `kernel.db` |
 //! | `keys.rs` | secrets of the server, beside the databases |
 //! | `env.rs` | `kernel.db`: variables of apps, sealed |
+//! | `grants.rs` | `kernel.db`: what the owner said to what apps ask for |
 //! | `people/` | `kernel.db`: users, sessions, links, tokens, the audit log |
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
 //! | `data/` | what apps store in it, confined to whoever asks |
@@ -24,6 +25,7 @@ mod db;
 mod env;
 mod error;
 mod folder;
+mod grants;
 mod kernel;
 mod keys;
 mod limits;
@@ -40,6 +42,7 @@ pub use cartridge::{
 pub(crate) use db::private_folder;
 pub use env::{EnvRow, env_place};
 pub use error::StorageError;
+pub use grants::GrantRow;
 pub use kernel::{AppRow, KernelDb};
 pub(crate) use keys::secret;
 pub use pool::Storage;

@@ -12,6 +12,7 @@ use super::cartridge::Cartridge;
 use super::data::{Clock, Data};
 use super::db::{self, Mode};
 use super::error::StorageError;
+use super::grants::GrantRow;
 use super::kernel::{AppRow, KernelDb};
 use super::keys::secret;
 use super::limits::{BLOCKING_LONG_MAX, BLOCKING_MAX, CARTRIDGES_OPEN_MAX};
@@ -114,6 +115,14 @@ impl Storage {
     pub(super) fn rows(&self) -> Result<(Vec<AppRow>, Vec<AppRow>), StorageError> {
         let kernel = lock(&self.kernel);
         Ok((kernel.apps()?, kernel.kept()?))
+    }
+
+    /// Every answer of the owner to what apps ask for. Blocks.
+    ///
+    /// # Errors
+    /// When `kernel.db` cannot be read.
+    pub fn grants(&self) -> Result<Vec<(AppId, GrantRow)>, StorageError> {
+        lock(&self.kernel).grants()
     }
 
     fn file(&self, app: AppId) -> PathBuf {

@@ -2,24 +2,20 @@
 
 use fazt_ipc::syscall::{CallError, ErrorCode};
 
+use super::{Answer, grant};
+use crate::kernel::fs::Release;
+use crate::kernel::security::Permission;
+
 /// Longest host name that DNS allows.
 const HOST_BYTES_MAX: usize = 253;
 
-/// The refusal for `url`, with the permission and how it would be granted.
-pub(super) fn refuse(app: &str, url: &str) -> CallError {
+/// Answers a fetch of `url`.
+pub(super) fn answer(release: &Release, url: &str) -> Result<Answer, CallError> {
     let Some(host) = host(url) else {
-        return CallError::new(ErrorCode::InvalidArgument, "fetch needs an absolute http or https URL");
+        return Err(CallError::new(ErrorCode::InvalidArgument, "fetch needs an absolute http or https URL"));
     };
-    let permission = format!("net:{host}");
-    CallError {
-        code: ErrorCode::PermissionDenied,
-        message: format!(
-            "`{app}` may not reach {host}: permission `{permission}` is not granted. Name the host in app.json \
-             under permissions.net ({{ \"permissions\": {{ \"net\": [\"{host}\"] }} }}), then the owner grants \
-             it: fazt app grant {app} {permission}"
-        ),
-        permission,
-    }
+    grant::need(release, &Permission::Net(host.to_owned()))?;
+    Err(CallError::new(ErrorCode::Unavailable, "this server has no way out yet"))
 }
 
 /// Host of an absolute URL that the worker's URL parser has already normalised. Only for the message: nothing
@@ -41,19 +37,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refusal_names_permission_manifest_key_and_command() {
-        let error = refuse("notes", "https://user:pw@api.github.com:8443/x?y#z");
-        assert_eq!(error.code, ErrorCode::PermissionDenied);
-        assert_eq!(error.permission, "net:api.github.com");
-        assert!(error.message.contains("permissions.net"), "{}", error.message);
-        assert!(error.message.contains("fazt app grant notes net:api.github.com"), "{}", error.message);
-        assert!(!error.message.contains("pw"), "a password does not reach the message");
-    }
-
-    #[test]
-    fn what_is_no_url_with_a_host_is_an_argument_error() {
+    fn what_is_no_url_has_no_host() {
         for url in ["", "x", "ftp://a/", "https://", "https://a b/", "http://\u{1b}[31m/", "https:///x"] {
-            assert_eq!(refuse("a", url).code, ErrorCode::InvalidArgument, "{url:?}");
+            assert_eq!(host(url), None, "{url:?}");
         }
         assert_eq!(host("http://[::1]:80/"), Some("[::1]"));
     }

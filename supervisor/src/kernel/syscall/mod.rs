@@ -8,12 +8,14 @@
 //! | answer a new call | [`Desk::answer`], which matches the table of `fazt_ipc::syscall` exhaustively |
 //! | `fazt.storage` | `storage.rs`, `blobs.rs` |
 //! | `fazt.storage.sql` | `sql.rs` |
+//! | which permission a call needs | `grant.rs` |
 //! | how often an app may call | `rate.rs` |
 //! | how large an answer may be | `size.rs` |
 
 mod blobs;
 mod fetch;
 mod files;
+mod grant;
 mod rate;
 mod size;
 mod sql;
@@ -119,6 +121,9 @@ impl Desk {
 
 impl Calls for Desk {
     fn at_once(&self, actor: Actor, call: &Call) -> Option<Result<WholeAnswer, CallError>> {
+        if let Err(error) = grant::check(&self.release, call) {
+            return Some(Err(error));
+        }
         storage::at_once(self.release.data(), actor, call)
     }
 
@@ -131,11 +136,12 @@ impl Calls for Desk {
     ) -> BoxFuture<'static, Result<Answer, CallError>> {
         let release = Arc::clone(&self.release);
         Box::pin(async move {
+            grant::check(&release, &call)?;
             match call {
                 Call::FsRead { path } => files::read(release, &path).await,
                 Call::FsList { path } => files::list(&release, path.as_deref().unwrap_or("")).await,
                 Call::FsStat { path } => files::stat(&release, &path).await,
-                Call::NetFetch { url, .. } => Err(fetch::refuse(&release.name, &url)),
+                Call::NetFetch { url, .. } => fetch::answer(&release, &url),
                 call if matches!(call.row().noun, "storage.blobs" | "storage.uploads") => {
                     blobs::answer(release.data(), actor, call, upload).await
                 }

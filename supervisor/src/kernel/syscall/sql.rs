@@ -30,15 +30,6 @@ pub(super) async fn answer(
     asked: Asked,
     room: Box<dyn Room>,
 ) -> Result<Answer, CallError> {
-    if !release.manifest.permissions.sql {
-        let message = "the app may not run SQL of its own: permission `sql` is not granted. \
-            Ask for it in app.json ({ \"permissions\": { \"sql\": true } })";
-        return Err(CallError {
-            code: ErrorCode::PermissionDenied,
-            message: message.into(),
-            permission: "sql".into(),
-        });
-    }
     let space = place(&asked.space)?;
     if let Some(name) = &asked.binding
         && !release.has_database(name)

@@ -17,15 +17,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fazt_ipc::control::{Access, DeployPlan, DeployTicket};
+use fazt_ipc::control::{Access, Answer, DeployPlan, DeployTicket};
 use fazt_ipc::ids::{AppId, VersionId};
 
 use super::asset::{Encoding, Sha256};
 use super::code::is_asset;
 use super::error::FsError;
-use super::manifest::{EnvVar, Manifest};
+use super::manifest::Manifest;
 use super::shared::{Shared, unix_ms};
 use super::{media, path};
+use crate::kernel::security::Permission;
 use crate::kernel::storage::{Change, NewContent, NewFile, NewVersion, VersionRow};
 
 /// Deploys that may be open at once.
@@ -149,8 +150,9 @@ pub(super) struct Outcome {
     pub(super) row: VersionRow,
     pub(super) unchanged: bool,
     pub(super) warnings: Vec<String>,
-    /// What the manifest declares.
-    pub(super) env: Vec<EnvVar>,
+    pub(super) manifest: Manifest,
+    /// What becomes of what it asks for.
+    pub(super) answers: Vec<(Permission, Answer)>,
 }
 
 /// Checks, builds and writes a version into an app's cartridge; `fresh`: it is made for it.
@@ -160,6 +162,7 @@ pub(super) async fn commit(
     fresh: bool,
     deploy: &Deploy,
     id: VersionId,
+    decide: &(dyn Fn(&Manifest) -> Result<Vec<(Permission, Answer)>, FsError> + Send + Sync),
 ) -> Result<Outcome, FsError> {
     let missing = deploy.wanted.len() - deploy.got.len();
     if missing > 0 {
@@ -168,13 +171,8 @@ pub(super) async fn commit(
     let reader = Contents { shared, app, fresh, deploy };
     reader.still_there().await?;
     let files = &*deploy.files;
-    let mut manifest = match files.iter().find(|file| file.path == "app.json") {
-        Some(file) if file.bytes > fazt_ipc::limits::MANIFEST_BYTES_MAX as u64 => {
-            return Err(FsError::TooLarge(format!("app.json has {} bytes", file.bytes)));
-        }
-        Some(file) => Manifest::parse(&reader.whole(file).await?).map_err(FsError::Manifest)?,
-        None => Manifest::default(),
-    };
+    let mut manifest = reader.manifest().await?;
+    let answers = decide(&manifest)?;
     manifest.complete(
         |path| files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok(),
         |folder| files.iter().any(|file| is_asset(Some(folder), &file.path) && !folder.is_empty()),
@@ -183,7 +181,7 @@ pub(super) async fn commit(
     if !fresh {
         let active = shared.storage.read(app, |cartridge| cartridge.active()).await?;
         if let Some(row) = active.filter(|row| row.tree == tree) {
-            return Ok(Outcome { row, unchanged: true, warnings: Vec::new(), env: manifest.env });
+            return Ok(Outcome { row, unchanged: true, warnings: Vec::new(), manifest, answers });
         }
     }
     let built = build::build(&reader, &manifest).await?;
@@ -226,7 +224,7 @@ pub(super) async fn commit(
             })
         })
         .await?;
-    Ok(Outcome { row, unchanged: false, warnings: built.warnings, env: manifest.env })
+    Ok(Outcome { row, unchanged: false, warnings: built.warnings, manifest, answers })
 }
 
 pub(super) fn access_text(access: Access) -> String {
@@ -304,7 +302,39 @@ struct Contents<'a> {
     deploy: &'a Deploy,
 }
 
+/// The manifest of an open deploy; `app`: the one that it goes to, if there is one.
+pub(super) async fn manifest(
+    shared: &Arc<Shared>,
+    app: Option<AppId>,
+    deploy: &Deploy,
+) -> Result<Manifest, FsError> {
+    // Nothing is read of an app that is not there.
+    let (fresh, app) = (app.is_none(), app.unwrap_or_else(|| AppId::new(0, 0)));
+    let reader = Contents { shared, app, fresh, deploy };
+    let mut manifest = reader.manifest().await?;
+    let files = &*deploy.files;
+    manifest.complete(
+        |path| files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok(),
+        |folder| files.iter().any(|file| is_asset(Some(folder), &file.path) && !folder.is_empty()),
+    )?;
+    Ok(manifest)
+}
+
 impl Contents<'_> {
+    /// `app.json`, if there is one.
+    async fn manifest(&self) -> Result<Manifest, FsError> {
+        match self.deploy.files.iter().find(|file| file.path == "app.json") {
+            Some(file) if file.bytes > fazt_ipc::limits::MANIFEST_BYTES_MAX as u64 => {
+                Err(FsError::TooLarge(format!("app.json has {} bytes", file.bytes)))
+            }
+            Some(file) if self.fresh && !self.deploy.got.contains(&file.sha256) => {
+                Err(FsError::BadDeploy("app.json was not sent yet".into()))
+            }
+            Some(file) => Manifest::parse(&self.whole(file).await?).map_err(FsError::Manifest),
+            None => Ok(Manifest::default()),
+        }
+    }
+
     /// Between plan and commit another deploy may have pruned what this one counted on.
     async fn still_there(&self) -> Result<(), FsError> {
         let kept: Vec<_> = self

@@ -99,6 +99,8 @@ pub struct Permissions {
     pub spaces: bool,
     /// Other apps' data, by name.
     pub apps: BTreeMap<String, AppAccess>,
+    /// Why, by permission; `net` and `apps` for all hosts and apps.
+    pub reasons: BTreeMap<String, String>,
 }
 
 /// How far another app's data is open.

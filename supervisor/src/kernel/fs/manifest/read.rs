@@ -12,6 +12,7 @@ use super::{
 };
 use crate::build::is_script;
 use crate::kernel::fs::FsError;
+use crate::kernel::security::Permission;
 use crate::kernel::storage::data::{CollectionSchema, DataSchema, FieldKind};
 
 /// Behaviour of an app that does not say.
@@ -126,6 +127,7 @@ impl Manifest {
                     "write" => AppAccess::Write,
                     _ => AppAccess::Read,
                 }),
+                reasons: permissions.object("reasons").entries(|_, reason| reason.own_text()),
             },
             cron: root.list("cron", |cron| Cron {
                 name: cron.text("name").unwrap_or_default(),
@@ -156,6 +158,41 @@ impl Manifest {
                 storage_mib: limits.number("storageMiB").unwrap_or(default.storage_mib),
             },
         }
+    }
+
+    /// What it asks the owner for.
+    #[must_use]
+    pub fn asks(&self) -> Vec<Permission> {
+        let Permissions { net, schedule, push, sql, spaces, apps, reasons: _ } = &self.permissions;
+        let flags = [
+            (*schedule, Permission::Schedule),
+            (*push, Permission::Push),
+            (*sql, Permission::Sql),
+            (*spaces, Permission::Spaces),
+        ];
+        let mut asks: Vec<_> = net.iter().cloned().map(Permission::Net).collect();
+        asks.extend(
+            apps.iter().map(|(app, access)| Permission::Apps {
+                app: app.clone(),
+                write: *access == AppAccess::Write,
+            }),
+        );
+        asks.extend(flags.into_iter().filter(|(asked, _)| *asked).map(|(_, permission)| permission));
+        let mut seen = std::collections::BTreeSet::new();
+        asks.retain(|ask| seen.insert(ask.clone()));
+        asks
+    }
+
+    /// Why it asks for a permission, in its own words; may be empty.
+    #[must_use]
+    pub fn reason(&self, permission: &Permission) -> &str {
+        let reasons = &self.permissions.reasons;
+        let all = match permission {
+            Permission::Net(_) => reasons.get("net"),
+            Permission::Apps { .. } => reasons.get("apps"),
+            _ => None,
+        };
+        reasons.get(&permission.to_string()).or(all).map_or("", String::as_str)
     }
 
     /// What no single value can say.

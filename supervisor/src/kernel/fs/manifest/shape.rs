@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::ManifestError;
 use super::json::{Node, Value, error};
+use crate::kernel::security::Permission;
 
 /// Bindings of one app.
 const BINDINGS_MAX: usize = 32;
@@ -67,6 +68,11 @@ static HOST: Pattern = Pattern {
     regex: r"^(\*\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?$",
     what: "a host such as `api.github.com` or `*.example.org`: no scheme, port or path, lowercase",
     check: super::form::host,
+};
+static PERMISSION: Pattern = Pattern {
+    regex: "^(net|apps|schedule|push|sql|spaces|net:[a-z0-9.*-]+|apps:[a-z0-9-]+:(read|write))$",
+    what: "a permission such as `net:api.github.com` or `schedule`, or `net` or `apps`",
+    check: |text| matches!(text, "net" | "apps") || text.parse::<Permission>().is_ok(),
 };
 static IDENTIFIER: Pattern = Pattern {
     regex: "^[A-Za-z][A-Za-z0-9_]{0,62}$",
@@ -148,6 +154,8 @@ static ENV_FIELDS: &[Field] = &[
 ];
 static ENV: Shape = Shape::Object(ENV_FIELDS);
 
+static REASON: Shape = text(300);
+
 static PERMISSIONS: &[Field] = &[
     optional("net", "Hosts that `fetch` may reach.", Shape::List { of: &HOST_TEXT, items_max: 100 }),
     optional("schedule", "Runs without a request.", Shape::Bool),
@@ -155,6 +163,11 @@ static PERMISSIONS: &[Field] = &[
     optional("sql", "An SQLite file for each user.", Shape::Bool),
     optional("spaces", "Data shared between members.", Shape::Bool),
     optional("apps", "Other apps' data.", Shape::Map { key: &NAME, of: &APP_ACCESS, items_max: 32 }),
+    optional(
+        "reasons",
+        "Why, shown to the owner: by permission, such as `net:api.github.com` or `schedule`; `net` and `apps` for all of them.",
+        Shape::Map { key: &PERMISSION, of: &REASON, items_max: 140 },
+    ),
 ];
 
 static LIMITS: &[Field] = &[

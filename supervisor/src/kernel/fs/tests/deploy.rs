@@ -290,11 +290,11 @@ async fn what_is_wrong_is_refused_at_the_step_that_sees_it() {
         send(&fs, &ticket.id, &Sha256::of(b"other").to_string(), b"other").await.is_err(),
         "not asked for"
     );
-    let error = fs.commit(&ticket.id).await.expect_err("missing").to_string();
+    let error = fs.commit(&ticket.id, Said::default()).await.expect_err("missing").to_string();
     assert!(error.contains("1 contents were not sent"), "{error}");
     send(&fs, &ticket.id, &sha256, b"hello").await.expect("the right bytes");
-    fs.commit(&ticket.id).await.expect("the deploy stayed open");
-    assert!(matches!(fs.commit(&ticket.id).await, Err(FsError::NoDeploy(_))));
+    fs.commit(&ticket.id, Said::default()).await.expect("the deploy stayed open");
+    assert!(matches!(fs.commit(&ticket.id, Said::default()).await, Err(FsError::NoDeploy(_))));
 
     let bad = tree(&[("index.html", "x"), ("app.json", "{\n  \"nmae\": \"x\"\n}")]);
     let error = deploy(&fs, "b", &bad).await.expect_err("manifest").to_string();

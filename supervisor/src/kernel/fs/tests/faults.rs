@@ -34,16 +34,16 @@ async fn a_deploy_that_fails_changes_nothing_and_can_be_tried_again() {
     two.insert("lib.ts".into(), b"export const x: number = 2".to_vec());
     let ticket = upload(&fs, "a", &two).await.expect("uploads");
     let fresh = upload(&fs, "fresh", &two).await.expect("uploads");
-    assert!(matches!(fs.commit(&ticket).await, Err(FsError::Build(_))));
-    assert!(matches!(fs.commit(&fresh).await, Err(FsError::Build(_))));
+    assert!(matches!(fs.commit(&ticket, Said::default()).await, Err(FsError::Build(_))));
+    assert!(matches!(fs.commit(&fresh, Said::default()).await, Err(FsError::Build(_))));
     assert_eq!(read_back(&fs, "a").await, page("one"));
     assert_eq!(fs.versions("a").await.expect("versions"), [before.version]);
     assert_eq!((fs.route("fresh"), fs.count()), (None, 1));
     let folders = fs::read_dir(data.path().join("apps")).expect("there").count();
     assert_eq!(folders, 2, "the app and the open deploys");
     builder.broken.store(false, Ordering::Relaxed);
-    fs.commit(&ticket).await.expect("the deploy stayed open");
-    fs.commit(&fresh).await.expect("the deploy stayed open");
+    fs.commit(&ticket, Said::default()).await.expect("the deploy stayed open");
+    fs.commit(&fresh, Said::default()).await.expect("the deploy stayed open");
     assert_eq!(read_back(&fs, "a").await, two);
     assert_eq!(waiting(data.path()), 0);
 }
@@ -108,7 +108,10 @@ async fn a_deploy_that_the_disk_does_not_take_fails_and_the_old_version_stays() 
         assert!(error.hint().contains("nothing was changed"), "{error}: {}", error.hint());
     };
     for _ in 0..2 {
-        failed(where_syncs_fail(async || fs.commit(&ticket).await).expect_err("not on the disk"));
+        failed(
+            where_syncs_fail(async || fs.commit(&ticket, Said::default()).await)
+                .expect_err("not on the disk"),
+        );
         failed(where_syncs_fail(async || fs.rollback("a", Some(1)).await).expect_err("nor this"));
         assert_eq!(read_back(&fs, "a").await, page("two"), "the old version is live");
     }
@@ -118,7 +121,7 @@ async fn a_deploy_that_the_disk_does_not_take_fails_and_the_old_version_stays() 
     let again = open(after.path(), &builder).await;
     assert_eq!(read_back(&again, "a").await, page("two"), "what failed does not come back");
     // The disk works again.
-    assert_eq!(fs.commit(&ticket).await.expect("deploys").version.number, 3);
+    assert_eq!(fs.commit(&ticket, Said::default()).await.expect("deploys").version.number, 3);
     assert_eq!(read_back(&fs, "a").await, page("three"));
     assert_eq!(fs.rollback("a", Some(1)).await.expect("goes back").number, 1);
     fs.verify(app).await.expect("nothing is damaged");
@@ -205,7 +208,7 @@ async fn interrupted_steps_are_finished_at_the_next_start() {
     assert!(!folder(data.path(), half).exists(), "half an app");
     assert!(folder(data.path(), foreign).exists(), "not ours to delete");
     assert_eq!(waiting(data.path()), 0);
-    assert!(matches!(fs.commit(&ticket).await, Err(FsError::NoDeploy(_))));
+    assert!(matches!(fs.commit(&ticket, Said::default()).await, Err(FsError::NoDeploy(_))));
 }
 
 #[tokio::test]
@@ -228,7 +231,7 @@ async fn a_commit_that_nobody_waits_for_still_ends_well() {
     let fs = open(data.path(), &FakeBuilder::new()).await;
     let ticket = upload(&fs, "a", &page("one")).await.expect("uploads");
     let mut changes = fs.changes();
-    let commit = fs.commit(&ticket);
+    let commit = fs.commit(&ticket, Said::default());
     assert!(commit.now_or_never().is_none(), "it takes a while; the caller goes away");
     assert!(matches!(fs.abort(&ticket).await, Err(FsError::Overtaken(_))), "too late");
     changes.recv().await.expect("it went live");
@@ -245,7 +248,7 @@ async fn a_plan_that_was_overtaken_is_told_so() {
     mixed.insert("x.txt".into(), b"x".to_vec());
     let ticket = upload(&fs, "a", &mixed).await.expect("uploads");
     deploy(&fs, "a", &page("two")).await.expect("deploys, and prunes what the plan counted on");
-    let error = fs.commit(&ticket).await.expect_err("overtaken");
+    let error = fs.commit(&ticket, Said::default()).await.expect_err("overtaken");
     let problem = fazt_ipc::control::Problem::from(error);
     assert_eq!(problem.code, fazt_ipc::control::ErrorKind::Conflict);
     assert!(problem.hint.contains("fazt app deploy"), "{problem:?}");
@@ -259,7 +262,7 @@ async fn deploys_that_nobody_goes_on_with_are_thrown_away() {
     let fs = open_with(data.path(), &FakeBuilder::new(), options).await;
     let idle = upload(&fs, "a", &page("one")).await.expect("uploads");
     fs.drop_idle_deploys().await;
-    assert!(matches!(fs.commit(&idle).await, Err(FsError::NoDeploy(_))));
+    assert!(matches!(fs.commit(&idle, Said::default()).await, Err(FsError::NoDeploy(_))));
     assert_eq!(waiting(data.path()), 0);
     let open = upload(&fs, "a", &page("one")).await.expect("uploads");
     fs.abort(&open).await.expect("aborts");
@@ -280,7 +283,7 @@ async fn an_upload_that_breaks_off_leaves_nothing_behind() {
     assert!(matches!(fs.put(&ticket.id, &ticket.missing[0], broken.boxed()).await, Err(FsError::Io { .. })));
     let left = fs::read_dir(data.path().join("apps/.deploys").join(&ticket.id)).expect("open").count();
     assert_eq!(left, 0);
-    assert!(fs.commit(&ticket.id).await.is_err());
+    assert!(fs.commit(&ticket.id, Said::default()).await.is_err());
 }
 
 /// Where the file system of some megabytes is, in the process that has one.

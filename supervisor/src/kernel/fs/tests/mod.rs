@@ -96,7 +96,7 @@ async fn send(fs: &Fs, ticket: &str, sha256: &str, bytes: &[u8]) -> Result<(), F
 /// What `fazt app deploy` does.
 async fn deploy(fs: &Arc<Fs>, name: &str, tree: &Tree) -> Result<Committed, FsError> {
     let ticket = upload(fs, name, tree).await?;
-    fs.commit(&ticket).await
+    fs.commit(&ticket, Said::default()).await
 }
 
 async fn upload(fs: &Arc<Fs>, name: &str, tree: &Tree) -> Result<String, FsError> {

@@ -23,6 +23,7 @@ mod error;
 mod export;
 mod files;
 mod follow;
+mod grants;
 mod guard;
 mod openapi;
 mod people;

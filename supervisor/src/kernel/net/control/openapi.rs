@@ -62,14 +62,15 @@ pub(super) fn document() -> Value {
             if operation.need == Need::Nothing { json!([]) } else { json!([{ "token": [] }]) };
         let body = match operation.takes {
             Takes::Nothing => None,
-            Takes::Json(shape) => Some(("application/json", shape(&mut asked).to_value())),
+            Takes::Json(shape) | Takes::Maybe(shape) => {
+                Some(("application/json", shape(&mut asked).to_value()))
+            }
             Takes::Bytes => {
                 Some(("application/octet-stream", json!({ "type": "string", "format": "binary" })))
             }
         };
         if let Some((media_type, schema)) = body {
-            entry["requestBody"] =
-                json!({ "required": true, "content": { media_type: { "schema": schema } } });
+            entry["requestBody"] = json!({ "required": !matches!(operation.takes, Takes::Maybe(_)), "content": { media_type: { "schema": schema } } });
         }
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         path[verb] = entry;

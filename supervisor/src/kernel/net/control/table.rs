@@ -4,15 +4,16 @@
 
 use axum::routing::{MethodRouter, delete, get, post, put};
 use fazt_ipc::control::{
-    AddedUser, Admission, App, AuditLine, Changed, Checked, CollectionInfo, DeployPlan, DeployTicket,
-    Deployed, Doctor, EnvChange, EnvList, Explanation, Listing, LogLine, MadeToken, Myself, NewInvite,
-    NewLink, NewPassword, NewRole, NewToken, NewUser, Process, Rename, Rollback, SessionInfo, SignInLink,
-    Status, StoragePage, StorageQuery, StorageUse, TokenInfo, TraceLine, UserInfo, Version,
+    AddedUser, Admission, App, AuditLine, Changed, Checked, CollectionInfo, Consent, DeployPlan,
+    DeployTicket, Deployed, Doctor, EnvChange, EnvList, Explanation, GrantChange, GrantList, Listing,
+    LogLine, MadeToken, Myself, NewInvite, NewLink, NewPassword, NewRole, NewToken, NewUser, Process, Rename,
+    Review, Rollback, SessionInfo, SignInLink, Status, StoragePage, StorageQuery, StorageUse, TokenInfo,
+    TraceLine, UserInfo, Version,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{Control, apps, deploys, env, files, follow, openapi, people, server, storage};
+use super::{Control, apps, deploys, env, files, follow, grants, openapi, people, server, storage};
 use crate::kernel::security::Need;
 
 /// Makes the schema of a type.
@@ -32,6 +33,8 @@ pub(super) enum Verb {
 pub(super) enum Takes {
     Nothing,
     Json(Shape),
+    /// This, or nothing.
+    Maybe(Shape),
     /// The content of a file.
     Bytes,
 }
@@ -297,10 +300,20 @@ pub(super) static TABLE: &[Operation] = &[
         Post,
         "/api/deploys/{deploy}/commit",
         "app.deploy",
-        "Last step: makes the version live.",
+        "Last step: makes the version live. With a consent the permissions that it asks for are answered, by whoever has the scope `admin`; without one a version that asks for more than before is refused.",
         Need::Deploy,
         json::<Deployed>(),
         || post(deploys::commit),
+    )
+    .takes(Takes::Maybe(shape::<Consent>)),
+    operation(
+        Get,
+        "/api/deploys/{deploy}",
+        "app.review",
+        "What it would make live, and what that asks for.",
+        Need::Deploy,
+        json::<Review>(),
+        || get(deploys::review),
     ),
     operation(
         Delete,
@@ -312,6 +325,25 @@ pub(super) static TABLE: &[Operation] = &[
         || delete(deploys::abort),
     )
     .audit(Nobody),
+    operation(
+        Get,
+        "/api/apps/{app}/grants",
+        "grant.list",
+        "What it asks for, and what was said to it.",
+        Need::App,
+        json::<GrantList>(),
+        || get(grants::list),
+    ),
+    operation(
+        Post,
+        "/api/apps/{app}/grants",
+        "grant.change",
+        "Gives it permissions that it asks for, and takes others away.",
+        Need::Server,
+        json::<GrantList>(),
+        || post(grants::change),
+    )
+    .takes(body::<GrantChange>()),
     operation(Get, "/api/apps/{app}/env", "env.list", "Its variables.", Need::App, json::<EnvList>(), || {
         get(env::list)
     }),

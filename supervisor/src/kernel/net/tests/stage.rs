@@ -23,7 +23,7 @@ use super::super::metrics::Metrics;
 use super::super::serve::{Serving, serve};
 use crate::config::Config;
 use crate::kernel::fs::{
-    BuildError, Builder, Compiled, Fs, FsOptions, Release, Sha256, Source, StripResult, Stripped,
+    BuildError, Builder, Compiled, Fs, FsOptions, Release, Said, Sha256, Source, StripResult, Stripped,
 };
 use crate::kernel::proc::{BodyError, DispatchError, RequestBody};
 use crate::kernel::security::{Authority, Identity, Real};
@@ -189,7 +189,7 @@ impl Stage {
                 self.fs.put(&ticket.id, &sha256, body).await.expect("put");
             }
         }
-        self.fs.commit(&ticket.id).await.expect("commit");
+        self.fs.commit(&ticket.id, Said::default()).await.expect("commit");
     }
 
     /// A connection.
