@@ -2,6 +2,7 @@
 
 use fazt_ipc::codec::{decode, encode};
 use fazt_ipc::control::{DeployPlan, Rename, Rollback};
+use fazt_ipc::egress::{FromEgress, ToEgress};
 use fazt_ipc::frame;
 use fazt_ipc::launch::{Answer, Order, Packet};
 use fazt_ipc::store::{self, read_answer, read_request};
@@ -62,12 +63,27 @@ fn message(header: frame::Header, body: &[u8]) -> bool {
     }
 }
 
+/// What kernel and egress say to each other.
+fn egress(header: frame::Header, body: &[u8]) -> bool {
+    let (mut again, mut accepted) = (Vec::new(), false);
+    if let Ok(word) = ToEgress::decode(header, body) {
+        word.encode(header.stream, header.end, &mut again).expect("what fitted a frame fits again");
+        accepted = true;
+    }
+    if let Ok(word) = FromEgress::decode(header, body) {
+        word.encode(header.stream, &mut again).expect("what fitted a frame fits again");
+        accepted = true;
+    }
+    accepted
+}
+
 /// Runs every decoder; says whether one accepted the bytes.
 pub(crate) fn decode_everything(bytes: &[u8]) -> bool {
     let mut accepted = false;
     let mut rest = bytes;
     while let Ok(Some((header, body))) = frame::split(rest) {
         accepted |= message(header, body);
+        accepted |= egress(header, body);
         rest = &rest[fazt_ipc::limits::FRAME_HEADER_BYTES + body.len()..];
     }
     if let Some(packet) = bytes.first_chunk::<{ fazt_ipc::limits::LAUNCH_BYTES }>() {

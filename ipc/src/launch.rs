@@ -46,6 +46,9 @@ pub enum Profile {
     /// bytes in its life, and is killed when [`WALLS_MS_MAX`] are over. Only a launcher that has every other layer
     /// makes one, [`WALLS_MAX`] at once.
     Walls = 5,
+    /// Opens connections to elsewhere, for all apps and the kernel: the one process in the machine's own network. It
+    /// has a user of its own that is always the same, no file, and one is alive at a time.
+    Egress = 6,
 }
 
 /// Caps of one leaf. Zero means: leave as it is.
@@ -260,6 +263,7 @@ impl Order {
                     3 => Profile::Store,
                     4 => Profile::Doctor,
                     5 => Profile::Walls,
+                    6 => Profile::Egress,
                     _ => return Err(Malformed),
                 },
                 generation,

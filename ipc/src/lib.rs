@@ -12,12 +12,14 @@
 //! | add a system call | `syscall/` (binding, dispatch, types and the API page follow from it) |
 //! | change what the launcher is told | `launch.rs` |
 //! | change what is asked of the process that runs an app's SQL, and its bounds | `store/` |
+//! | change what is asked of the process that opens connections to elsewhere, and its bounds | `egress/` |
 //! | change what the command line and the server say to each other | `control/` |
 //! | make an identifier | `ids.rs` |
 #![forbid(unsafe_code)]
 
 pub mod codec;
 pub mod control;
+pub mod egress;
 pub mod frame;
 pub mod ids;
 pub mod launch;

@@ -32,6 +32,16 @@ pub struct Config {
     pub keep_versions: usize,
     /// The sandbox.
     pub sandbox: Sandbox,
+    /// What goes out.
+    pub egress: Egress,
+}
+
+/// What goes out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Egress {
+    /// Apps may reach this machine itself, without encryption, at any port.
+    pub test_network: bool,
 }
 
 /// Bounds for clients and apps.
@@ -80,6 +90,7 @@ impl Default for Config {
             workers: Workers::default(),
             keep_versions: 10,
             sandbox: Sandbox::default(),
+            egress: Egress::default(),
         }
     }
 }
@@ -134,18 +145,37 @@ impl Config {
     /// When there are some and the file is not this user's alone to write.
     pub(crate) fn allowed_missing(self, data: &Path) -> Result<Vec<String>, ConfigError> {
         let names = self.sandbox.allow_missing;
+        if !names.is_empty() {
+            Self::is_own(data, "sandbox.allow_missing")?;
+        }
+        Ok(names)
+    }
+
+    /// Whether this configuration opens the test network. As with [`Self::allowed_missing`].
+    ///
+    /// # Errors
+    /// When it does and the file is not this user's alone to write.
+    pub(crate) fn test_network(&self, data: &Path) -> Result<bool, ConfigError> {
+        if self.egress.test_network {
+            Self::is_own(data, "egress.test_network")?;
+        }
+        Ok(self.egress.test_network)
+    }
+
+    /// Demands that the file is the user's alone to write: `field` loosens something.
+    fn is_own(data: &Path, field: &str) -> Result<(), ConfigError> {
         let me = rustix::process::geteuid().as_raw();
         let path = data.join(Self::FILE);
         let own =
             |about: std::fs::Metadata| about.is_file() && about.uid() == me && about.mode() & 0o022 == 0;
-        if names.is_empty() || std::fs::symlink_metadata(&path).is_ok_and(own) {
-            return Ok(names);
+        if std::fs::symlink_metadata(&path).is_ok_and(own) {
+            return Ok(());
         }
         let path = path.display();
         Err(ConfigError::Wrong {
             path: path.to_string(),
             message: format!(
-                "sandbox.allow_missing counts only in a file that belongs to the user who starts the server and \
+                "{field} counts only in a file that belongs to the user who starts the server and \
                  that nobody else may write: chown {me} {path} && chmod go-w {path}"
             ),
         })

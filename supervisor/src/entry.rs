@@ -1,5 +1,5 @@
-//! The ways into this crate for the program `fazt`: [`start`], which becomes the launcher, and [`supervise`], [`build`] and
-//! [`store`], which the launcher re-executes itself in.
+//! The ways into this crate for the program `fazt`: [`start`], which becomes the launcher, and [`supervise`], [`build`],
+//! [`store`] and [`egress`], which the launcher re-executes itself in.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,6 +21,9 @@ use crate::sys;
 
 /// Where the launcher puts the socket of a jailed process.
 const JAIL_SOCKET: RawFd = 3;
+
+/// Where egress may connect to by TCP: other servers, and name servers whose answer is too long for UDP.
+const EGRESS_PORTS: [u16; 2] = [443, 53];
 
 /// A lock whose holder is gone is free within this time: the rest of its processes die with it.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -91,6 +94,10 @@ pub fn start(options: StartOptions) -> Result<ExitCode, StartError> {
     let addresses = if listen.is_empty() { &config.listen } else { &listen };
     let listeners = addresses.iter().map(|&address| bind(address)).collect::<Result<_, _>>()?;
     let announce = if json { "--json" } else { "--text" };
+    let mut egress_args = vec![crate::egress::DOMAIN.into(), config.domain.clone()];
+    if config.test_network(&data)? {
+        egress_args.push(crate::egress::TEST_NETWORK.into());
+    }
     let outcome = jail::run(LaunchOptions {
         worker_image: worker,
         listeners,
@@ -98,6 +105,7 @@ pub fn start(options: StartOptions) -> Result<ExitCode, StartError> {
         allow_missing: config.allowed_missing(&data)?,
         data,
         supervisor_args: vec![announce.into()],
+        egress_args,
     });
     outcome.map_err(|error| StartError::Launcher(error.to_string()))
 }
@@ -214,6 +222,26 @@ pub fn store() -> ExitCode {
         Err(_) => 1,
     };
     // At once: nothing is closed behind the lock, which leaves no call to do so.
+    sys::exit(code)
+}
+
+/// The egress role: what the launcher runs for connections to elsewhere. Reads and closes what it was handed, locks
+/// itself down, and carries out requests until its socket closes. Must be called while the process has one thread.
+#[must_use]
+pub fn egress() -> ExitCode {
+    let Some(socket) = sys::take_inherited(JAIL_SOCKET) else { return ExitCode::from(2) };
+    let settings = crate::egress::Settings::of(std::env::args().skip(2));
+    let ports: &[u16] = if settings.test_network { &[] } else { &EGRESS_PORTS };
+    let files = [1, 2, 3, 4].map(|after| sys::take_inherited(JAIL_SOCKET + after));
+    let prepared = crate::egress::prepare(settings, files);
+    if confine::egress(ports).is_err() {
+        return ExitCode::from(3);
+    }
+    let code = match crate::egress::serve(socket, prepared) {
+        Ok(()) => 0,
+        Err(_) => 1,
+    };
+    // At once: what is still on its way has nobody left to go to.
     sys::exit(code)
 }
 

@@ -6,6 +6,7 @@
 pub mod build;
 pub mod config;
 pub mod confine;
+mod egress;
 pub mod entry;
 pub mod jail;
 pub mod kernel;

@@ -15,6 +15,7 @@
 //! | commands for a server elsewhere | `remote.rs` |
 //! | layers, escapes, what may be missing | `doctor.rs` |
 //! | the HTTP edge | `edge.rs` |
+//! | `fetch` to elsewhere: grants, redirects, secrets, caps | `egress.rs` |
 //! | owner, users, sign-in, single sign-on, sessions, tokens | `identity.rs` |
 //! | attacks on them | `intruder.rs` |
 //! | `fazt.storage`: values, people, rooms | `storage.rs` |
@@ -34,6 +35,7 @@ mod deploy;
 mod dev;
 mod doctor;
 mod edge;
+mod egress;
 mod env;
 mod faults;
 mod grants;

@@ -394,7 +394,7 @@ fn outbound_fetch_is_refused_with_the_permission_it_lacks() {
     );
     let answer = kernel.get("/");
     assert_eq!(answer.text(), "PermissionDenied: not granted (net:example.org)");
-    let fazt_ipc::syscall::Call::NetFetch { method, url, fields } = &answer.calls[0] else {
+    let fazt_ipc::syscall::Call::NetFetch { method, url, fields, .. } = &answer.calls[0] else {
         panic!("{:?}", answer.calls)
     };
     assert_eq!((method.as_str(), url.as_str()), ("POST", "https://example.org/x"));
@@ -591,7 +591,8 @@ fn an_answer_that_fits_no_frame_is_put_together() {
 
 /// Answers a `fetch` with a head after which bytes would follow.
 fn answer_fetch(kernel: &mut Kernel, stream: u32) {
-    let head = fazt_ipc::syscall::FetchReply { status: 200, url: String::new(), fields: vec![] };
+    let head =
+        fazt_ipc::syscall::FetchReply { status: 200, url: String::new(), redirected: false, fields: vec![] };
     let reply: Result<Reply, CallError> = Ok(Reply::NetFetch(head));
     kernel.send(KernelKind::Reply, stream, false, &reply);
 }

@@ -4,6 +4,7 @@ mod app;
 mod docs;
 mod fs;
 mod host;
+mod net;
 mod proc;
 mod security;
 mod storage;
@@ -30,6 +31,9 @@ pub(crate) enum Noun {
     /// The files that apps were deployed with
     #[command(subcommand)]
     Fs(fs::Verb),
+    /// What apps reach elsewhere
+    #[command(subcommand)]
+    Net(net::Verb),
     /// What apps store: usage, collections, documents, checks
     #[command(subcommand)]
     Storage(storage::Verb),
@@ -52,6 +56,7 @@ pub(crate) fn role(name: &str) -> Option<ExitCode> {
         fazt_supervisor::jail::SUPERVISE => Some(fazt_supervisor::supervise()),
         fazt_supervisor::jail::BUILD => Some(fazt_supervisor::entry::build()),
         fazt_supervisor::jail::STORE => Some(fazt_supervisor::entry::store()),
+        fazt_supervisor::jail::EGRESS => Some(fazt_supervisor::entry::egress()),
         _ => None,
     }
 }
@@ -71,7 +76,9 @@ pub(crate) fn alone(
             Ok(Ok(ExitCode::SUCCESS))
         }
         Noun::Fs(verb) => Ok(Err(Noun::Fs(fs::alone(verb)?))),
-        noun @ (Noun::Host(_) | Noun::Storage(_) | Noun::User(_) | Noun::Security(_)) => Ok(Err(noun)),
+        noun @ (Noun::Host(_) | Noun::Net(_) | Noun::Storage(_) | Noun::User(_) | Noun::Security(_)) => {
+            Ok(Err(noun))
+        }
     }
 }
 
@@ -82,6 +89,7 @@ pub(crate) async fn run(noun: Noun, client: &Client, token: Option<String>, out:
         Noun::Proc(verb) => proc::run(verb, client, out).await,
         Noun::App(verb) => app::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Fs(verb) => fs::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
+        Noun::Net(verb) => net::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Storage(verb) => storage::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::User(verb) => user::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),
         Noun::Security(verb) => security::run(verb, client, out).await.map(|()| ExitCode::SUCCESS),

@@ -8,6 +8,7 @@
 
 mod app;
 mod grant;
+mod net;
 mod proc;
 mod storage;
 mod user;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use app::*;
 pub use grant::*;
+pub use net::*;
 pub use proc::*;
 pub use storage::*;
 pub use user::*;

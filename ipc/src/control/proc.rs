@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::EgressState;
 use crate::wire::worker::LogLevel;
 
 /// State of one app for one principal.
@@ -99,6 +100,9 @@ pub struct Status {
     pub missing_layers: Vec<String>,
     /// Apps in back-off or quarantine, and why.
     pub troubled: Vec<Troubled>,
+    /// The process that opens connections to elsewhere.
+    #[serde(default)]
+    pub egress: EgressState,
 }
 
 /// An app that needs its owner.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Argument, Permission, Row};
+use crate::egress::{Cache, Redirect};
 
 macro_rules! calls {
     ($(
@@ -297,7 +298,9 @@ calls! {
     NetFetch = "net"."fetch"(
         method: String = "method" "string",
         url: String = "url" "string",
-        fields: Vec<(String, Vec<u8>)> = "headers" "Headers")
+        fields: Vec<(String, Vec<u8>)> = "headers" "Headers",
+        redirect: Redirect = "" "",
+        cache: Cache = "" "")
         -> FetchReply = "Response"
         { permission: NetHost, sends_body: true, returns_body: true, bound: false }
 
@@ -614,6 +617,8 @@ pub struct FetchReply {
     pub status: u16,
     /// URL after redirects.
     pub url: String,
+    /// It came by a redirect.
+    pub redirected: bool,
     /// Header fields.
     pub fields: Vec<(String, Vec<u8>)>,
 }

@@ -23,7 +23,8 @@ kinds! {
         Request = 0x10,
         /// Bytes of a request's body, raw.
         Body = 0x11,
-        /// The client is gone: abort `request.signal`, send nothing more but `Settled`. No body.
+        /// The client is gone: abort `request.signal`, send nothing more but `Settled`. On the stream of a call: the
+        /// rest of its answer will never come. No body.
         Abort = 0x12,
         /// The worker may send so many more bytes of a response body, or of what follows a call. Body: `u32`.
         Credit = 0x13,

@@ -12,6 +12,7 @@
 //! event    Event[END] → Body* → Body[END]          Done or Failed; NoRetry before     Settled closes the stream
 //! call     Call[END] ← CallBody*                   Reply[END] → ReplyBody* → ReplyBody[END]
 //!          LongCall ← CallBody* ← CallBody[END]    LongReply → ReplyBody* → ReplyBody[END]
+//!          Abort after a Reply, in place of the END: the rest of the answer will never come
 //!          CancelCall: the END comes soon, and nothing of worth before it
 //! ```
 //! A worker sends nothing after a call before the kernel has granted it credit.

@@ -98,6 +98,12 @@ const FIELDS: &[Field] = &[
         |c| list(&c.sandbox.allow_missing),
         "Layers that this machine may lack (`fazt proc doctor` names them). A permanent banner shows each; seccomp, namespaces, uid, capabilities and verification cannot be named.",
     ),
+    (
+        "egress.test_network",
+        "true or false",
+        |c| c.egress.test_network.to_string(),
+        "Lets the requests of apps reach this machine itself, without encryption and at any port. For tests only: what listens here counts on nobody else reaching it. A permanent banner says so.",
+    ),
 ];
 
 fn list<T: std::fmt::Display>(items: &[T]) -> String {
@@ -140,7 +146,7 @@ mod tests {
         );
         // As many leaves as the structure has: a new field without a reason fails here.
         let leaves = format!("{:?}", Config::default()).matches(": ").count();
-        let groups = 3;
+        let groups = 4;
         assert_eq!(Config::default().explain().len(), leaves - groups);
     }
 }

@@ -8,9 +8,11 @@
 //! | forbid the supervisor a system call | `policy.rs`, with the reason |
 //! | allow the build role one | `build.rs` |
 //! | allow the store role one | `store.rs`, with the reason |
+//! | allow the egress role one, and a port | `egress.rs`, with the reason |
 //! | how a policy becomes a filter | `filter.rs` |
 
 mod build;
+mod egress;
 mod filter;
 mod policy;
 mod store;
@@ -87,6 +89,15 @@ pub fn store() -> Result<(), ConfineError> {
 /// When it stays.
 pub fn store_holds_its_files() -> io::Result<()> {
     store::lock_again()
+}
+
+/// Confines the egress role: connections to these TCP ports, to any where there are none, the socket, memory, and
+/// nothing else.
+///
+/// # Errors
+/// When a step fails.
+pub fn egress(ports: &[u16]) -> Result<(), ConfineError> {
+    egress::lock(ports)
 }
 
 fn common() -> Result<(), ConfineError> {

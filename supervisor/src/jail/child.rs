@@ -3,6 +3,7 @@
 //!
 //! Runs in the child, on a copy of the launcher's only thread. It reads nothing but its plan.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -13,6 +14,7 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets, Link
 
 use crate::sys;
 
+use super::outward::Outward;
 use super::profile::Jail;
 
 /// Number of a step, as in a refusal.
@@ -46,6 +48,10 @@ pub(super) mod step {
 /// What a child needs to know.
 pub(super) struct Plan<'a> {
     pub(super) jail: Jail,
+    /// Its arguments.
+    pub(super) arguments: &'a [&'a CStr],
+    /// It opens connections to elsewhere.
+    pub(super) outward: Option<&'a Outward>,
     /// The program.
     pub(super) exe: BorrowedFd<'a>,
     /// Its end of the socket.
@@ -63,8 +69,9 @@ pub(super) struct Plan<'a> {
 /// See [`Plan::privileged`].
 pub(super) struct Privileged<'a> {
     pub(super) uid: u32,
-    /// The shared empty network namespace.
-    pub(super) network: BorrowedFd<'a>,
+    pub(super) gid: u32,
+    /// The shared empty network namespace; none: it stays in the machine's.
+    pub(super) network: Option<BorrowedFd<'a>>,
     /// The shared empty IPC namespace.
     pub(super) ipc: BorrowedFd<'a>,
 }
@@ -116,7 +123,9 @@ fn try_run(plan: &Plan<'_>) -> Result<std::convert::Infallible, Failed> {
     if let Some(privileged) = &plan.privileged {
         // 3. While there is the right to: namespaces that hold nothing, made once for all processes. A fresh
         //    network namespace each time costs 0.4 ms and now and then 6.
-        enter(privileged.network, LinkNameSpaceType::Network).at(step::NAMESPACES)?;
+        if let Some(network) = privileged.network {
+            enter(network, LinkNameSpaceType::Network).at(step::NAMESPACES)?;
+        }
         enter(privileged.ipc, LinkNameSpaceType::InterProcessCommunication).at(step::NAMESPACES)?;
     }
     // 4. No terminal, no process group of the launcher's; files that it could make would have no mode.
@@ -134,7 +143,7 @@ fn try_run(plan: &Plan<'_>) -> Result<std::convert::Infallible, Failed> {
     limits(&plan.jail).at(step::LIMITS)?;
     // 8. Capabilities while there is the right to drop them from the bounding set, then the user.
     if let Some(privileged) = &plan.privileged {
-        become_nobody(privileged.uid, privileged.uid).at(step::USER)?;
+        become_nobody(privileged.uid, privileged.gid).at(step::USER)?;
     }
     // 9. Once more: setresuid cleared it.
     die_with_parent().at(step::PRIVILEGES)?;
@@ -142,7 +151,7 @@ fn try_run(plan: &Plan<'_>) -> Result<std::convert::Infallible, Failed> {
     rustix::thread::set_no_new_privs(true).at(step::PRIVILEGES)?;
     sys::unblock_signals().at(step::PRIVILEGES)?;
     // 10. A fresh program: new address-space randomness, nothing of the launcher's memory. No environment.
-    Err(sys::exec(plan.exe, plan.jail.arguments, &[])).at(step::EXEC)
+    Err(sys::exec(plan.exe, plan.arguments, &[])).at(step::EXEC)
 }
 
 /// The kernel kills this process when the thread that made it ends.
@@ -174,8 +183,17 @@ fn descriptors(plan: &Plan<'_>) -> io::Result<()> {
     for number in 0..3 {
         sys::place(plan.null, number)?;
     }
+    // While there are files to be opened.
+    let files = plan.outward.map(|outward| outward.open(plan.null)).transpose()?;
     sys::place(plan.socket, 3)?;
-    sys::close_on_exec_from(4)
+    let mut first = 4;
+    for file in files.iter().flatten() {
+        sys::place(file.as_fd(), first)?;
+        first += 1;
+    }
+    // Not closed: their numbers are above what exec keeps.
+    std::mem::forget(files);
+    sys::close_on_exec_from(first)
 }
 
 fn empty_root() -> io::Result<()> {
@@ -200,7 +218,7 @@ fn limits(jail: &Jail) -> io::Result<()> {
     for (resource, most) in [
         (Resource::Core, 0),
         (Resource::Fsize, jail.file_bytes_max),
-        (Resource::Nofile, 16),
+        (Resource::Nofile, jail.files),
         (Resource::Memlock, 0),
         (Resource::Msgqueue, 0),
         (Resource::Sigpending, 16),

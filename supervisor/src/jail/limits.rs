@@ -12,6 +12,8 @@ pub(super) const UID_FIRST: u32 = 2_000_000;
 pub(super) const UIDS: u32 = 65_536;
 /// The supervisor's uid where `/etc/passwd` does not name one: below the range, above people.
 pub(super) const UID_SUPERVISOR: u32 = 1_999_000;
+/// The uid of the process that opens connections to elsewhere, where `/etc/passwd` does not name one.
+pub(super) const UID_EGRESS: u32 = 1_999_001;
 /// Jailed processes at once.
 pub(super) const PROCESSES_MAX: usize = 4_096;
 
@@ -40,6 +42,13 @@ pub(super) const BUILD_MEMORY_BYTES_MAX: u64 = 1024 * MIB;
 pub(super) const BUILD_ADDRESS_SPACE_BYTES_MAX: u64 = 8 * 1024 * MIB;
 /// `memory.max` of a store: SQLite's own bound, an answer twice over, and the program.
 pub(super) const STORE_MEMORY_BYTES_MAX: u64 = 96 * MIB;
+/// `memory.max` of egress: what both directions of all streams may hold, as much again in connections, and windows of
+/// decompression.
+pub(super) const EGRESS_MEMORY_BYTES_MAX: u64 = 128 * MIB;
+/// Descriptors of egress: a connection for each request, as many that are kept, and questions to name servers.
+pub(super) const EGRESS_FILES: u64 = 1_024;
+/// Descriptors of every other jailed process.
+pub(super) const JAIL_FILES: u64 = 16;
 /// Largest file that a store may write: the most storage that a manifest may ask for, and its WAL.
 pub(super) const STORE_FILE_BYTES_MAX: u64 = 2 * STORAGE_MIB_MAX as u64 * MIB + 64 * MIB;
 /// `pids.max` of a worker: itself, and one for the moment between fork and exec of the kernel's accounting.
@@ -61,6 +70,11 @@ pub(super) const CPU_QUOTA_US_MIN: u64 = 1_000;
 
 const _: () = assert!(WORKER_MEMORY_BYTES_MAX <= ADDRESS_SPACE_BYTES_MAX);
 const _: () = assert!(BUILD_MEMORY_BYTES_MAX <= BUILD_ADDRESS_SPACE_BYTES_MAX);
-const _: () = assert!(UID_SUPERVISOR < UID_FIRST);
+const _: () = assert!(UID_SUPERVISOR < UID_FIRST && UID_EGRESS < UID_FIRST && UID_EGRESS != UID_SUPERVISOR);
+const _: () = assert!(4 * fazt_ipc::egress::limits::STREAMS_MAX as u64 <= EGRESS_FILES);
+const _: () = assert!(
+    4 * fazt_ipc::egress::limits::STREAMS_MAX as u64 * fazt_ipc::egress::limits::CREDIT_BYTES as u64
+        <= EGRESS_MEMORY_BYTES_MAX
+);
 const _: () = assert!(PROCESSES_MAX * 8 <= UIDS as usize);
 const _: () = assert!(CPU_QUOTA_US_MIN <= CPU_PERIOD_US);

@@ -20,6 +20,7 @@ mod launcher;
 mod layers;
 mod limits;
 mod notify;
+mod outward;
 mod profile;
 mod spawn;
 mod supervise;
@@ -40,6 +41,7 @@ use child::above;
 use image::Spaces;
 use launcher::Launcher;
 use layers::Probe;
+use outward::Outward;
 use spawn::Means;
 use supervise::Recipe;
 use user::User;
@@ -53,6 +55,9 @@ pub const SUPERVISE: &str = "__supervise";
 pub const BUILD: &str = "__build";
 /// First argument by which the program knows that it runs in a store jail: as with [`BUILD`].
 pub const STORE: &str = "__store";
+/// First argument by which the program knows that it opens connections to elsewhere: fd 3 is its socket, 4 to 7 are
+/// files that it reads and closes before it locks itself down.
+pub const EGRESS: &str = "__egress";
 
 /// What the launcher is given.
 #[derive(Debug)]
@@ -69,6 +74,8 @@ pub struct LaunchOptions {
     pub allow_missing: Vec<String>,
     /// Arguments of the supervisor after [`SUPERVISE`].
     pub supervisor_args: Vec<String>,
+    /// Arguments of egress after [`EGRESS`].
+    pub egress_args: Vec<String>,
 }
 
 /// Why there is no launcher, or no longer.
@@ -139,7 +146,8 @@ pub fn run(options: LaunchOptions) -> Result<ExitCode, JailError> {
         user::own(&data, user).map_err(start_error("giving the data folder to the supervisor's user"))?;
     }
     let means =
-        means(tree, spaces.unwrap_or_default(), options.worker_image).map_err(start_error("programs"))?;
+        means(tree, spaces.unwrap_or_default(), options.worker_image, Outward::new(&options.egress_args))
+            .map_err(start_error("programs"))?;
     let facts = Facts {
         data,
         dev: options.dev,
@@ -184,7 +192,7 @@ fn reserve_low_descriptors() -> io::Result<Vec<OwnedFd>> {
     }
 }
 
-fn means(tree: Tree, spaces: Option<Spaces>, worker_image: &[u8]) -> io::Result<Means> {
+fn means(tree: Tree, spaces: Option<Spaces>, worker_image: &[u8], outward: Outward) -> io::Result<Means> {
     let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|about| about.st_ino);
     let (mut strange, mut shared) = (Vec::new(), Vec::new());
     if let Some(spaces) = &spaces {
@@ -203,6 +211,7 @@ fn means(tree: Tree, spaces: Option<Spaces>, worker_image: &[u8]) -> io::Result<
         own: image::own()?,
         null: image::null()?,
         user: User { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },
+        outward,
         strange,
         shared,
     })

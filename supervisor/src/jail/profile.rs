@@ -7,8 +7,9 @@ use fazt_ipc::launch::{Limits, Profile, WALLS_MAX, WALLS_MS_MAX};
 use fazt_ipc::limits::ADDRESS_SPACE_BYTES_MAX;
 
 use super::limits::{
-    BUILD_ADDRESS_SPACE_BYTES_MAX, BUILD_MEMORY_BYTES_MAX, CPU_PERMILLE_MAX, STORE_FILE_BYTES_MAX,
-    STORE_MEMORY_BYTES_MAX, WALLS_MEMORY_BYTES_MAX, WORKER_MEMORY_BYTES_MAX, WORKER_PIDS,
+    BUILD_ADDRESS_SPACE_BYTES_MAX, BUILD_MEMORY_BYTES_MAX, CPU_PERMILLE_MAX, EGRESS_FILES,
+    EGRESS_MEMORY_BYTES_MAX, JAIL_FILES, STORE_FILE_BYTES_MAX, STORE_MEMORY_BYTES_MAX,
+    WALLS_MEMORY_BYTES_MAX, WORKER_MEMORY_BYTES_MAX, WORKER_PIDS,
 };
 
 /// Which program a profile runs.
@@ -37,6 +38,11 @@ pub(super) struct Jail {
     pub(super) brief: Option<(Duration, usize)>,
     /// An ordinary user's launcher may make it: what holds it back there suffices.
     pub(super) ordinary: bool,
+    /// Descriptors that it may open.
+    pub(super) files: u64,
+    /// It opens connections to elsewhere: it stays in the machine's network, has the user that is kept for it, is
+    /// handed what names and certificates are checked by, and there is one at a time.
+    pub(super) outward: bool,
 }
 
 /// The jail of a profile; `None` where nothing uses it.
@@ -51,6 +57,8 @@ pub(super) const fn jail(profile: Profile) -> Option<Jail> {
         seccomp: true,
         brief: None,
         ordinary: true,
+        files: JAIL_FILES,
+        outward: false,
     };
     match profile {
         Profile::Worker => Some(WORKER),
@@ -79,6 +87,15 @@ pub(super) const fn jail(profile: Profile) -> Option<Jail> {
             arguments: &[c"fazt", c"__store"],
             memory_bytes_max: STORE_MEMORY_BYTES_MAX,
             file_bytes_max: STORE_FILE_BYTES_MAX,
+            ..WORKER
+        }),
+        // Arguments follow that the launcher has from the configuration, not from the supervisor.
+        Profile::Egress => Some(Jail {
+            image: Image::Own,
+            arguments: &[c"fazt", c"__egress"],
+            memory_bytes_max: EGRESS_MEMORY_BYTES_MAX,
+            files: EGRESS_FILES,
+            outward: true,
             ..WORKER
         }),
     }
@@ -152,7 +169,14 @@ mod tests {
     /// Whatever is added: one profile is without seccomp, it is brief, and no other takes its way.
     #[test]
     fn only_the_doctors_second_walls_are_without_seccomp_and_they_are_brief() {
-        let all = [Profile::Worker, Profile::Build, Profile::Store, Profile::Doctor, Profile::Walls];
+        let all = [
+            Profile::Worker,
+            Profile::Build,
+            Profile::Store,
+            Profile::Doctor,
+            Profile::Walls,
+            Profile::Egress,
+        ];
         for (profile, jail) in all.into_iter().filter_map(|profile| Some((profile, jail(profile)?))) {
             let walls = profile == Profile::Walls;
             assert_eq!(jail.seccomp, !walls, "{profile:?}");
@@ -160,6 +184,7 @@ mod tests {
             assert_eq!(jail.ordinary, !walls, "{profile:?}");
             assert_eq!(jail.file_bytes_max > 0, profile == Profile::Store, "{profile:?}");
             assert_eq!(jail.arguments.contains(&c"--doctor-walls"), walls, "{profile:?}");
+            assert_eq!(jail.outward, profile == Profile::Egress, "{profile:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One jailed process: made, looked at, limited, killed, reaped.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
@@ -17,6 +18,7 @@ use super::child::{self, Plan, Privileged, step};
 use super::image::Spaces;
 use super::layers::FRESH;
 use super::limits::{PROCESSES_MAX, SPAWN_WALL, UID_FIRST, UIDS};
+use super::outward::Outward;
 use super::profile::{self, Image, Jail};
 use super::user::User;
 use super::verify::{self, Expected, Finding};
@@ -32,6 +34,8 @@ pub(super) struct Means {
     pub(super) null: OwnedFd,
     /// The launcher's user, for processes that keep it.
     pub(super) user: User,
+    /// What the process that opens connections to elsewhere is given.
+    pub(super) outward: Outward,
     /// The launcher's own namespaces, which no process may be in.
     pub(super) strange: Vec<(&'static str, u64)>,
     /// The shared ones, in which every process must be.
@@ -141,10 +145,12 @@ impl Spawner {
             return Err(Refused::plain(Refusal::Unknown));
         }
         let alike = || jailed.values().filter(|one| one.jail.brief.is_some()).count();
-        if jailed.len() >= PROCESSES_MAX || jail.brief.is_some_and(|(_, most)| alike() >= most) {
+        let outward = jail.outward && jailed.values().any(|one| one.jail.outward && one.lives());
+        if jailed.len() >= PROCESSES_MAX || outward || jail.brief.is_some_and(|(_, most)| alike() >= most) {
             return Err(Refused::plain(Refusal::Exhausted));
         }
         let uid = match &means.spaces {
+            Some(_) if jail.outward => means.outward.user.uid,
             Some(_) => self.uid(jailed).ok_or(Refused::plain(Refusal::Exhausted))?,
             None => means.user.uid,
         };
@@ -191,9 +197,15 @@ fn make(
     let inode = rustix::fs::fstat(&theirs).map_err(|error| Refused::by(Refusal::Clone)(error.into()))?.st_ino;
     let flags = if means.spaces.is_some() { FRESH } else { 0 };
     let late = means.tree.joins_late();
+    let gid = if jail.outward { means.outward.user.gid } else { uid };
+    let more = if jail.outward { &means.outward.arguments[..] } else { &[] };
+    let arguments: Vec<&CStr> =
+        jail.arguments.iter().copied().chain(more.iter().map(|one| one.as_c_str())).collect();
     match sys::clone3(flags, leaf.as_ref().map(OwnedFd::as_fd)).map_err(Refused::by(Refusal::Clone))? {
         Cloned::Child => child::run(&Plan {
             jail: *jail,
+            arguments: &arguments,
+            outward: jail.outward.then_some(&means.outward),
             exe: match jail.image {
                 Image::Worker => means.worker.as_fd(),
                 Image::Own => means.own.as_fd(),
@@ -204,7 +216,8 @@ fn make(
             wait: late,
             privileged: means.spaces.as_ref().map(|spaces| Privileged {
                 uid,
-                network: spaces.network.as_fd(),
+                gid,
+                network: (!jail.outward).then_some(spaces.network.as_fd()),
                 ipc: spaces.ipc.as_fd(),
             }),
         }),
@@ -282,13 +295,23 @@ impl Jailed {
             return Err(found(Finding::Gone, 0));
         }
         let privileged = means.spaces.is_some();
+        let (mut strange, mut shared) = (means.strange.clone(), means.shared.clone());
+        if self.jail.outward {
+            // The launcher's network is the machine's, and this one must be in it.
+            shared.retain(|(name, _)| *name != "net");
+            shared.extend(strange.extract_if(.., |(name, _)| *name == "net"));
+        }
         let expected = Expected {
             uid: self.uid,
-            gid: if privileged { self.uid } else { means.user.gid },
+            gid: match privileged {
+                true if self.jail.outward => means.outward.user.gid,
+                true => self.uid,
+                false => means.user.gid,
+            },
             privileged,
             seccomp: self.jail.seccomp,
-            strange: means.strange.clone(),
-            shared: means.shared.clone(),
+            strange,
+            shared,
             leaf: means.tree.expected(self.generation),
             socket: starting.inode,
         };

@@ -1,4 +1,5 @@
-//! The supervisor's user: `fazt-sup` of `/etc/passwd`, read as a file; no name service is asked.
+//! The users of the supervisor and of egress: `fazt-sup` and `fazt-egress` of `/etc/passwd`, read as a file; no name
+//! service is asked.
 
 use std::fs;
 use std::io;
@@ -7,11 +8,12 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
 
-use super::limits::UID_SUPERVISOR;
+use super::limits::{UID_EGRESS, UID_SUPERVISOR};
 use crate::config::Config;
 
-/// Name in `/etc/passwd`.
-const NAME: &str = "fazt-sup";
+/// Names in `/etc/passwd`.
+const SUPERVISOR: &str = "fazt-sup";
+const EGRESS: &str = "fazt-egress";
 
 /// A user and its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,24 +22,34 @@ pub(super) struct User {
     pub(super) gid: u32,
 }
 
-/// Finds the user in the text of `/etc/passwd`.
-fn parse(passwd: &str) -> Option<User> {
+/// Finds a user in the text of `/etc/passwd`.
+fn parse(passwd: &str, name: &str) -> Option<User> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
-        if fields.next()? != NAME {
+        if fields.next()? != name {
             return None;
         }
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
-        // A supervisor that is root would undo the split.
+        // One that is root would undo the split.
         (uid != 0 && gid != 0).then_some(User { uid, gid })
     })
 }
 
 /// The supervisor's user on this machine.
 pub(super) fn supervisor() -> User {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    parse(&passwd).unwrap_or(User { uid: UID_SUPERVISOR, gid: UID_SUPERVISOR })
+    named(SUPERVISOR).unwrap_or(User { uid: UID_SUPERVISOR, gid: UID_SUPERVISOR })
+}
+
+/// The user that opens connections to elsewhere, and by which a firewall may know them.
+pub(super) fn egress() -> User {
+    // Two roles under one user could reach into each other.
+    let own = named(EGRESS).filter(|user| user.uid != supervisor().uid);
+    own.unwrap_or(User { uid: UID_EGRESS, gid: UID_EGRESS })
+}
+
+fn named(name: &str) -> Option<User> {
+    parse(&fs::read_to_string("/etc/passwd").unwrap_or_default(), name)
 }
 
 /// Folders in each other at most: deeper is not what a server made.
@@ -150,6 +162,7 @@ mod tests {
     #[test]
     fn the_user_is_read_from_the_file_and_never_root() {
         let text = "root:x:0:0:root:/root:/bin/sh\nfazt-sup:x:991:992::/var/lib/fazt:/usr/sbin/nologin\n";
+        let parse = |text| parse(text, SUPERVISOR);
         assert_eq!(parse(text), Some(User { uid: 991, gid: 992 }));
         assert_eq!(parse("fazt-sup:x:0:0::/:/bin/sh\n"), None);
         assert_eq!(parse("fazt-supper:x:7:7::/:/bin/sh\n"), None);

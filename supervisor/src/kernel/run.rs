@@ -24,11 +24,12 @@ use super::net::api::Api;
 use super::net::clients::Clients;
 use super::net::control::{self, Control, Door};
 use super::net::edge::Edge;
+use super::net::egress::{Egress, Started, Way};
 use super::net::hints::Hints;
 use super::net::identity::People;
 use super::net::metrics::Metrics;
 use super::net::serve;
-use super::proc::{Proc, ProcError, ProcOptions};
+use super::proc::{Outward, Proc, ProcError, ProcOptions};
 use super::security::identity::SERVER;
 use super::security::{Identity, Real};
 use super::storage::StorageError;
@@ -99,6 +100,8 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let fs = Fs::open(&facts.data, proc.builder(), fs_options(&config, &addresses)).await?;
     proc.follow(Arc::clone(&fs));
     fs.run_sql_in(proc.stores());
+    let egress = egress(&proc);
+    fs.reach_out_by(Arc::new(Way(Arc::clone(&egress))));
     let secret = super::storage::secret(&facts.data, "identity")?;
     let identity = Identity::new(fs.book(), Arc::new(Real), &secret);
     let workers = Arc::clone(&proc);
@@ -133,6 +136,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         fs: Arc::clone(&fs),
         identity,
         proc: Arc::clone(&proc),
+        egress,
         metrics: Arc::clone(&metrics),
         config: config.clone(),
         addresses,
@@ -171,6 +175,9 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     if facts.restarts == 0 {
         say(&control, announce, first_link.map(|(link, _)| control.join_url(&link)));
     }
+    if control.config.egress.test_network {
+        tracing::warn!("egress.test_network is on: requests of apps may reach this machine itself");
+    }
     tracing::info!(url = control.url(None), pid = std::process::id(), "serving");
     // The launcher tells the service manager; a loop that hangs stops giving the sign.
     let resting = tokio::spawn(super::rest::run());
@@ -197,6 +204,19 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let _ = tokio::time::timeout(CONTROL_LINGER, api).await;
     let _ = std::fs::remove_file(socket_path);
     Ok(())
+}
+
+/// Requests to elsewhere, by processes that `proc` makes.
+fn egress(proc: &Arc<Proc>) -> Arc<Egress> {
+    let proc = Arc::downgrade(proc);
+    Egress::new(Box::new(move || {
+        let proc = proc.upgrade();
+        Box::pin(async move {
+            let proc = proc.ok_or("the server is stopping")?;
+            let Outward { pid, socket, exited, kill } = proc.outward().await?;
+            Ok(Started { pid, socket, exited, kill })
+        })
+    }))
 }
 
 fn listener(fd: OwnedFd) -> io::Result<TcpListener> {
@@ -268,6 +288,14 @@ fn say(control: &Control, announce: Announce, first_link: Option<String>) {
                 text.push_str(&format!(
                     "{red}Without the sandbox layers {missing}: run only apps that you wrote yourself.{plain} \
                      `fazt proc doctor` says more.\n"
+                ));
+            }
+            if control.config.egress.test_network {
+                let (red, plain) =
+                    if io::stdout().is_terminal() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+                text.push_str(&format!(
+                    "{red}The test network is open: requests of apps may reach this machine itself.{plain} Never on a \
+                     server that others use.\n"
                 ));
             }
             match first_link {

@@ -62,6 +62,10 @@ impl<'js> Link<'_, 'js> {
             KernelKind::Request => self.request(header, body),
             KernelKind::Event => self.event(header, body),
             KernelKind::Body | KernelKind::ReplyBody => self.bytes(kind, header, body),
+            KernelKind::Abort if stream.is_multiple_of(2) => {
+                self.broke_off(stream);
+                Ok(())
+            }
             KernelKind::Abort => {
                 let open = self.port.channel(stream, |channel| {
                     channel.aborted = true;
@@ -283,6 +287,21 @@ impl<'js> Link<'_, 'js> {
             }
             Some(Err(error)) => Err(error.into()),
         }
+    }
+
+    /// The rest of an answer will never come.
+    fn broke_off(&mut self, stream: u32) {
+        let wanted = self.port.channel(stream, |channel| {
+            channel.aborted = true;
+            channel.in_ended = true;
+            channel.inbox = Vec::new();
+            channel.held = None;
+            !channel.cancelled
+        });
+        if wanted == Some(true) {
+            self.events.push_back(Event::Abort(stream));
+        }
+        self.forget(stream);
     }
 
     /// The last of a call that was given up: another may take its place.

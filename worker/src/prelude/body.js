@@ -53,21 +53,17 @@ export function arrived(stream, error) {
   else entry.fail(error);
 }
 
-const aborted = new Set();
+const aborted = new Map(); // stream → why
 export function abortIncoming(stream, error) {
-  aborted.add(stream);
+  aborted.set(stream, error);
   arrived(stream, error);
 }
 export function forgetIncoming(stream) {
   aborted.delete(stream);
 }
 
-function gone() {
-  return new (host.use("DOMException").DOMException)("the client is gone", "AbortError");
-}
-
 function wait(stream) {
-  if (aborted.has(stream)) return reject(gone());
+  if (aborted.has(stream)) return reject(aborted.get(stream));
   return new P((wake, fail) => waiting.set(stream, { wake, fail }));
 }
 
@@ -82,7 +78,7 @@ async function collectLater(stream, text) {
 // Everything that arrives on a stream, as text or an ArrayBuffer: a promise.
 export function collect(stream, text) {
   const whole = link.collect(stream, text);
-  if (whole !== undefined) return aborted.has(stream) ? reject(gone()) : resolve(whole);
+  if (whole !== undefined) return aborted.has(stream) ? reject(aborted.get(stream)) : resolve(whole);
   return collectLater(stream, text);
 }
 
@@ -96,7 +92,7 @@ export function incomingStream(stream, expected) {
         const bytes = link.read(stream);
         if (bytes === undefined) return wait(stream).then(take);
         if (bytes === null) {
-          if (aborted.has(stream)) throw gone();
+          if (aborted.has(stream)) throw aborted.get(stream);
           if (stream % 2 === 0) endCall(stream);
           if (expected !== undefined && came < expected) throw new TypeError("the bytes broke off before their end");
           controller.close();

@@ -150,8 +150,14 @@ export function incomingRequest(stream, method, url, head, hasBody) {
   return new Request(INTERNAL, url, method, head, hasBody, stream);
 }
 
-// The client of a request is gone.
+// The client of a request is gone, or the rest of an answer will never come.
 export function abortRequest(stream) {
+  if (stream % 2 === 0) {
+    abortIncoming(stream, new TypeError("the body broke off before its end"));
+    senders.get(stream)?.(new TypeError("the answer has ended"));
+    endCall(stream);
+    return;
+  }
   const reason = new (host.use("DOMException").DOMException)("the client is gone", "AbortError");
   abortIncoming(stream, reason);
   const signal = signals.get(stream);
@@ -243,7 +249,7 @@ export class Response {
   }
   get type() { return this.#rare?.type ?? "default"; }
   get url() { return this.#rare?.url ?? ""; }
-  get redirected() { this.#rare; return false; }
+  get redirected() { return this.#rare?.redirected ?? false; }
   get webSocket() { return this.#rare?.webSocket ?? null; }
 
   clone() {
@@ -297,10 +303,10 @@ export class Response {
   static {
     mixBody(this, (self) => self.#body, (self, body) => { self.#body = body; }, (self) => self.headers);
     isResponse = (value) => typeof value === "object" && value !== null && #status in value;
-    received = (status, url, fields, body) => {
+    received = (status, url, redirected, fields, body) => {
       const response = new Response();
       response.#status = status;
-      response.#rare = { url };
+      response.#rare = { url, redirected };
       response.#headers = fix(fromList(fields));
       response.#body = body;
       return response;
@@ -412,9 +418,10 @@ function begin(number, args, withBody, reject, sent) {
 }
 
 // A system call: a promise of [stream, reply]. The stream is open while its bytes are read.
-export function call(number, args, withBody = false) {
+export function call(number, args, withBody = false, opened = undefined) {
   return new Promise((resolve, reject) => begin(number, args, withBody, reject, (stream) => {
     calls.set(stream, { resolve: (value) => resolve([stream, value]), reject: (error) => { endCall(stream); reject(error); } });
+    opened?.(stream);
   }));
 }
 
@@ -453,6 +460,9 @@ function finish(stream, resolve, reject, make, reply, whole) {
 
 const FETCH = link.rows().find((row) => row[1] === "net" && row[2] === "fetch")[0];
 
+// What `cache` may be. The kernel's names for it have no hyphens.
+const CACHES = ["default", "no-store", "reload", "no-cache", "force-cache", "only-if-cached"];
+
 export async function fetch(input, init) {
   if (arguments.length === 0) throw new TypeError("fetch takes a URL");
   const request = new Request(input, init);
@@ -462,29 +472,51 @@ export async function fetch(input, init) {
   if (!url.startsWith("http:") && !url.startsWith("https:")) throw new TypeError(`fetch of ${url.slice(0, url.indexOf(":") + 1)} URLs is not possible`);
   const list = listOf(headers), fields = [];
   for (let i = 0; i < list.length; i += 2) fields.push([list[i], list[i + 1]]);
-  const body = useBody(request);
-  const answer = send(method, url, fields, body);
-  const [stream, reply] = signal === null ? await answer : await Promise.race([answer, aborting(signal)]);
+  let body = useBody(request);
+  if (typeof body === "string") body = new Uint8Array(host.encode(body));
+  // What is whole goes out with its length: not every server takes a body without one.
+  if (body instanceof Uint8Array && !headers.has("content-length")) fields.push(["content-length", `${body.byteLength}`]);
+  const cache = CACHES.includes(request.cache) ? request.cache.replaceAll("-", "") : "default";
+  const args = [method, url, fields, request.redirect, cache];
+  const [stream, reply] = await send(args, body, signal);
   const flat = [];
   for (const [name, value] of reply.fields) flat.push(name.toLowerCase(), String.fromCharCode(...new Uint8Array(value)));
   let held = null;
   if (!NULL_BODY.has(reply.status) && method !== "HEAD") {
     held = new Held();
     held.incoming = stream;
+    signal?.addEventListener("abort", () => { abortIncoming(stream, signal.reason); endCall(stream); }, { once: true });
   } else endCall(stream);
-  return received(reply.status, reply.url, flat, held);
+  return received(reply.status, reply.url, reply.redirected, flat, held);
 }
 
-function aborting(signal) {
-  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
-}
-
-function send(method, url, fields, body) {
-  return body === null ? call(FETCH, [method, url, fields]) : callWith(FETCH, [method, url, fields], body);
+// Sends a request: a promise of [stream, reply], which breaks off when the signal says so.
+function send(args, body, signal) {
+  let opened = 0, over = false;
+  const open = (stream) => {
+    opened = stream;
+    // Given up while it waited for its turn.
+    if (over) giveUp();
+  };
+  const giveUp = () => {
+    over = true;
+    if (opened === 0 || !calls.delete(opened)) return;
+    endCall(opened);
+    drained(opened);
+  };
+  const answer = body === null ? call(FETCH, args, false, open) : callWith(FETCH, args, body, open);
+  if (signal === null) return answer;
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => {
+      giveUp();
+      reject(signal.reason);
+    }, { once: true });
+    answer.then(resolve, reject);
+  });
 }
 
 // A call that bytes follow: a string, bytes, or a body that streams. A promise of [stream, reply].
-export function callWith(number, args, body) {
+export function callWith(number, args, body, opened) {
   return new Promise((resolve, reject) => begin(number, args, true, reject, (stream) => {
     const fail = (error) => {
       calls.delete(stream);
@@ -492,6 +524,7 @@ export function callWith(number, args, body) {
       reject(error);
     };
     calls.set(stream, { resolve: (value) => resolve([stream, value]), reject: fail });
+    opened?.(stream);
     if (typeof body === "string") link.send(stream, host.encode(body), true);
     else if (body instanceof Uint8Array) link.send(stream, body, true);
     // Half of it must not be taken for the whole: without an end the kernel keeps nothing.

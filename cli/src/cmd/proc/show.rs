@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use fazt_ipc::control::{Doctor, Process, ProcessKind, State, Status};
+use fazt_ipc::control::{Doctor, EgressState, Process, ProcessKind, State, Status};
 use fazt_supervisor::config::Config;
 
 use crate::client::Client;
@@ -68,6 +68,7 @@ pub(super) async fn status(client: &Client, out: Out) -> Done {
                     ),
                 ),
                 ("requests", status.requests.to_string()),
+                ("egress", egress(&status.egress)),
             ],
         );
         for app in &status.troubled {
@@ -78,14 +79,31 @@ pub(super) async fn status(client: &Client, out: Out) -> Done {
 }
 
 fn banner(status: &Status) -> Vec<String> {
-    if status.missing_layers.is_empty() {
-        return Vec::new();
+    let mut lines = Vec::new();
+    if !status.missing_layers.is_empty() {
+        let layers = text::clean(&status.missing_layers.join(", ")).into_owned();
+        lines.push(format!("This machine lacks layers of the sandbox: {layers}."));
+        lines.push("Run only apps that you wrote yourself. `fazt proc doctor` says what to do.".to_owned());
     }
-    let layers = text::clean(&status.missing_layers.join(", ")).into_owned();
-    vec![
-        format!("This machine lacks layers of the sandbox: {layers}."),
-        "Run only apps that you wrote yourself. `fazt proc doctor` says what to do.".to_owned(),
-    ]
+    if status.egress.test_network {
+        lines.push("The test network is open: requests of apps may reach this machine itself.".to_owned());
+        lines.push(
+            "Never on a server that others use: remove egress.test_network from config.toml.".to_owned(),
+        );
+    }
+    lines
+}
+
+/// The process that opens connections to elsewhere.
+fn egress(state: &EgressState) -> String {
+    let now = match state.pid {
+        Some(pid) => format!("process {pid}"),
+        None => "no process: nothing goes out now".to_owned(),
+    };
+    match state.failures {
+        0 => now,
+        times => format!("{now}; ended by itself {times} times, last: {}", state.last_failure),
+    }
 }
 
 /// The word for what a process is for.

@@ -62,10 +62,24 @@ impl Env {
             .iter()
             .filter_map(|variable| Some((variable.name.as_str(), variable.default.clone()?)))
             .collect();
-        for row in &self.rows {
+        // What is filled in outside is not for the worker.
+        let injected = |name: &str| declared.iter().any(|one| one.name == name && !one.inject.is_empty());
+        for row in self.rows.iter().filter(|row| !injected(&row.name)) {
             values.insert(&row.name, open(sealer, app, row)?);
         }
         Ok(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+impl Env {
+    /// One value that was set.
+    pub(super) fn open_one(
+        &self,
+        sealer: &Sealer,
+        app: AppId,
+        name: &str,
+    ) -> Result<Option<String>, FsError> {
+        self.rows.iter().find(|row| row.name == name).map(|row| open(sealer, app, row)).transpose()
     }
 }
 

@@ -128,6 +128,28 @@ impl Release {
         self.may(&Permission::Net(host.to_owned()))
     }
 
+    /// Every host that the app's `fetch` may reach, as patterns: of what this version asks for and what was granted, the
+    /// narrower.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<String> {
+        let answers = read(&self.grants.answers);
+        let granted = answers.values().filter(|row| row.answer == Answer::Granted);
+        let mut hosts = Vec::new();
+        for row in granted {
+            for asked in &self.manifest.permissions.net {
+                let wanted = Permission::Net(asked.clone());
+                match &row.permission {
+                    had if had.covers(&wanted) => hosts.push(asked.clone()),
+                    Permission::Net(had) if wanted.covers(&row.permission) => hosts.push(had.clone()),
+                    _ => {}
+                }
+            }
+        }
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
+    }
+
     /// Whether the app may read, or `write`, what the app `other` of that name exports. An answer was about the app
     /// that had the name then.
     #[must_use]

@@ -29,6 +29,7 @@ pub mod manifest;
 mod media;
 pub mod name;
 pub mod origin;
+pub mod outbound;
 mod path;
 mod reach;
 mod release;
@@ -61,6 +62,7 @@ use crate::kernel::security::book::Book;
 use crate::kernel::storage::sql::Jails;
 use crate::kernel::storage::{AppRow, Storage, VersionRow};
 use deploy::Deploys;
+use outbound::Outbound;
 use shared::Shared;
 
 /// Largest content that [`Release::content`] should be asked for.
@@ -218,6 +220,18 @@ impl Fs {
     /// Says who makes processes for raw SQL; once.
     pub fn run_sql_in(&self, jails: Arc<dyn Jails>) {
         self.shared.storage.sql().jails(jails);
+    }
+
+    /// Says who asks servers elsewhere; once.
+    pub fn reach_out_by(&self, outbound: Arc<dyn Outbound>) {
+        // A second one would be a mistake of the wiring; the first stays.
+        let _ = self.shared.outbound.set(outbound);
+    }
+
+    /// The way to servers elsewhere; none: there is none.
+    #[must_use]
+    pub fn outbound(&self) -> Option<Arc<dyn Outbound>> {
+        self.shared.outbound.get().cloned()
     }
 
     /// The app that a name routes to.

@@ -14,6 +14,7 @@ use super::env::Env;
 use super::error::FsError;
 use super::grants::Grants;
 use super::manifest::Manifest;
+use super::outbound::Outbound;
 use super::shared::Shared;
 use crate::kernel::storage::VersionRow;
 use crate::kernel::storage::data::Data;
@@ -127,6 +128,20 @@ impl Release {
     /// When a value was sealed under another key.
     pub fn variables(&self) -> Result<Vec<(String, String)>, FsError> {
         self.env.open(self.shared.storage.sealer(), self.app, &self.manifest.env)
+    }
+
+    /// The value of one variable, for what leaves the server in its place and nobody else.
+    ///
+    /// # Errors
+    /// When it was sealed under another key.
+    pub fn secret(&self, name: &str) -> Result<Option<String>, FsError> {
+        self.env.open_one(self.shared.storage.sealer(), self.app, name)
+    }
+
+    /// The way to servers elsewhere; none: there is none.
+    #[must_use]
+    pub fn outbound(&self) -> Option<Arc<dyn Outbound>> {
+        self.shared.outbound.get().cloned()
     }
 
     /// Files of raw SQL.

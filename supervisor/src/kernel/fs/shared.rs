@@ -1,6 +1,6 @@
 //! What all apps share: databases, jails, caches.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use super::builder::Builder;
 use super::cache::Cache;
 use super::code::Code;
 use super::error::FsError;
+use super::outbound::Outbound;
 use super::{CONTENT_WHOLE_BYTES_MAX, FsOptions, grants};
 use crate::kernel::storage::{GrantRow, Storage};
 
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     pub(super) contents: Cache<(Sha256, Encoding), Bytes>,
     pub(super) grants: grants::Book,
     pub(super) codes: Cache<(AppId, u64), Arc<Code>>,
+    /// The way to servers elsewhere.
+    pub(super) outbound: OnceLock<Arc<dyn Outbound>>,
 }
 
 impl Shared {
@@ -41,6 +44,7 @@ impl Shared {
             codes: Cache::new(CODE_CACHE_BYTES_MAX),
             grants: grants::Book::new(grants),
             options,
+            outbound: OnceLock::new(),
         }
     }
 

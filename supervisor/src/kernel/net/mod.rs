@@ -18,6 +18,7 @@
 //! | bounds per client and app | `clients.rs` |
 //! | signing in, the OS origin's pages | `identity/` |
 //! | what an error looks like | `page.rs` |
+//! | requests to elsewhere: the process, what apps reached | `egress/` |
 //! | counters | `metrics.rs` |
 //! | an operation of the command line, its OpenAPI description | `control/` |
 //! | operations at the OS origin, for tokens | `api.rs` |
@@ -31,6 +32,7 @@ mod conns;
 pub(crate) mod control;
 mod cookies;
 pub(crate) mod edge;
+pub(crate) mod egress;
 mod fields;
 pub(crate) mod hints;
 mod host;

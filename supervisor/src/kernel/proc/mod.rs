@@ -26,6 +26,7 @@ mod body;
 mod bounds;
 mod builder;
 mod doctor;
+mod egress;
 mod error;
 mod launcher;
 mod lifecycle;
@@ -73,6 +74,7 @@ use trace::Trace;
 
 pub use body::{BodyError, RequestBody};
 pub use doctor::Findings;
+pub(crate) use egress::Outward;
 pub use error::{DispatchError, ProcError};
 pub use link::WorkerBody;
 pub use options::ProcOptions;

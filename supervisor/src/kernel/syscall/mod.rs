@@ -9,6 +9,7 @@
 //! | `fazt.storage` | `storage.rs`, `blobs.rs` |
 //! | `fazt.storage.sql` | `sql.rs` |
 //! | which permission a call needs | `grant.rs` |
+//! | `fetch`: who may be reached, secrets | `fetch.rs` |
 //! | how often an app may call | `rate.rs` |
 //! | how large an answer may be | `size.rs` |
 
@@ -141,7 +142,10 @@ impl Calls for Desk {
                 Call::FsRead { path } => files::read(release, &path).await,
                 Call::FsList { path } => files::list(&release, path.as_deref().unwrap_or("")).await,
                 Call::FsStat { path } => files::stat(&release, &path).await,
-                Call::NetFetch { url, .. } => fetch::answer(&release, &url),
+                Call::NetFetch { method, url, fields, redirect, cache } => {
+                    let wanted = fetch::Wanted { method, url, fields, redirect, cache };
+                    fetch::answer(release, actor, wanted, upload).await
+                }
                 call if matches!(call.row().noun, "storage.blobs" | "storage.uploads") => {
                     blobs::answer(release.data(), actor, call, upload).await
                 }

@@ -135,6 +135,8 @@ pub struct EnvVar {
     pub required: bool,
     /// Never shown again.
     pub secret: bool,
+    /// Hosts that it is for. Where there are some, the app never sees it: it is filled in on its way to them.
+    pub inject: Vec<String>,
     /// For the owner.
     pub description: String,
     /// Where the owner sets none.

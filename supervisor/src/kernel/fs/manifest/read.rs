@@ -139,7 +139,9 @@ impl Manifest {
             env: root.list("env", |env| EnvVar {
                 name: env.text("name").unwrap_or_default(),
                 required: env.flag("required"),
-                secret: env.flag("secret"),
+                // What the app may not see, others may not either.
+                secret: env.flag("secret") || env.get("inject").is_some(),
+                inject: env.list("inject", Reader::own_text),
                 description: env.text("description").unwrap_or_default(),
                 default: env.text("default"),
             }),
@@ -211,6 +213,11 @@ impl Manifest {
             if self.env[..number].iter().any(|other| other.name == env.name) {
                 return Err(json::error(text, at("env"), format!("two variables are named `{}`", env.name)));
             }
+        }
+        if let Some(env) = self.env.iter().find(|env| !env.inject.is_empty() && env.default.is_some()) {
+            let message =
+                format!("`{}` has `inject` and `default`: a secret that is written here is none", env.name);
+            return Err(json::error(text, at("env"), message));
         }
         let defaults =
             self.env.iter().map(|env| env.name.len() + env.default.as_ref().map_or(0, String::len));

@@ -149,6 +149,11 @@ static ENV_FIELDS: &[Field] = &[
     required("name", "Name of the variable in `env`.", form(63, &IDENTIFIER)),
     optional("required", "The app does not start without it. Default: false.", Shape::Bool),
     optional("secret", "Never shown again once set. Default: false.", Shape::Bool),
+    optional(
+        "inject",
+        "Hosts that this secret is for. The app never sees it, not in `env` either: `{{NAME}}` in a header of a `fetch` to one of them becomes its value outside of the app.",
+        Shape::List { of: &HOST_TEXT, items_max: 16 },
+    ),
     optional("description", "What the owner should set it to.", text(500)),
     optional("default", "Value where the owner sets none.", text(4096)),
 ];

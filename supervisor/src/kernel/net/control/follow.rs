@@ -47,6 +47,19 @@ pub(super) async fn trace(State(control): Shared, Path(name): Path<String>) -> R
     Ok(answer(VecDeque::new(), Some(follow), None))
 }
 
+/// `GET /api/apps/NAME/egress?since_ms=T&follow=BOOL`
+pub(super) async fn egress(
+    State(control): Shared,
+    Path(name): Path<String>,
+    since: Result<Query<Since>, QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(since) = since?;
+    let app = id(&control.fs, &name)?;
+    let (lines, more) = control.egress.log().of(app, since.since_ms);
+    let follow = since.follow.then(|| (more, control.stop.subscribe()));
+    Ok(answer(lines, follow, None))
+}
+
 /// What the log says in place of lines that came faster than the reader took them.
 fn skipped(lines: u64) -> LogLine {
     LogLine {

@@ -46,6 +46,7 @@ use http::Method;
 use http_body::Body as _;
 use tokio::sync::watch;
 
+use super::egress::Egress;
 use super::metrics::Metrics;
 use crate::config::Config;
 use crate::kernel::fs::{AppInfo, Fs};
@@ -66,6 +67,8 @@ pub(crate) struct Control {
     pub(crate) identity: Arc<Identity>,
     /// Workers.
     pub(crate) proc: Arc<Proc>,
+    /// Requests to elsewhere.
+    pub(crate) egress: Arc<Egress>,
     /// Counters of the edge.
     pub(crate) metrics: Arc<Metrics>,
     /// The configuration.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use fazt_ipc::control::{Doctor, Process, ProcessKind, Status};
+use fazt_ipc::control::{Doctor, Layer, Process, ProcessKind, Status};
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ pub(super) async fn status(State(control): Shared) -> Json<Status> {
         requests: control.metrics.total(),
         missing_layers: control.missing.clone(),
         troubled: proc.troubled,
+        egress: control.egress.show(control.config.egress.test_network),
     })
 }
 
@@ -56,7 +57,16 @@ pub(super) async fn processes(State(control): Shared) -> Json<Vec<Process>> {
 
 /// `GET /api/doctor`
 pub(super) async fn doctor(State(control): Shared) -> Json<Doctor> {
-    let layers = control.layers.clone();
+    let mut layers = control.layers.clone();
+    if control.config.egress.test_network {
+        layers.push(Layer {
+            name: "egress".into(),
+            present: false,
+            detail: "the test network is open: requests of apps may reach this machine itself, unencrypted, at any port"
+                .into(),
+            fix: "remove egress.test_network from config.toml and restart the server".into(),
+        });
+    }
     let found = control.proc.doctor().await;
     let healthy = layers.iter().all(|layer| layer.present) && found.good();
     Json(Doctor { layers, escapes: found.escapes, walls_untried: found.walls_untried, healthy })

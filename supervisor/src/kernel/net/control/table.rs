@@ -5,10 +5,10 @@
 use axum::routing::{MethodRouter, delete, get, post, put};
 use fazt_ipc::control::{
     AddedUser, Admission, App, AuditLine, Changed, Checked, CollectionInfo, Consent, DeployPlan,
-    DeployTicket, Deployed, Doctor, EnvChange, EnvList, Explanation, GrantChange, GrantList, Listing,
-    LogLine, MadeToken, Myself, NewInvite, NewLink, NewPassword, NewRole, NewToken, NewUser, Process, Rename,
-    Review, Rollback, SessionInfo, SignInLink, Status, StoragePage, StorageQuery, StorageUse, TokenInfo,
-    TraceLine, UserInfo, Version,
+    DeployTicket, Deployed, Doctor, EgressLine, EnvChange, EnvList, Explanation, GrantChange, GrantList,
+    Listing, LogLine, MadeToken, Myself, NewInvite, NewLink, NewPassword, NewRole, NewToken, NewUser,
+    Process, Rename, Review, Rollback, SessionInfo, SignInLink, Status, StoragePage, StorageQuery,
+    StorageUse, TokenInfo, TraceLine, UserInfo, Version,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
@@ -396,6 +396,16 @@ pub(super) static TABLE: &[Operation] = &[
         lines::<TraceLine>(),
         || get(follow::trace),
     ),
+    operation(
+        Get,
+        "/api/apps/{app}/egress",
+        "net.egress",
+        "What an app reached elsewhere, and what it was refused.",
+        Need::App,
+        lines::<EgressLine>(),
+        || get(follow::egress),
+    )
+    .query(SINCE),
     operation(
         Get,
         "/api/storage",

@@ -75,7 +75,17 @@ impl Answering {
         let set_aside = Held { link: Arc::clone(&self.link), share: Arc::default() };
         set_aside.take(expected.bytes).await;
         let again = expected.repeatable.then(|| call.clone());
-        let mut outcome = calls.answer(actor, call, self.upload(), set_aside.room()).await;
+        let outward = matches!(call, Call::NetFetch { .. });
+        let answering = calls.answer(actor, call, self.upload(), set_aside.room());
+        let mut outcome = if outward {
+            // What goes out is worth nothing to anybody else: it ends with whoever asked.
+            tokio::select! {
+                outcome = answering => outcome,
+                () = self.given_up() => Err(CallError::new(ErrorCode::Unavailable, "the call was given up")),
+            }
+        } else {
+            answering.await
+        };
         let mut share = set_aside.share();
         let mut held = held(&outcome);
         if held > expected.bytes
@@ -140,6 +150,15 @@ impl Answering {
         }
     }
 
+    /// Returns when nobody wants an answer any more.
+    async fn given_up(&self) {
+        std::future::poll_fn(|cx| match self.link.inner().wire.is_wanted(self.stream, cx.waker()) {
+            true => std::task::Poll::Pending,
+            false => std::task::Poll::Ready(()),
+        })
+        .await;
+    }
+
     fn upload(&self) -> Box<dyn Upload> {
         Box::new(Incoming { link: Arc::clone(&self.link), stream: self.stream, share: None })
     }
@@ -199,14 +218,25 @@ impl Answering {
             let bytes = match window {
                 Window::Gone => return,
                 Window::GivenUp | Window::Shut => Bytes::new(),
-                Window::Open(window) => match source.next(window).await {
-                    Ok(bytes) if bytes.len() <= window as usize => bytes,
-                    Ok(_) | Err(_) => {
-                        // The head promised a length, so an early end shows as a failure to the app.
-                        tracing::warn!(generation = %self.link.generation, "an answer broke off");
-                        Bytes::new()
+                Window::Open(window) => {
+                    let next = tokio::select! {
+                        biased;
+                        next = source.next(window) => next,
+                        // Nobody waits for it any more.
+                        () = self.given_up(), if !in_memory => Ok(Bytes::new()),
+                    };
+                    match next {
+                        Ok(bytes) if bytes.len() <= window as usize => bytes,
+                        Ok(_) | Err(_) => {
+                            tracing::warn!(generation = %self.link.generation, "an answer broke off");
+                            let _ = self.link.send(|wire| {
+                                wire.break_off(self.stream);
+                                Ok(())
+                            });
+                            return;
+                        }
                     }
-                },
+                }
             };
             let last = bytes.is_empty();
             let _ = self.link.send(|wire| {

@@ -289,6 +289,21 @@ impl Wire {
         }
     }
 
+    /// Whether somebody still wants the answer to a call; if so, `waker` is woken when nobody does.
+    pub(in super::super) fn is_wanted(&mut self, stream: u32, waker: &std::task::Waker) -> bool {
+        let Some(call) = self.calls.find(stream).filter(|call| !call.given_up) else { return false };
+        call.waker = Some(waker.clone());
+        true
+    }
+
+    /// The rest of an answer will never come.
+    pub(in super::super) fn break_off(&mut self, stream: u32) {
+        if self.calls.find(stream).is_some() {
+            let _ = self.send_raw(KernelKind::Abort, stream, false, &[]);
+            self.calls.end(stream);
+        }
+    }
+
     /// Takes what has come after a call, and grants credit for up to `window` bytes more. `due`: when something
     /// must have come, and what follows if not.
     pub(in super::super) fn call_bytes(

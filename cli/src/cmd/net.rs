@@ -1,0 +1,79 @@
+//! `fazt net`: what apps reach elsewhere.
+
+use clap::Subcommand;
+use fazt_ipc::control::{EgressLine, EgressOutcome};
+
+use crate::client::{Client, part};
+use crate::error::{Done, invalid};
+use crate::output::{Colour, Out};
+use crate::text;
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Print what an app reached elsewhere by `fetch`, and what it was refused
+    ///
+    /// The last 200 requests are remembered until the server stops. Of a URL what is behind its path is not among
+    /// them, nor is any header or body: keys are written there.
+    #[command(after_help = "Examples:\n  fazt net egress notes --since 10m\n  fazt net egress notes -f")]
+    Egress {
+        /// Name of the app
+        app: String,
+        /// Go on as requests end
+        #[arg(short, long)]
+        follow: bool,
+        /// From when: 30s, 10m, 2h, 3d ago, or a UTC time such as 2026-11-20T08:30
+        #[arg(long, value_name = "T")]
+        since: Option<String>,
+    },
+}
+
+pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
+    match verb {
+        Verb::Egress { app, follow, since } => egress(client, &app, follow, since.as_deref(), out).await,
+    }
+}
+
+async fn egress(client: &Client, app: &str, follow: bool, since: Option<&str>, out: Out) -> Done {
+    let since_ms = match since {
+        None => 0,
+        Some(text) => text::since(text, text::now_ms()).ok_or_else(|| {
+            invalid(format!("--since {text} is not a time"), "say 30s, 10m, 2h, 3d, or 2026-11-20T08:30")
+        })?,
+    };
+    let path = format!("/api/apps/{}/egress?since_ms={since_ms}&follow={follow}", part(app));
+    let mut lines = Vec::new();
+    client
+        .lines(&path, |line: EgressLine| {
+            match (out.json, follow) {
+                (true, true) => out.document_line(&line)?,
+                (true, false) => lines.push(line),
+                (false, _) => print(&line, out),
+            }
+            Ok(())
+        })
+        .await?;
+    if out.json && !follow { out.document(&lines) } else { Ok(()) }
+}
+
+fn print(line: &EgressLine, out: Out) {
+    let time = out.paint(Colour::Dim, &text::timestamp(line.unix_ms));
+    let outcome = match (line.outcome, line.status) {
+        (EgressOutcome::Done, Some(status)) => format!("{status:<7}"),
+        (EgressOutcome::Done, None) => "done   ".to_owned(),
+        (EgressOutcome::Refused, _) => out.paint(Colour::Red, "refused"),
+        (EgressOutcome::Failed, _) => out.paint(Colour::Yellow, "failed "),
+        (EgressOutcome::Cut, _) => out.paint(Colour::Dim, "cut    "),
+    };
+    let kept = if line.cached { ", kept" } else { "" };
+    let why = match &*text::clean(&line.why) {
+        "" => String::new(),
+        why => format!("  {why}"),
+    };
+    out.line(format!(
+        "{time} {outcome} {} {}  {} ms, {} B{kept}{why}",
+        text::clean(&line.method),
+        text::clean(&line.url),
+        line.ms,
+        line.received_bytes
+    ));
+}
