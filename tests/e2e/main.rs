@@ -22,6 +22,7 @@
 //! | `fazt storage`: what operators see, a user's archive | `operator.rs` |
 //! | the tutorial of the README, and its guestbook | `tutorial.rs` |
 //! | `fazt.storage.sql`: values, people, attacks, deaths | `sql.rs` |
+//! | schedules, runs and jobs for later | `schedule.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 //! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
 //! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
@@ -46,6 +47,7 @@ mod lifecycle;
 mod operator;
 mod remote;
 mod runtime;
+mod schedule;
 mod sql;
 mod storage;
 mod tutorial;

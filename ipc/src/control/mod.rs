@@ -10,6 +10,7 @@ mod app;
 mod grant;
 mod net;
 mod proc;
+mod schedule;
 mod storage;
 mod user;
 
@@ -19,6 +20,7 @@ pub use app::*;
 pub use grant::*;
 pub use net::*;
 pub use proc::*;
+pub use schedule::*;
 pub use storage::*;
 pub use user::*;
 

@@ -29,6 +29,7 @@ use super::net::hints::Hints;
 use super::net::identity::People;
 use super::net::metrics::Metrics;
 use super::net::serve;
+use super::proc::schedule::Scheduler;
 use super::proc::{Outward, Proc, ProcError, ProcOptions};
 use super::security::identity::SERVER;
 use super::security::{Identity, Real};
@@ -130,6 +131,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         _ => None,
     };
 
+    let scheduler = Arc::new(Scheduler::start(&proc, &fs));
     let metrics = Arc::new(Metrics::default());
     let people = People { identity: Arc::clone(&identity), fs: Arc::clone(&fs) };
     let control = Arc::new(Control {
@@ -137,6 +139,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         identity,
         proc: Arc::clone(&proc),
         egress,
+        scheduler: Arc::clone(&scheduler),
         metrics: Arc::clone(&metrics),
         config: config.clone(),
         addresses,
@@ -195,7 +198,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     tracing::info!("stopping: requests in flight finish");
     edge.ready.store(false, Relaxed);
     // Side by side: a request that waits for its worker ends when proc says so.
-    tokio::join!(serving.drain(), proc.drain());
+    tokio::join!(serving.drain(), proc.drain(), scheduler.stop());
     alive.abort();
     sweeping.abort();
     resting.abort();

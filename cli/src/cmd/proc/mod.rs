@@ -1,6 +1,7 @@
 //! `fazt proc`: the server and the processes of its apps.
 
 mod logs;
+mod schedule;
 mod show;
 mod start;
 mod stop;
@@ -99,6 +100,43 @@ pub(crate) enum Verb {
         /// Name of the app
         app: String,
     },
+    /// Run an entry of an app's `cron` now, wait for it and tell what became of it; code 1 if it failed
+    #[command(after_help = "Example:\n  fazt proc run notes digest")]
+    Run {
+        /// Name of the app
+        app: String,
+        /// Name of the entry
+        name: String,
+    },
+    /// Show the schedules of an app, or of all: when they are due, what became of them last
+    #[command(after_help = "Examples:\n  fazt proc schedules\n  fazt proc schedules notes --json")]
+    Schedules {
+        /// Name of the app
+        app: Option<String>,
+    },
+    /// Show what an app did without a request, newest first
+    #[command(after_help = "Example:\n  fazt proc runs notes")]
+    Runs {
+        /// Name of the app
+        app: String,
+    },
+    /// Show the runs and jobs of an app that wait, or those that failed for good; try those again, throw some away
+    #[command(
+        after_help = "Examples:\n  fazt proc jobs notes\n  fazt proc jobs notes --dead\n  fazt proc jobs notes --retry job_01jabc…"
+    )]
+    Jobs {
+        /// Name of the app
+        app: String,
+        /// Those that failed for good
+        #[arg(long)]
+        dead: bool,
+        /// Try this dead one again
+        #[arg(long, value_name = "ID")]
+        retry: Option<String>,
+        /// Throw this one away
+        #[arg(long, value_name = "ID")]
+        discard: Option<String>,
+    },
     /// Try real escapes in a real process and show which layer stops each
     #[command(after_help = "Example:\n  fazt proc doctor")]
     Doctor,
@@ -143,6 +181,13 @@ pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done<ExitCode>
         Verb::Restart { app } => change(client, &app, "restart", "restarted", out).await?,
         Verb::Logs { app, follow, since } => logs::logs(client, &app, follow, since.as_deref(), out).await?,
         Verb::Trace { app } => logs::trace(client, &app, out).await?,
+        Verb::Run { app, name } => return schedule::run(client, &app, &name, out).await,
+        Verb::Schedules { app } => schedule::schedules(client, app.as_deref(), out).await?,
+        Verb::Runs { app } => schedule::runs(client, &app, out).await?,
+        Verb::Jobs { app, dead, retry, discard } => {
+            let act = schedule::act(dead, retry, discard)?;
+            schedule::jobs(client, &app, act, out).await?;
+        }
         Verb::Doctor => return show::doctor(client, out).await,
         // Answered without a server.
         Verb::Init | Verb::Start { .. } | Verb::Config => {}

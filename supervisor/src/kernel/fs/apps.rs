@@ -8,7 +8,7 @@ use fazt_ipc::ids::AppId;
 use super::deploy::access_of;
 use super::release::clean;
 use super::shared::unix_ms;
-use super::{AppInfo, File, Fs, FsError, Release, lock, name, read, write};
+use super::{AppInfo, File, Fs, FsError, Release, lock, name, read, timetable, write};
 use crate::kernel::storage::{AppRow, StorageError, VersionRow};
 
 impl Fs {
@@ -104,6 +104,7 @@ impl Fs {
                     .find(|number| active.is_some_and(|active| *number < active))
                     .ok_or_else(|| FsError::NothingEarlier(name.clone()))?,
             };
+            timetable::before(&fs.shared, app, None).await?;
             let storage = Arc::clone(&fs.shared.storage);
             let done = fs
                 .shared

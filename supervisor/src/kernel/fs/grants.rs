@@ -324,6 +324,8 @@ impl Fs {
         let written = rows.clone();
         self.shared.storage.kernel(move |kernel| kernel.answer_grants(app, &written)).await?;
         self.shared.grants.of(app).put(rows);
+        // What may do something without a request now does, or does no more.
+        self.shared.timetable.ring(app);
         Ok(())
     }
 

@@ -13,12 +13,14 @@
 //! | what a worker is sent | `code.rs` |
 //! | variables of an app | `env.rs` |
 //! | what the owner granted to an app | `grants.rs` |
+//! | when a schedule comes next; runs and jobs that wait | `cron.rs`, `timetable.rs` |
 
 mod apps;
 pub mod asset;
 pub mod builder;
 mod cache;
 pub mod code;
+pub mod cron;
 mod data;
 mod deploy;
 mod deploys;
@@ -36,6 +38,7 @@ mod release;
 mod shared;
 #[cfg(test)]
 mod tests;
+pub mod timetable;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -64,6 +67,7 @@ use crate::kernel::storage::{AppRow, Storage, VersionRow};
 use deploy::Deploys;
 use outbound::Outbound;
 use shared::Shared;
+use timetable::Timetable;
 
 /// Largest content that [`Release::content`] should be asked for.
 pub const CONTENT_WHOLE_BYTES_MAX: u64 = 1024 * 1024;
@@ -215,6 +219,12 @@ impl Fs {
         });
         tokio::spawn(sweep(Arc::downgrade(&fs)));
         Ok(fs)
+    }
+
+    /// What apps do without a request.
+    #[must_use]
+    pub fn timetable(&self) -> &Arc<Timetable> {
+        &self.shared.timetable
     }
 
     /// Says who makes processes for raw SQL; once.

@@ -16,6 +16,8 @@ use super::grants::Grants;
 use super::manifest::Manifest;
 use super::outbound::Outbound;
 use super::shared::Shared;
+use super::timetable::Timetable;
+use crate::kernel::security::Permission;
 use crate::kernel::storage::VersionRow;
 use crate::kernel::storage::data::Data;
 use crate::kernel::storage::sql::Sql;
@@ -155,6 +157,18 @@ impl Release {
     pub fn has_database(&self, name: &str) -> bool {
         let bindings = self.manifest.bindings();
         bindings.iter().any(|(known, kind)| known == name && *kind == BindingKind::D1)
+    }
+
+    /// What the app does without a request.
+    #[must_use]
+    pub fn timetable(&self) -> &Arc<Timetable> {
+        &self.shared.timetable
+    }
+
+    /// Whether it may do anything without a request: the permission `schedule`.
+    #[must_use]
+    pub fn may_schedule(&self) -> bool {
+        self.may(&Permission::Schedule)
     }
 
     /// Whether there is code to run.

@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::code::Code;
 use super::error::FsError;
 use super::outbound::Outbound;
+use super::timetable::Timetable;
 use super::{CONTENT_WHOLE_BYTES_MAX, FsOptions, grants};
 use crate::kernel::storage::{GrantRow, Storage};
 
@@ -20,6 +21,7 @@ const CODE_CACHE_BYTES_MAX: usize = 8 << 20;
 
 pub(super) struct Shared {
     pub(super) storage: Arc<Storage>,
+    pub(super) timetable: Arc<Timetable>,
     pub(super) builder: Arc<dyn Builder>,
     pub(super) options: FsOptions,
     /// By hash alone: equal bytes of two apps are one entry, and only an index that names the hash asks.
@@ -38,6 +40,7 @@ impl Shared {
         grants: Vec<(AppId, GrantRow)>,
     ) -> Self {
         Self {
+            timetable: Arc::new(Timetable::new(Arc::clone(&storage))),
             storage,
             builder,
             contents: Cache::new(options.content_cache_bytes_max),

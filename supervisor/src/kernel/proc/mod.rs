@@ -21,6 +21,7 @@
 //! | kill, wake, restart by somebody's word | `orders.rs` |
 //! | what others see of workers | `show.rs` |
 //! | logs | `logs.rs` |
+//! | what apps do without a request: schedules, runs, jobs | `schedule/` |
 
 mod body;
 mod bounds;
@@ -37,6 +38,7 @@ mod options;
 mod orders;
 mod pool;
 mod pressure;
+pub mod schedule;
 mod show;
 mod slot;
 mod spec;

@@ -32,6 +32,7 @@ const SCHEMA: Schema = Schema {
         super::people::schema::PROOFS,
         super::people::schema::DEPLOYS,
         super::grants::SCHEMA,
+        super::jobs::SCHEMA,
     ],
 };
 
@@ -132,7 +133,7 @@ impl KernelDb {
         transaction.commit().map_err(fail)
     }
 
-    /// Takes an app out, what was granted to it, and its variables; with `kept_unix_ms` it is remembered among those
+    /// Takes an app out, what was granted to it, what it waits for, and its variables; with `kept_unix_ms` it is remembered among those
     /// whose data is kept, and its variables are kept too.
     ///
     /// # Errors
@@ -149,6 +150,7 @@ impl KernelDb {
         }
         // Whoever takes the data up again asks again; and what others may of it ends with it.
         transaction.execute("DELETE FROM grants WHERE ?1 IN (app, target)", [&id]).map_err(fail)?;
+        super::jobs::forget(&transaction, &id).map_err(fail)?;
         transaction.execute("DELETE FROM app WHERE id = ?1", [&id]).map_err(fail)?;
         transaction.commit().map_err(fail)
     }

@@ -10,6 +10,7 @@
 //! | `keys.rs` | secrets of the server, beside the databases |
 //! | `env.rs` | `kernel.db`: variables of apps, sealed |
 //! | `grants.rs` | `kernel.db`: what the owner said to what apps ask for |
+//! | `jobs/` | `kernel.db`: schedules, runs and jobs of apps |
 //! | `people/` | `kernel.db`: users, sessions, links, tokens, the audit log |
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
 //! | `data/` | what apps store in it, confined to whoever asks |
@@ -26,6 +27,7 @@ mod env;
 mod error;
 mod folder;
 mod grants;
+pub mod jobs;
 mod kernel;
 mod keys;
 mod limits;

@@ -10,6 +10,7 @@
 //! | `fazt.storage.sql` | `sql.rs` |
 //! | which permission a call needs | `grant.rs` |
 //! | `fetch`: who may be reached, secrets | `fetch.rs` |
+//! | `fazt.proc` | `schedule.rs` |
 //! | how often an app may call | `rate.rs` |
 //! | how large an answer may be | `size.rs` |
 
@@ -18,6 +19,7 @@ mod fetch;
 mod files;
 mod grant;
 mod rate;
+mod schedule;
 mod size;
 mod sql;
 mod storage;
@@ -165,6 +167,7 @@ impl Calls for Desk {
                     )
                     .await
                 }
+                call if call.row().noun == "proc" => schedule::answer(&release, call).await,
                 call => storage::answer(release.data(), actor, call).await,
             }
         })

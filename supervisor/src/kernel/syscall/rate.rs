@@ -22,6 +22,8 @@ const STORAGE: Pace = Pace {
     burst: 100_000,
     advice: "read several documents with one `find` or `list`, write several with one `batch`",
 };
+/// Runs and jobs: each is written into the server's own database, one after the other.
+const LATER: Pace = Pace { calls_per_s: 50, burst: 500, advice: "enqueue several jobs with one `sendBatch`" };
 /// Everything else: each may open a file or a connection.
 const OTHERS: Pace = Pace { calls_per_s: 2_000, burst: 4_000, advice: "slow down" };
 
@@ -29,6 +31,7 @@ const OTHERS: Pace = Pace { calls_per_s: 2_000, burst: 4_000, advice: "slow down
 #[derive(Debug)]
 pub struct Rate {
     storage: Bucket,
+    later: Bucket,
     others: Bucket,
 }
 
@@ -44,7 +47,7 @@ impl Rate {
     #[must_use]
     pub fn new(now: Instant) -> Self {
         let full = |pace: Pace| Bucket { pace, tokens: pace.burst, filled: now };
-        Self { storage: full(STORAGE), others: full(OTHERS) }
+        Self { storage: full(STORAGE), later: full(LATER), others: full(OTHERS) }
     }
 
     /// Takes one call out of its bucket.
@@ -52,8 +55,11 @@ impl Rate {
     /// # Errors
     /// `RateLimited`, with what would be right, when the bucket is empty.
     pub fn take(&mut self, call: &Call, now: Instant) -> Result<(), CallError> {
-        let storage = call.row().noun.starts_with("storage.");
-        if storage { self.storage.charge(now) } else { self.others.charge(now) }
+        match call.row().noun {
+            "proc" => self.later.charge(now),
+            noun if noun.starts_with("storage.") => self.storage.charge(now),
+            _ => self.others.charge(now),
+        }
     }
 
     /// The same for a call whose arguments are still to come, and with them what it is: they are costly enough

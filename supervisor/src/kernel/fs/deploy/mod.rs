@@ -25,7 +25,7 @@ use super::code::is_asset;
 use super::error::FsError;
 use super::manifest::Manifest;
 use super::shared::{Shared, unix_ms};
-use super::{media, path};
+use super::{media, path, timetable};
 use crate::kernel::security::Permission;
 use crate::kernel::storage::{Change, NewContent, NewFile, NewVersion, VersionRow};
 
@@ -210,6 +210,7 @@ pub(super) async fn commit(
         keep: shared.options.versions_kept.max(1),
         data: manifest.data(),
     };
+    timetable::before(shared, app, Some(&manifest)).await?;
     let storage = Arc::clone(&shared.storage);
     let bytes_max = shared.options.cartridge_bytes_max;
     let row = shared
@@ -330,7 +331,7 @@ impl Contents<'_> {
             Some(file) if self.fresh && !self.deploy.got.contains(&file.sha256) => {
                 Err(FsError::BadDeploy("app.json was not sent yet".into()))
             }
-            Some(file) => Manifest::parse(&self.whole(file).await?).map_err(FsError::Manifest),
+            Some(file) => Manifest::parse_new(&self.whole(file).await?).map_err(FsError::Manifest),
             None => Ok(Manifest::default()),
         }
     }

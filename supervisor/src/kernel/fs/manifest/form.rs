@@ -1,5 +1,7 @@
 //! Forms of text in a manifest.
 
+use crate::kernel::fs::cron::Schedule;
+
 pub(super) fn date(text: &str) -> bool {
     let part = |range| text.get(range).filter(|part: &&str| part.bytes().all(|b| b.is_ascii_digit()));
     let number = |range| part(range).and_then(|part| part.parse::<u32>().ok());
@@ -60,39 +62,7 @@ pub(super) fn timezone(text: &str) -> bool {
 
 /// Five fields of numbers, names, ranges, steps and lists.
 pub(super) fn schedule(text: &str) -> bool {
-    const MONTHS: &[&str] =
-        &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-    const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
-    let bounds: [(u32, u32, &[&str]); 5] =
-        [(0, 59, &[]), (0, 23, &[]), (1, 31, &[]), (1, 12, MONTHS), (0, 7, DAYS)];
-    let fields: Vec<&str> = text.split(' ').collect();
-    fields.len() == 5
-        && fields.iter().zip(bounds).all(|(field, (min, max, names))| {
-            let value = |text: &str| -> Option<u32> {
-                let digits = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-                let number = if digits {
-                    text.parse().ok()
-                } else {
-                    let lower = text.to_ascii_lowercase();
-                    names.iter().position(|name| *name == lower).map(|at| at as u32 + min)
-                };
-                number.filter(|number| (min..=max).contains(number))
-            };
-            field.split(',').all(|item| {
-                let (range, step) =
-                    item.split_once('/').map_or((item, None), |(range, step)| (range, Some(step)));
-                let step_fits = step.is_none_or(|step| {
-                    (1..=2).contains(&step.len())
-                        && step.parse::<u32>().is_ok_and(|step| (1..=max).contains(&step))
-                });
-                let range_fits = range == "*"
-                    || match range.split_once('-') {
-                        Some((from, to)) => value(from).zip(value(to)).is_some_and(|(from, to)| from <= to),
-                        None => value(range).is_some() && step.is_none(),
-                    };
-                step_fits && range_fits
-            })
-        })
+    Schedule::parse(text, "UTC").is_ok()
 }
 
 #[cfg(test)]

@@ -122,6 +122,8 @@ pub struct Cron {
     pub timezone: String,
     /// A run that was missed is made up for once.
     pub run_missed_once: bool,
+    /// A run starts while the one before it goes on.
+    pub overlaps: bool,
     /// Once as each member who opted in.
     pub per_user: bool,
 }

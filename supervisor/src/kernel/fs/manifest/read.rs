@@ -12,6 +12,8 @@ use super::{
 };
 use crate::build::is_script;
 use crate::kernel::fs::FsError;
+use crate::kernel::fs::cron::{CronError, Schedule};
+use crate::kernel::fs::shared::unix_ms;
 use crate::kernel::security::Permission;
 use crate::kernel::storage::data::{CollectionSchema, DataSchema, FieldKind};
 
@@ -69,6 +71,18 @@ impl Manifest {
     /// # Errors
     /// The first thing that is wrong, with its line.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        Self::parse_as(bytes, false)
+    }
+
+    /// The same for a version that is to be new, which is held to more.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line.
+    pub fn parse_new(bytes: &[u8]) -> Result<Self, ManifestError> {
+        Self::parse_as(bytes, true)
+    }
+
+    fn parse_as(bytes: &[u8], is_new: bool) -> Result<Self, ManifestError> {
         if bytes.len() > MANIFEST_BYTES_MAX {
             let message = format!("{} bytes; at most {MANIFEST_BYTES_MAX}", bytes.len());
             return Err(ManifestError { line: 1, column: 1, message });
@@ -81,6 +95,9 @@ impl Manifest {
         shape::check(text, "app.json", &root, &Shape::Object(MANIFEST))?;
         let manifest = Self::read(&Reader(&root));
         manifest.agree(text, &root)?;
+        if is_new {
+            manifest.agree_new(text, &root)?;
+        }
         Ok(manifest)
     }
 
@@ -134,6 +151,7 @@ impl Manifest {
                 schedule: cron.text("schedule").unwrap_or_default(),
                 timezone: cron.text("timezone").unwrap_or_else(|| "UTC".into()),
                 run_missed_once: cron.text("missed").as_deref() == Some("run-once"),
+                overlaps: cron.text("overlap").as_deref() == Some("run"),
                 per_user: cron.flag("perUser"),
             }),
             env: root.list("env", |env| EnvVar {
@@ -195,6 +213,34 @@ impl Manifest {
             _ => None,
         };
         reasons.get(&permission.to_string()).or(all).map_or("", String::as_str)
+    }
+
+    /// What a version that is new must keep to, beyond what one that is live already does.
+    fn agree_new(&self, text: &str, root: &Node) -> Result<(), ManifestError> {
+        let at = Reader(root).get("cron").map_or(root.at, |node| node.0.at);
+        let wrong = |message: String| Err(json::error(text, at, message));
+        for cron in &self.cron {
+            let name = &cron.name;
+            if cron.per_user {
+                return wrong(format!(
+                    "`{name}` in `cron` is `perUser`, which is not possible yet: members cannot opt in. Without it, it \
+                     runs once as the app itself"
+                ));
+            }
+            match Schedule::parse(&cron.schedule, &cron.timezone) {
+                Err(CronError::Zone) => {
+                    return wrong(format!("the `timezone` of `{name}` in `cron` is {}", CronError::Zone));
+                }
+                Err(error) => return wrong(format!("the `schedule` of `{name}` in `cron` is {error}")),
+                Ok(schedule) if schedule.after(unix_ms()).is_none() => {
+                    return wrong(format!(
+                        "the `schedule` of `{name}` in `cron` names a day that never comes"
+                    ));
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// What no single value can say.

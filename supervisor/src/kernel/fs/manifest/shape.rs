@@ -141,7 +141,16 @@ static CRON_FIELDS: &[Field] = &[
         "What happens to a run that was missed while the server was off. Default: skip.",
         Shape::OneOf(&["run-once", "skip"]),
     ),
-    optional("perUser", "Run once as each member who opted in. Default: false.", Shape::Bool),
+    optional(
+        "overlap",
+        "What happens to a run while the one before it goes on. Default: skip.",
+        Shape::OneOf(&["run", "skip"]),
+    ),
+    optional(
+        "perUser",
+        "Run once as each member who opted in. Default: false; members cannot opt in yet.",
+        Shape::Bool,
+    ),
 ];
 static CRON: Shape = Shape::Object(CRON_FIELDS);
 
@@ -229,7 +238,7 @@ pub(super) static MANIFEST: &[Field] = &[
     optional(
         "cron",
         "Scheduled runs. Needs the permission `schedule`.",
-        Shape::List { of: &CRON, items_max: 32 },
+        Shape::List { of: &CRON, items_max: limits::CRON_MAX },
     ),
     optional("env", "Variables and secrets that the owner sets.", Shape::List { of: &ENV, items_max: 100 }),
     optional(

@@ -10,6 +10,7 @@
 //! | what apps and deploys do | `apps.rs`, `deploys.rs` |
 //! | files of an app | `files.rs` |
 //! | variables of an app | `env.rs` |
+//! | schedules, runs and jobs | `schedule.rs` |
 //! | state, processes, metrics | `server.rs` |
 //! | users, sessions, tokens, the audit log | `people.rs` |
 //! | logs and traces as they come | `follow.rs` |
@@ -27,6 +28,7 @@ mod grants;
 mod guard;
 mod openapi;
 mod people;
+mod schedule;
 mod server;
 mod socket;
 mod storage;
@@ -51,6 +53,7 @@ use super::metrics::Metrics;
 use crate::config::Config;
 use crate::kernel::fs::{AppInfo, Fs};
 use crate::kernel::proc::Proc;
+use crate::kernel::proc::schedule::Scheduler;
 use crate::kernel::security::{Commander, Identity, Secret};
 use crate::limits::CONTROL_JSON_BYTES_MAX;
 use table::TABLE;
@@ -69,6 +72,8 @@ pub(crate) struct Control {
     pub(crate) proc: Arc<Proc>,
     /// Requests to elsewhere.
     pub(crate) egress: Arc<Egress>,
+    /// What apps do without a request.
+    pub(crate) scheduler: Arc<Scheduler>,
     /// Counters of the edge.
     pub(crate) metrics: Arc<Metrics>,
     /// The configuration.

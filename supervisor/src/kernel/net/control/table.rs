@@ -6,14 +6,14 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use fazt_ipc::control::{
     AddedUser, Admission, App, AuditLine, Changed, Checked, CollectionInfo, Consent, DeployPlan,
     DeployTicket, Deployed, Doctor, EgressLine, EnvChange, EnvList, Explanation, GrantChange, GrantList,
-    Listing, LogLine, MadeToken, Myself, NewInvite, NewLink, NewPassword, NewRole, NewToken, NewUser,
-    Process, Rename, Review, Rollback, SessionInfo, SignInLink, Status, StoragePage, StorageQuery,
-    StorageUse, TokenInfo, TraceLine, UserInfo, Version,
+    JobInfo, Listing, LogLine, MadeToken, Myself, NewInvite, NewLink, NewPassword, NewRole, NewToken,
+    NewUser, Process, Rename, Review, Rollback, RunInfo, ScheduleInfo, SessionInfo, SignInLink, Status,
+    StoragePage, StorageQuery, StorageUse, TokenInfo, TraceLine, UserInfo, Version,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{Control, apps, deploys, env, files, follow, grants, openapi, people, server, storage};
+use super::{Control, apps, deploys, env, files, follow, grants, openapi, people, schedule, server, storage};
 use crate::kernel::security::Need;
 
 /// Makes the schema of a type.
@@ -145,6 +145,7 @@ const SINCE: &[Parameter] = &[
 ];
 const PATH: &[Parameter] = &[parameter("path", "string", "Path inside the app; empty: the top.")];
 const APP: &[Parameter] = &[parameter("app", "string", "Of this app alone.")];
+const DEAD: &[Parameter] = &[parameter("dead", "boolean", "Those that failed for good.")];
 const KEEP: &[Parameter] = &[parameter("keep_data", "boolean", "Keep what it stored.")];
 
 use Audit::{Identity, Nobody};
@@ -406,6 +407,70 @@ pub(super) static TABLE: &[Operation] = &[
         || get(follow::egress),
     )
     .query(SINCE),
+    operation(
+        Get,
+        "/api/schedules",
+        "schedule.list-all",
+        "When apps are due to do something by themselves.",
+        Need::Server,
+        json::<Vec<ScheduleInfo>>(),
+        || get(schedule::all),
+    ),
+    operation(
+        Get,
+        "/api/apps/{app}/schedules",
+        "schedule.list",
+        "When it is due to do something by itself.",
+        Need::App,
+        json::<Vec<ScheduleInfo>>(),
+        || get(schedule::schedules),
+    ),
+    operation(
+        Post,
+        "/api/apps/{app}/schedules/{schedule}/run",
+        "schedule.run",
+        "Runs an entry of its `cron` now, and waits for what becomes of it.",
+        Need::Deploy,
+        json::<RunInfo>(),
+        || post(schedule::run),
+    ),
+    operation(
+        Get,
+        "/api/apps/{app}/runs",
+        "schedule.runs",
+        "What it did by itself, newest first.",
+        Need::App,
+        json::<Vec<RunInfo>>(),
+        || get(schedule::runs),
+    ),
+    operation(
+        Get,
+        "/api/apps/{app}/jobs",
+        "job.list",
+        "Its runs and jobs that wait, or are dead.",
+        Need::App,
+        json::<Vec<JobInfo>>(),
+        || get(schedule::jobs),
+    )
+    .query(DEAD),
+    operation(
+        Post,
+        "/api/apps/{app}/jobs/{job}/retry",
+        "job.retry",
+        "Tries a dead one again.",
+        Need::Deploy,
+        Nothing,
+        || post(schedule::retry),
+    ),
+    operation(
+        Delete,
+        "/api/apps/{app}/jobs/{job}",
+        "job.discard",
+        "Throws one away.",
+        Need::Deploy,
+        Nothing,
+        || delete(schedule::discard),
+    ),
     operation(
         Get,
         "/api/storage",

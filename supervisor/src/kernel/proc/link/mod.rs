@@ -346,7 +346,7 @@ pub(crate) fn fuzz_once<R>(rng: &mut R, traffic: impl Fn(&mut R, u32) -> Vec<u8>
     let event = Event { id, kind: EventKind::Queue, name: "", cron: "", job: "", unix_ms: 0, attempt: 1 };
     let opening = Opening { id, what: What::Event(event), body: true };
     let event = wire.open(&opening, now + Duration::from_secs(1)).expect("a stream");
-    let bytes = traffic(rng, 3);
+    let bytes = traffic(rng, 1);
     let mut rest = bytes.as_slice();
     let legal = loop {
         match wire.receive(rest, now) {

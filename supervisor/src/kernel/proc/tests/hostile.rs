@@ -9,7 +9,7 @@ use fazt_ipc::control::State;
 use fazt_ipc::ids::AppId;
 use fazt_ipc::limits::{CREDIT_BYTES, PROTOCOL};
 use fazt_ipc::syscall::{Call, CallError, Reply};
-use fazt_ipc::wire::worker::{Loaded, Log, LogLevel, Ready, Response};
+use fazt_ipc::wire::worker::{Done, Loaded, Log, LogLevel, Ready, Response};
 use fazt_ipc::wire::{KernelKind, WorkerKind};
 use futures_util::future::BoxFuture;
 use rand::rngs::SmallRng;
@@ -74,6 +74,10 @@ const ATTACKS: &[(&str, Attack)] = &[
         let settled = frame(WorkerKind::Settled as u8, stream, false, b"");
         [typed(WorkerKind::Response, stream, true, &ok(None)), settled.clone(), settled].concat()
     }),
+    ("the end of an event that is a request", |stream| {
+        typed(WorkerKind::Done, stream, false, &Done::default())
+    }),
+    ("a word on an event that is a request", |stream| frame(WorkerKind::NoRetry as u8, stream, false, b"")),
     ("credit out of nothing", |stream| typed(WorkerKind::Credit, stream, false, &1u32)),
     ("credit that overflows", |stream| typed(WorkerKind::Credit, stream, false, &u32::MAX)),
     ("an end where there is none", |stream| frame(WorkerKind::Settled as u8, stream, true, b"")),

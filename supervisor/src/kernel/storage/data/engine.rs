@@ -279,6 +279,12 @@ impl Data {
         }
     }
 
+    /// Whether apps may have anything kept: the last bytes of the disk are the kernel's.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.inner.disk.has_room(&self.inner.apps, false)
+    }
+
     /// Makes good what a failed disk left of an app's file, if it did, before somebody else writes it. On a
     /// blocking thread.
     ///
