@@ -219,25 +219,47 @@ fn a_run_that_the_server_did_not_see_to_its_end_runs_again() {
 }
 
 #[test]
-fn what_is_not_granted_is_refused_by_its_name_and_what_was_granted_stops() {
+fn what_is_not_granted_is_refused_by_its_name_and_what_was_granted_stops_and_goes_on() {
     let server = Server::start();
     deploy(&server, "app", MANIFEST);
-    ask(&server, "/schedule", r#"{ "when": { "inS": 3600 } }"#);
+    ask(&server, "/schedule", r#"{ "when": { "inS": 3 }, "payload": "later" }"#);
     server.wait("the entries", |server| rows_of(server).len() == 2);
-    // A version that may not: what waits stays, and says why it does not run.
-    deploy(&server, "app", DENIED);
-    let refused = ask(&server, "/enqueue", r#"{ "payload": 1 }"#);
-    assert_eq!((&refused["name"], &refused["permission"]), (&"PermissionDenied".into(), &"schedule".into()));
-    let message = refused["message"].as_str().expect("a message");
-    assert!(message.contains("permissions") && message.contains("fazt app grant app schedule"), "{message}");
-    for path in ["/schedule", "/cancel", "/list"] {
-        assert_eq!(ask(&server, path, "{}")["name"], "PermissionDenied", "{path}");
+    server.fazt(&["app", "revoke", "app", "schedule"]).ok();
+    for path in ["/enqueue", "/schedule", "/cancel", "/list"] {
+        let refused = ask(&server, path, r#"{ "when": 0, "payload": 1 }"#);
+        assert_eq!(
+            (&refused["name"], &refused["permission"]),
+            (&"PermissionDenied".into(), &"schedule".into())
+        );
+        let message = refused["message"].as_str().expect("a message");
+        assert!(
+            message.contains("permissions") && message.contains("fazt app grant app schedule"),
+            "{message}"
+        );
     }
-    let waiting = rows(&server, &["proc", "jobs", "app"]);
-    assert_eq!(waiting.len(), 1);
-    assert!(waiting[0]["paused"].as_str().is_some_and(|why| why.contains("schedule")), "{waiting:?}");
+    let run = server.fazt(&["proc", "run", "app", "digest"]);
+    assert_eq!(run.code, 4, "{run:?}");
+    assert!(run.stderr.contains("fazt app grant app schedule"), "{run:?}");
+    // What waits stays, says why it does not run, and does not.
+    let paused = |rows: Vec<Value>| rows.iter().filter(|row| row["paused"] != "").count();
+    assert_eq!((paused(rows(&server, &["proc", "jobs", "app"])), paused(rows_of(&server))), (1, 2));
+    server.wait("its time", |server| {
+        let job = &rows(server, &["proc", "jobs", "app"])[0];
+        job["due_unix_ms"].as_u64().is_some_and(|due| due < now_ms())
+    });
+    assert_eq!(seen(&server), Vec::<Value>::new());
+    server.fazt(&["app", "grant", "app", "schedule"]).ok();
+    server.wait("the run", |server| seen(server).len() == 1);
+    // A version that does not ask for it has nothing of it.
+    deploy(&server, "app", DENIED);
+    assert_eq!(ask(&server, "/enqueue", r#"{ "payload": 1 }"#)["name"], "PermissionDenied");
     server.wait("no entries", |server| rows_of(server).is_empty());
     assert_eq!(server.fazt(&["proc", "run", "app", "digest"]).code, 3);
+}
+
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    u64::try_from(since.as_millis()).expect("small")
 }
 
 #[test]
