@@ -38,8 +38,15 @@ fn refused(status: u16, code: &str) -> (u16, String) {
 
 fn server_with_apps() -> Server {
     let server = Server::start();
-    let log = "export default { fetch() { console.log('said'); return new Response('hello'); } };";
-    let manifest = r#"{ "name": "notes", "main": "server.js", "collections": { "notes": { "schema": { "n": "integer" } } } }"#;
+    let log = "export default {
+        async fetch(request) {
+            if (request.url.endsWith('/fail')) await fazt.proc.schedule(0, 'fail');
+            console.log('said');
+            return new Response('hello');
+        },
+        scheduled(event) { event.noRetry(); if (event.payload) throw new Error(event.payload); } };";
+    let manifest = r#"{ "name": "notes", "main": "server.js", "collections": { "notes": { "schema": { "n": "integer" } } },
+        "permissions": { "schedule": true }, "cron": [{ "name": "tick", "schedule": "0 0 1 1 *" }] }"#;
     server.deploy_files("notes", &[("app.json", manifest), ("server.js", log), ("public/a.txt", "a")]);
     server.deploy_files("other", &[("server.js", HELLO)]);
     server
@@ -114,6 +121,23 @@ fn every_operation_answers_as_it_is_described() {
     for name in ["hibernate", "wake", "restart", "kill"] {
         call(&format!("app.{name}"), &format!("/api/apps/notes/{name}"), Value::Null);
     }
+    server
+        .wait("the entry", |server| !server.fazt(&["proc", "schedules", "--json"]).ok().json()[0].is_null());
+    assert_eq!(call("schedule.list-all", "/api/schedules", Value::Null)[0]["app"], "notes");
+    assert_eq!(call("schedule.list", "/api/apps/notes/schedules", Value::Null)[0]["name"], "tick");
+    assert_eq!(call("schedule.run", "/api/apps/notes/schedules/tick/run", Value::Null)["outcome"], "ok");
+    assert_eq!(server.get("notes", "/fail").text(), "hello");
+    server.wait("a dead letter", |server| {
+        !server.fazt(&["proc", "jobs", "notes", "--dead", "--json"]).ok().json()[0].is_null()
+    });
+    assert_eq!(call("schedule.runs", "/api/apps/notes/runs", Value::Null)[0]["error"], "Error: fail");
+    let dead = call("job.list", "/api/apps/notes/jobs?dead=true", Value::Null);
+    let job = format!("/api/apps/notes/jobs/{}", dead[0]["id"].as_str().expect("id"));
+    call("job.retry", &format!("{job}/retry"), Value::Null);
+    server.wait("the letter again", |server| {
+        !server.fazt(&["proc", "jobs", "notes", "--dead", "--json"]).ok().json()[0].is_null()
+    });
+    call("job.discard", &job, Value::Null);
     let files = json!({ "files": [{ "path": "index.html", "sha256": ABC, "bytes": 3 }] });
     let ticket = call("app.plan", "/api/apps/notes/deploys", files.clone());
     call("app.abort", &format!("/api/deploys/{}", ticket["id"].as_str().expect("id")), Value::Null);
