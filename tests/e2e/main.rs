@@ -6,6 +6,8 @@
 //! | `fazt app dev` | `dev.rs` |
 //! | variables and secrets | `env.rs` |
 //! | permissions and consent | `grants.rs` |
+//! | one app at the data of another | `between.rs` |
+//! | apps from a Git server, updates | `install.rs` |
 //! | files of an app over HTTP | `assets.rs` |
 //! | handlers, streams, errors | `runtime.rs` |
 //! | hibernation, waking, restarts, orphans | `lifecycle.rs` |
@@ -29,6 +31,7 @@
 
 mod api;
 mod assets;
+mod between;
 mod blobs;
 mod control;
 mod crash;
@@ -42,6 +45,7 @@ mod faults;
 mod grants;
 mod hostile;
 mod identity;
+mod install;
 mod intruder;
 mod lifecycle;
 mod operator;

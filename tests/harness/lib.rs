@@ -16,6 +16,7 @@
 mod browser;
 mod command;
 mod folder;
+mod git;
 mod http;
 mod npm;
 mod random;
@@ -26,6 +27,7 @@ pub mod tls;
 pub use browser::{Browser, Page};
 pub use command::{Outcome, fazt, fazt_command, fazt_path};
 pub use folder::Folder;
+pub use git::{GitServer, Repository};
 pub use http::{Client, Response};
 pub use npm::npm;
 pub use random::seed;

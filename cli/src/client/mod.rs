@@ -119,8 +119,18 @@ impl Client {
     }
 
     /// `GET`, answered by bytes that are handed on as they come.
-    pub(crate) async fn download(&self, path: &str, mut take: impl FnMut(&[u8]) -> Done) -> Done {
-        let (response, sender) = self.send(Method::GET, path, Outgoing::empty()).await?;
+    pub(crate) async fn download(&self, path: &str, take: impl FnMut(&[u8]) -> Done) -> Done {
+        self.pieces(Method::GET, path, Outgoing::empty(), take).await
+    }
+
+    async fn pieces(
+        &self,
+        method: Method,
+        path: &str,
+        body: Outgoing,
+        mut take: impl FnMut(&[u8]) -> Done,
+    ) -> Done {
+        let (response, sender) = self.send(method, path, body).await?;
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame.map_err(|error| self.broken(&error))?.into_data() {
@@ -132,29 +142,19 @@ impl Client {
     }
 
     /// `GET`, answered by newline-separated JSON that is handed on as it comes.
-    pub(crate) async fn lines<T: DeserializeOwned>(
+    pub(crate) async fn lines<T: DeserializeOwned>(&self, path: &str, take: impl FnMut(T) -> Done) -> Done {
+        self.pieces(Method::GET, path, Outgoing::empty(), cut(take)).await
+    }
+
+    /// `POST` of JSON, answered by newline-separated JSON that is handed on as it comes.
+    pub(crate) async fn post_lines<T: DeserializeOwned>(
         &self,
         path: &str,
-        mut take: impl FnMut(T) -> Done,
+        body: &impl Serialize,
+        take: impl FnMut(T) -> Done,
     ) -> Done {
-        let mut held = Vec::new();
-        self.download(path, |mut bytes| {
-            while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
-                held.extend_from_slice(&bytes[..end]);
-                bytes = &bytes[end + 1..];
-                let line = std::mem::take(&mut held);
-                if !line.is_empty() {
-                    take(serde_json::from_slice(&line).map_err(|error| unreadable(&error))?)?;
-                }
-            }
-            held.extend_from_slice(bytes);
-            if held.len() > LINE_BYTES_MAX {
-                Err(failed("the server sent a line that is too long"))
-            } else {
-                Ok(())
-            }
-        })
-        .await
+        let body = serde_json::to_vec(body).map_err(|error| failed(format!("cannot write JSON: {error}")))?;
+        self.pieces(Method::POST, path, Outgoing::Whole(Some(body.into())), cut(take)).await
     }
 
     async fn connect(&self) -> Done<Box<dyn Stream>> {
@@ -289,6 +289,26 @@ fn unreachable(socket: &Path, error: &io::Error) -> Problem {
             "fazt proc start, name another folder with --data, or a server elsewhere with --host",
         ),
         _ => problem(ErrorKind::Unreachable, format!("cannot reach the server at {socket}: {error}"), ""),
+    }
+}
+
+/// Cuts bytes into lines of JSON.
+fn cut<T: DeserializeOwned>(mut take: impl FnMut(T) -> Done) -> impl FnMut(&[u8]) -> Done {
+    let mut held = Vec::new();
+    move |mut bytes| {
+        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+            held.extend_from_slice(&bytes[..end]);
+            bytes = &bytes[end + 1..];
+            let line = std::mem::take(&mut held);
+            if !line.is_empty() {
+                take(serde_json::from_slice(&line).map_err(|error| unreadable(&error))?)?;
+            }
+        }
+        held.extend_from_slice(bytes);
+        if held.len() > LINE_BYTES_MAX {
+            return Err(failed("the server sent a line that is too long"));
+        }
+        Ok(())
     }
 }
 

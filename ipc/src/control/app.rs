@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PermissionInfo, State};
+use super::{OriginInfo, PermissionInfo, State};
 use crate::ids::{AppId, VersionId};
 
 /// Who may reach an app.
@@ -65,6 +65,9 @@ pub struct Version {
     pub created_unix_ms: u64,
     /// It is the one that runs.
     pub active: bool,
+    /// Where it came from, if it was installed from elsewhere.
+    #[serde(default)]
+    pub origin: Option<OriginInfo>,
 }
 
 /// A file that a deploy consists of.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::OriginInfo;
+
 /// What the owner said to a permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -119,6 +121,9 @@ pub struct Review {
     pub bytes: u64,
     /// What it asks for.
     pub permissions: Vec<PermissionInfo>,
+    /// Where it comes from, if from elsewhere.
+    #[serde(default)]
+    pub origin: Option<OriginInfo>,
     /// It asks for more than was ever answered, and there is an older version: it waits for an answer.
     pub waits: bool,
 }

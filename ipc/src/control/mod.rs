@@ -8,6 +8,7 @@
 
 mod app;
 mod grant;
+mod install;
 mod net;
 mod proc;
 mod schedule;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use app::*;
 pub use grant::*;
+pub use install::*;
 pub use net::*;
 pub use proc::*;
 pub use schedule::*;

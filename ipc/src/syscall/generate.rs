@@ -70,7 +70,7 @@ fn storage(out: &mut String) {
     methods(out, "storage.sql", "      ");
     out.push_str("    };\n  }\n  const storage: Space & {\n");
     out.push_str("    /** The app's space (`app`), or a named one by its id. */\n");
-    out.push_str("    space(id: string): Space;\n    spaces: {\n");
+    out.push_str("    space(id: string): Space;\n    /** What another app exports, in the private space of whoever is signed in (permission `apps`). */\n    app(name: string): Pick<Space, \"docs\" | \"blobs\">;\n    spaces: {\n");
     methods(out, "storage.spaces", "      ");
     out.push_str("    };\n  };\n");
 }

@@ -103,6 +103,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     fs.run_sql_in(proc.stores());
     let egress = egress(&proc);
     fs.reach_out_by(Arc::new(Way(Arc::clone(&egress))));
+    fs.prepare_in(proc.prepare());
     let secret = super::storage::secret(&facts.data, "identity")?;
     let identity = Identity::new(fs.book(), Arc::new(Real), &secret);
     let workers = Arc::clone(&proc);

@@ -245,6 +245,10 @@ const inside = (space) => ({
 export const storage = Object.freeze({
   ...inside("user"),
   space: (id) => Object.freeze(inside(String(id))),
+  app(name) {
+    const space = `apps:${name}`;
+    return Object.freeze({ docs: (collection) => makeDocs(space, String(collection)), blobs: makeBlobs(space) });
+  },
   spaces: Object.freeze({
     create(name) { return call("spaces.create", () => [name]); },
     list() { return callText("spaces.list", () => [], (_, json) => JSON.parse(json)); },

@@ -151,6 +151,10 @@ pub(super) fn print(review: &Review, out: Out) {
             out.line(format!("  {}", text::clean(text)));
         }
     }
+    if let Some(origin) = &review.origin {
+        out.line(format!("  from {}", text::clean(&origin.source)));
+        out.line(format!("  commit {}, tree {}", text::clean(&origin.commit), text::clean(&origin.tree)));
+    }
     if review.permissions.is_empty() {
         out.line("  asks for nothing");
     } else {

@@ -196,6 +196,9 @@ pub(super) fn print(deployed: &Deployed, began: Instant, out: Out) {
         ));
     }
     out.line(format!("  {}", out.paint(Colour::Bold, &text::clean(&deployed.app.url))));
+    if let Some(origin) = &version.origin {
+        out.line(format!("  from {}, commit {}", text::clean(&origin.source), text::clean(&origin.commit)));
+    }
     out.line(format!("  access: {}", access(deployed.app.access)));
     consent::outcome(&name, &deployed.permissions, out);
     for warning in &deployed.warnings {

@@ -62,6 +62,11 @@ pub(super) async fn info(client: &Client, app: &str, out: Out) -> Done {
                 rows.push(("version", format!("{}{own}", version.number)));
                 rows.push(("deployed", text::timestamp(version.created_unix_ms)));
                 rows.push(("content", format!("{files}, {}", text::bytes(version.bytes))));
+                if let Some(origin) = &version.origin {
+                    rows.push(("from", origin.source.clone()));
+                    rows.push(("commit", origin.commit.clone()));
+                    rows.push(("tree", origin.tree.clone()));
+                }
             }
         }
         rows.push(("disk", text::bytes(app.disk_bytes)));
@@ -92,7 +97,8 @@ pub(super) async fn open(client: &Client, app: &str, out: Out) -> Done {
 pub(super) async fn versions(client: &Client, app: &str, out: Out) -> Done {
     let versions: Vec<Version> = client.get(&format!("{}/versions", url(app))).await?;
     out.show(&versions, |versions| {
-        let mut table = Table::new(&[">NUMBER", "LIVE", "VERSION", ">FILES", ">SIZE", "DEPLOYED", "TREE"]);
+        let mut table =
+            Table::new(&[">NUMBER", "LIVE", "VERSION", ">FILES", ">SIZE", "DEPLOYED", "TREE", "COMMIT"]);
         let now = text::now_ms();
         for version in versions {
             table.row([
@@ -103,6 +109,7 @@ pub(super) async fn versions(client: &Client, app: &str, out: Out) -> Done {
                 text::bytes(version.bytes),
                 text::ago(version.created_unix_ms, now),
                 version.tree_sha256.chars().take(12).collect(),
+                version.origin.as_ref().map_or_else(|| "-".into(), |of| of.commit.chars().take(12).collect()),
             ]);
         }
         out.table(&table);

@@ -4,6 +4,7 @@ mod consent;
 mod deploy;
 mod dev;
 mod env;
+mod install;
 mod manage;
 mod new;
 
@@ -37,6 +38,43 @@ pub(crate) enum Verb {
         /// Show what it would be and what it asks for, and change nothing
         #[arg(long)]
         dry_run: bool,
+    },
+    /// Install an app from a Git server
+    ///
+    /// The commit is fetched and unpacked by locked processes, what it asks for is shown, and nothing of it runs before
+    /// you agree. Strangers' apps are for members unless they say otherwise.
+    #[command(
+        after_help = "Examples:\n  fazt app install github.com/owner/repo\n  fazt app install github.com/owner/repo@v1.2.0#packages/app --name notes\n  fazt app install https://git.example.org/owner/repo --grant net:api.example.org\n  fazt app install github.com/owner/repo --dry-run --json"
+    )]
+    Install {
+        /// Repository, with @branch, @tag or @commit, and #folder
+        #[arg(value_name = "URL")]
+        source: String,
+        /// Name of the app [default: the name in app.json, else that of the repository]
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        how: install::How,
+    },
+    /// Bring an app that was installed from elsewhere up to date
+    ///
+    /// The new version is started; when that fails, the one before is live again. One that asks for more than was ever
+    /// answered waits until it is (exit code 4).
+    #[command(
+        after_help = "Examples:\n  fazt app update notes\n  fazt app update notes --to v1.3.0 --yes\n  fazt app update --all"
+    )]
+    Update {
+        /// Name of the app
+        #[arg(required_unless_present = "all")]
+        app: Option<String>,
+        /// Every app that was installed from elsewhere
+        #[arg(long, conflicts_with_all = ["app", "to"])]
+        all: bool,
+        /// Another branch, tag or commit
+        #[arg(long, value_name = "REF")]
+        to: Option<String>,
+        #[command(flatten)]
+        how: install::How,
     },
     /// List the apps
     #[command(after_help = "Example:\n  fazt app list --json")]
@@ -162,6 +200,9 @@ pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
         Verb::Deploy { dir, name, said: _, dry_run: true } => {
             deploy::dry_run(client, &dir, name.as_deref(), out).await
         }
+        Verb::Install { source, name, how } => install::install(client, source, name, &how, out).await,
+        Verb::Update { app: Some(app), to, how, .. } => install::update(client, &app, to, &how, out).await,
+        Verb::Update { app: None, how, .. } => install::update_all(client, &how, out).await,
         Verb::List => manage::list(client, out).await,
         Verb::Info { app } => manage::info(client, &app, out).await,
         Verb::Open { app } => manage::open(client, &app, out).await,

@@ -6,7 +6,7 @@ use fazt_ipc::control::{FileInfo, Listing, Version};
 use fazt_ipc::ids::AppId;
 
 use super::deploy::access_of;
-use super::release::clean;
+use super::release::{clean, origin};
 use super::shared::unix_ms;
 use super::{AppInfo, File, Fs, FsError, Release, lock, name, read, timetable, write};
 use crate::kernel::storage::{AppRow, StorageError, VersionRow};
@@ -294,6 +294,7 @@ pub(super) fn version(row: &VersionRow) -> Version {
         bytes: row.bytes,
         created_unix_ms: row.created_unix_ms,
         active: row.active,
+        origin: origin(row),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fazt_ipc::control::{DeployPlan, DeployTicket};
+use fazt_ipc::control::{DeployPlan, DeployTicket, OriginInfo};
 use fazt_ipc::ids::{AppId, VersionId};
 use futures_util::stream::BoxStream;
 
@@ -116,6 +116,12 @@ impl Fs {
         };
         let app = row.id;
         let id = VersionId::new(unix_ms(), rand::random());
+        let replaced = match deploy.source.as_ref().is_some_and(|source| source.update) && routed {
+            true => {
+                self.shared.storage.read(app, |cartridge| cartridge.active()).await?.map(|row| row.number)
+            }
+            false => None,
+        };
         let decide = |manifest: &Manifest| self.decide(&deploy.name, app, manifest, said);
         let mut outcome = match deploy::commit(&self.shared, app, fresh, deploy, id, &decide).await {
             Ok(outcome) => outcome,
@@ -150,6 +156,12 @@ impl Fs {
             self.changed(app);
         }
         answered?;
+        if let Some(OriginInfo { url, reference, commit, .. }) =
+            deploy.source.as_ref().map(|of| of.origin.clone())
+            && reference.starts_with("refs/tags/")
+        {
+            self.shared.storage.kernel(move |kernel| kernel.pin(app, &url, &reference, &commit)).await?;
+        }
         let permissions = grants::list(&outcome.manifest, &self.shared.grants.of(app));
         if outcome.manifest.env.iter().any(|variable| variable.required) {
             // The version is live whether or not this can be told.
@@ -161,6 +173,7 @@ impl Fs {
             version: apps::version(&outcome.row),
             unchanged: outcome.unchanged,
             files_sent: deploy.got.len() as u64,
+            replaced,
             permissions,
             warnings: outcome.warnings,
         })

@@ -353,6 +353,7 @@ impl Fs {
             files: open.files.len() as u64,
             bytes: open.files.iter().map(|file| file.bytes).sum(),
             permissions,
+            origin: open.source.as_ref().map(|source| source.origin.clone()),
         })
     }
 

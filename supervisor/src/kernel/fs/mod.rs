@@ -14,6 +14,7 @@
 //! | variables of an app | `env.rs` |
 //! | what the owner granted to an app | `grants.rs` |
 //! | when a schedule comes next; runs and jobs that wait | `cron.rs`, `timetable.rs` |
+//! | apps from elsewhere | `origin/`, `install/` |
 
 mod apps;
 pub mod asset;
@@ -27,6 +28,7 @@ mod deploys;
 pub mod env;
 mod error;
 mod grants;
+mod install;
 pub mod manifest;
 mod media;
 pub mod name;
@@ -58,6 +60,7 @@ pub use code::{Code, CodeModule};
 pub use data::{CheckedFile, Used};
 pub use error::FsError;
 pub use grants::{Grants, Said};
+pub use install::{LINES_MAX, Told, Wanted};
 pub use manifest::Manifest;
 pub use release::{Edition, Release};
 
@@ -131,6 +134,8 @@ pub struct Committed {
     pub unchanged: bool,
     /// Contents that travelled.
     pub files_sent: u64,
+    /// It is an update from elsewhere, and took the place of the version of this number.
+    pub replaced: Option<u64>,
     /// What it asks for, and what was said to it.
     pub permissions: Vec<PermissionInfo>,
     /// Things worth knowing that are not errors.
@@ -217,6 +222,7 @@ impl Fs {
             changes: broadcast::channel(1024).0,
             epoch: Mutex::new(0),
         });
+        let _ = fs.shared.fs.set(Arc::downgrade(&fs));
         tokio::spawn(sweep(Arc::downgrade(&fs)));
         Ok(fs)
     }
@@ -242,6 +248,12 @@ impl Fs {
     #[must_use]
     pub fn outbound(&self) -> Option<Arc<dyn Outbound>> {
         self.shared.outbound.get().cloned()
+    }
+
+    /// Says in which jails what comes from elsewhere is taken apart; once.
+    pub fn prepare_in(&self, prepare: Arc<dyn Prepare>) {
+        // A second one would be a mistake of the wiring; the first stays.
+        let _ = self.shared.prepare.set(prepare);
     }
 
     /// The app that a name routes to.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fazt_ipc::control::Access;
+use fazt_ipc::control::{Access, OriginInfo};
 use fazt_ipc::ids::{AppId, VersionId};
 use fazt_ipc::syscall::{DirEntry, EntryKind, FileStat};
 use fazt_ipc::wire::kernel::BindingKind;
 
 use super::asset::{self, AssetMatch, Encoding, File, Index};
 use super::code::{self, Code};
+use super::deploy::access_of;
 use super::env::Env;
 use super::error::FsError;
 use super::grants::Grants;
@@ -17,10 +18,11 @@ use super::manifest::Manifest;
 use super::outbound::Outbound;
 use super::shared::Shared;
 use super::timetable::Timetable;
-use crate::kernel::security::Permission;
-use crate::kernel::storage::VersionRow;
+use crate::kernel::security::book::Book as _;
+use crate::kernel::security::{Actor, Denied, Permission, follow};
 use crate::kernel::storage::data::Data;
 use crate::kernel::storage::sql::Sql;
+use crate::kernel::storage::{StorageError, VersionRow};
 
 /// An active version. Requests in flight keep theirs while a deploy puts another in its place.
 pub struct Release {
@@ -97,7 +99,7 @@ impl Release {
             name,
             version: row.id,
             number: row.number,
-            access: manifest.access.unwrap_or(shared.options.access_default),
+            access: row.access.as_deref().and_then(access_of).unwrap_or(shared.options.access_default),
             manifest: Arc::new(manifest),
             row,
             index: Index::new(files),
@@ -171,6 +173,31 @@ impl Release {
         self.may(&Permission::Schedule)
     }
 
+    /// Where this version came from, if it was installed from elsewhere.
+    #[must_use]
+    pub fn origin(&self) -> Option<OriginInfo> {
+        origin(&self.row)
+    }
+
+    /// The live version of the app of another name.
+    pub async fn other(&self, name: &str) -> Option<Arc<Self>> {
+        let fs = self.shared.fs.get()?.upgrade()?;
+        fs.release(fs.route(name)?).await.ok()
+    }
+
+    /// Whom a worker of this app acts for in another one: the same person, if they may use it.
+    ///
+    /// # Errors
+    /// When they may not, or it is nobody.
+    pub async fn follow(&self, actor: Actor, other: &Self) -> Result<Actor, Denied> {
+        let user = actor.principal().user().ok_or(Denied::SignIn)?;
+        let storage = Arc::clone(&self.shared.storage);
+        // Whoever cannot be looked up is nobody.
+        let look = move || Ok::<_, StorageError>(storage.account(user).ok().flatten());
+        let account = self.shared.storage.blocking(look).await.ok().flatten();
+        follow(actor, account.as_ref(), other.app, other.access)
+    }
+
     /// Whether there is code to run.
     #[must_use]
     pub fn has_server(&self) -> bool {
@@ -214,6 +241,11 @@ impl Release {
     pub async fn code(&self) -> Result<Arc<Code>, FsError> {
         code::load(&self.shared, self.app, &self.name, self.number, &self.manifest).await
     }
+}
+
+/// Where a version came from.
+pub(super) fn origin(row: &VersionRow) -> Option<OriginInfo> {
+    serde_json::from_str(row.origin.as_deref()?).ok()
 }
 
 /// The app's own files, for its system calls `fazt.fs.*`. Paths are relative; a leading `/` is allowed.

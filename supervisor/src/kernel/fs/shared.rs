@@ -1,19 +1,19 @@
 //! What all apps share: databases, jails, caches.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use fazt_ipc::ids::AppId;
 
 use super::asset::{Encoding, File, Sha256};
-use super::builder::Builder;
+use super::builder::{Builder, Prepare};
 use super::cache::Cache;
 use super::code::Code;
 use super::error::FsError;
 use super::outbound::Outbound;
 use super::timetable::Timetable;
-use super::{CONTENT_WHOLE_BYTES_MAX, FsOptions, grants};
+use super::{CONTENT_WHOLE_BYTES_MAX, Fs, FsOptions, grants};
 use crate::kernel::storage::{GrantRow, Storage};
 
 /// Code of recently woken apps, ready to be sent.
@@ -30,6 +30,10 @@ pub(super) struct Shared {
     pub(super) codes: Cache<(AppId, u64), Arc<Code>>,
     /// The way to servers elsewhere.
     pub(super) outbound: OnceLock<Arc<dyn Outbound>>,
+    /// All apps: for those who are asked about another one.
+    pub(super) fs: OnceLock<Weak<Fs>>,
+    /// Jails for what comes from elsewhere.
+    pub(super) prepare: OnceLock<Arc<dyn Prepare>>,
 }
 
 impl Shared {
@@ -48,6 +52,8 @@ impl Shared {
             grants: grants::Book::new(grants),
             options,
             outbound: OnceLock::new(),
+            fs: OnceLock::new(),
+            prepare: OnceLock::new(),
         }
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fazt_ipc::control::{Access, Role};
 use fazt_ipc::ids::{AppId, UserId};
 
-use super::Principal;
 use super::book::{Account, Apps};
+use super::{Actor, Principal};
 
 /// Somebody who proved who they are. Made inside `security` alone, from a session or a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +139,17 @@ pub fn decide(app: AppId, access: Access, visitor: Visitor) -> Result<Authority,
         Access::Owner => return Err(Denied::NotOwner),
     }
     Ok(Authority { app, principal: Principal::User(person.id), person: Some(person) })
+}
+
+/// May the person whom a worker of one app acts for use another app too? `account`: that person as they are now.
+///
+/// # Errors
+/// When not, or when the worker acts for nobody.
+pub fn follow(actor: Actor, account: Option<&Account>, app: AppId, access: Access) -> Result<Actor, Denied> {
+    let account =
+        account.filter(|account| actor.principal().user() == Some(account.id)).ok_or(Denied::SignIn)?;
+    let leave = decide(app, access, Visitor::Known(Arc::new(Person::of(account))))?;
+    Ok(Actor::from(&leave))
 }
 
 #[cfg(test)]

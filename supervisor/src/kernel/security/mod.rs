@@ -46,7 +46,7 @@ mod world;
 
 pub use actor::Actor;
 pub use commander::{Commander, Need, Refusal, Subject};
-pub use edge::{Authority, Denied, Person, Visitor, decide};
+pub use edge::{Authority, Denied, Person, Visitor, decide, follow};
 pub use identity::{Identity, IdentityError};
 pub use jwt::{Claims, Jwt};
 pub use peer::{Admin, Peer, PeerRefused, Server, admit};

@@ -33,6 +33,7 @@ const SCHEMA: Schema = Schema {
         super::people::schema::DEPLOYS,
         super::grants::SCHEMA,
         super::jobs::SCHEMA,
+        super::pins::SCHEMA,
     ],
 };
 
@@ -151,6 +152,7 @@ impl KernelDb {
         // Whoever takes the data up again asks again; and what others may of it ends with it.
         transaction.execute("DELETE FROM grants WHERE ?1 IN (app, target)", [&id]).map_err(fail)?;
         super::jobs::forget(&transaction, &id).map_err(fail)?;
+        transaction.execute("DELETE FROM pin WHERE app = ?1", [&id]).map_err(fail)?;
         transaction.execute("DELETE FROM app WHERE id = ?1", [&id]).map_err(fail)?;
         transaction.commit().map_err(fail)
     }

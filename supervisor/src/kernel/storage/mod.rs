@@ -11,6 +11,7 @@
 //! | `env.rs` | `kernel.db`: variables of apps, sealed |
 //! | `grants.rs` | `kernel.db`: what the owner said to what apps ask for |
 //! | `jobs/` | `kernel.db`: schedules, runs and jobs of apps |
+//! | `pins.rs` | `kernel.db`: which commit a tag was |
 //! | `people/` | `kernel.db`: users, sessions, links, tokens, the audit log |
 //! | `cartridge/` | `app.fazt`: schema, reading, the one transaction of a deploy |
 //! | `data/` | what apps store in it, confined to whoever asks |
@@ -32,6 +33,7 @@ mod kernel;
 mod keys;
 mod limits;
 mod people;
+mod pins;
 mod pool;
 mod quota;
 mod spare;

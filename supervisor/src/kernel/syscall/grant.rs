@@ -57,12 +57,14 @@ fn shared(release: &Release, space: &str) -> Result<(), CallError> {
 
 /// Refuses what the app may not, saying how it would.
 pub(super) fn need(release: &Release, permission: &Permission) -> Result<(), CallError> {
-    if release.may(permission) {
-        return Ok(());
-    }
-    Err(CallError {
+    if release.may(permission) { Ok(()) } else { Err(lacking(release, permission)) }
+}
+
+/// What an app is told that lacks a permission.
+pub(super) fn lacking(release: &Release, permission: &Permission) -> CallError {
+    CallError {
         code: ErrorCode::PermissionDenied,
         message: permission.lacking(&release.name, release.asks_for(permission)),
         permission: permission.to_string(),
-    })
+    }
 }

@@ -11,6 +11,7 @@
 //! | which permission a call needs | `grant.rs` |
 //! | `fetch`: who may be reached, secrets | `fetch.rs` |
 //! | `fazt.proc` | `schedule.rs` |
+//! | what another app exports | `other.rs` |
 //! | how often an app may call | `rate.rs` |
 //! | how large an answer may be | `size.rs` |
 
@@ -18,6 +19,7 @@ mod blobs;
 mod fetch;
 mod files;
 mod grant;
+mod other;
 mod rate;
 mod schedule;
 mod size;
@@ -124,6 +126,9 @@ impl Desk {
 
 impl Calls for Desk {
     fn at_once(&self, actor: Actor, call: &Call) -> Option<Result<WholeAnswer, CallError>> {
+        if other::meant(call).is_some() {
+            return None;
+        }
         if let Err(error) = grant::check(&self.release, call) {
             return Some(Err(error));
         }
@@ -139,7 +144,13 @@ impl Calls for Desk {
     ) -> BoxFuture<'static, Result<Answer, CallError>> {
         let release = Arc::clone(&self.release);
         Box::pin(async move {
-            grant::check(&release, &call)?;
+            let (release, actor, call) = match other::meant(&call) {
+                Some(name) => other::lead(&release, actor, &name, call).await?,
+                None => {
+                    grant::check(&release, &call)?;
+                    (release, actor, call)
+                }
+            };
             match call {
                 Call::FsRead { path } => files::read(release, &path).await,
                 Call::FsList { path } => files::list(&release, path.as_deref().unwrap_or("")).await,

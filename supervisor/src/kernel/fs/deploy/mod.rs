@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fazt_ipc::control::{Access, Answer, DeployPlan, DeployTicket};
+use fazt_ipc::control::{Access, Answer, DeployPlan, DeployTicket, OriginInfo};
 use fazt_ipc::ids::{AppId, VersionId};
 
 use super::asset::{Encoding, Sha256};
@@ -55,6 +55,17 @@ pub(super) struct Deploy {
     pub(super) touched: Instant,
     /// It is being committed.
     pub(super) busy: bool,
+    /// Where it came from; none: whoever deploys sent it.
+    pub(super) source: Option<Arc<Source>>,
+}
+
+/// Where a deploy came from.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    /// Repository and commit.
+    pub(super) origin: OriginInfo,
+    /// It is to take the place of an older version.
+    pub(super) update: bool,
 }
 
 /// A file of the plan.
@@ -112,6 +123,7 @@ impl Deploys {
             folder,
             touched: Instant::now(),
             busy: false,
+            source: None,
         };
         self.open.insert(ticket.clone(), deploy);
         Ok(DeployTicket { id: ticket, missing: list.iter().map(ToString::to_string).collect() })
@@ -178,9 +190,10 @@ pub(super) async fn commit(
         |folder| files.iter().any(|file| is_asset(Some(folder), &file.path) && !folder.is_empty()),
     )?;
     let tree = tree(files);
+    let origin = deploy.source.as_ref().and_then(|source| serde_json::to_string(&source.origin).ok());
     if !fresh {
         let active = shared.storage.read(app, |cartridge| cartridge.active()).await?;
-        if let Some(row) = active.filter(|row| row.tree == tree) {
+        if let Some(row) = active.filter(|row| row.tree == tree && row.origin == origin) {
             return Ok(Outcome { row, unchanged: true, warnings: Vec::new(), manifest, answers });
         }
     }
@@ -190,7 +203,9 @@ pub(super) async fn commit(
         id,
         label: manifest.version.clone(),
         description: manifest.description.clone(),
-        access: manifest.access.map(access_text),
+        // Strangers' apps are for those whom the owner admits.
+        access: manifest.access.or(origin.is_some().then_some(Access::Members)).map(access_text),
+        origin,
         tree,
         created_unix_ms: unix_ms(),
         files: files

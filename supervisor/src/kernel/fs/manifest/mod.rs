@@ -54,6 +54,8 @@ pub struct Manifest {
     pub collections: BTreeMap<String, Collection>,
     /// What the app asks for.
     pub permissions: Permissions,
+    /// What other apps may have of it, as the same person.
+    pub exports: Exports,
     /// Scheduled runs.
     pub cron: Vec<Cron>,
     /// Variables that the owner sets.
@@ -101,6 +103,35 @@ pub struct Permissions {
     pub apps: BTreeMap<String, AppAccess>,
     /// Why, by permission; `net` and `apps` for all hosts and apps.
     pub reasons: BTreeMap<String, String>,
+}
+
+/// What other apps may have, where the owner grants it to them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exports {
+    /// Collections by name.
+    pub collections: BTreeMap<String, AppAccess>,
+    /// Blobs by what their keys begin with.
+    pub blobs: BTreeMap<String, AppAccess>,
+}
+
+impl Exports {
+    /// Whether a collection may be read, or written.
+    #[must_use]
+    pub fn collection(&self, name: &str, write: bool) -> bool {
+        self.collections.get(name).is_some_and(|access| access.allows(write))
+    }
+
+    /// Whether all blobs whose keys begin so may be read, or written.
+    #[must_use]
+    pub fn blob(&self, key: &str, write: bool) -> bool {
+        self.blobs.iter().any(|(prefix, access)| key.starts_with(prefix) && access.allows(write))
+    }
+}
+
+impl AppAccess {
+    const fn allows(self, write: bool) -> bool {
+        !write || matches!(self, Self::Write)
+    }
 }
 
 /// How far another app's data is open.

@@ -8,7 +8,8 @@ use fazt_ipc::wire::kernel::BindingKind;
 use super::json::{self, Node, Value};
 use super::shape::{self, MANIFEST, Shape};
 use super::{
-    Access, AppAccess, Collection, Cron, EnvVar, FieldType, Limits, Manifest, ManifestError, Permissions,
+    Access, AppAccess, Collection, Cron, EnvVar, Exports, FieldType, Limits, Manifest, ManifestError,
+    Permissions,
 };
 use crate::build::is_script;
 use crate::kernel::fs::FsError;
@@ -36,6 +37,7 @@ impl Default for Manifest {
             access: None,
             collections: BTreeMap::new(),
             permissions: Permissions::default(),
+            exports: Exports::default(),
             cron: Vec::new(),
             env: Vec::new(),
             bindings: None,
@@ -140,11 +142,12 @@ impl Manifest {
                 push: permissions.flag("push"),
                 sql: permissions.flag("sql"),
                 spaces: permissions.flag("spaces"),
-                apps: permissions.object("apps").entries(|_, level| match level.own_text().as_str() {
-                    "write" => AppAccess::Write,
-                    _ => AppAccess::Read,
-                }),
+                apps: permissions.object("apps").entries(|_, level| level.access()),
                 reasons: permissions.object("reasons").entries(|_, reason| reason.own_text()),
+            },
+            exports: Exports {
+                collections: root.object("exports").object("collections").entries(|_, level| level.access()),
+                blobs: root.object("exports").object("blobs").entries(|_, level| level.access()),
             },
             cron: root.list("cron", |cron| Cron {
                 name: cron.text("name").unwrap_or_default(),
@@ -301,6 +304,13 @@ impl Manifest {
                 ));
             }
         }
+        for name in self.exports.collections.keys() {
+            if !self.collections.contains_key(name) {
+                let message =
+                    format!("`exports.collections` names `{name}`, which is not one of `collections`");
+                return Err(json::error(text, at("exports"), message));
+            }
+        }
         for (name, collection) in &self.collections {
             for field in collection.indexes.iter().flatten() {
                 if !collection.schema.contains_key(field) {
@@ -442,6 +452,11 @@ impl<'a> Reader<'a> {
 
     fn object(&self, key: &str) -> Reader<'a> {
         self.get(key).unwrap_or(Reader(&NOTHING))
+    }
+
+    /// How far something is open, checked before.
+    fn access(&self) -> AppAccess {
+        if self.own_text() == "write" { AppAccess::Write } else { AppAccess::Read }
     }
 
     fn own_text(&self) -> String {

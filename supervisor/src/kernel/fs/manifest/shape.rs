@@ -69,6 +69,11 @@ static HOST: Pattern = Pattern {
     what: "a host such as `api.github.com` or `*.example.org`: no scheme, port or path, lowercase",
     check: super::form::host,
 };
+static PREFIX: Pattern = Pattern {
+    regex: "^.{0,256}$",
+    what: "what a key begins with, 256 characters at most",
+    check: |text| text.chars().count() <= 256 && !text.contains('\0'),
+};
 static PERMISSION: Pattern = Pattern {
     regex: "^(net|apps|schedule|push|sql|spaces|net:[a-z0-9.*-]+|apps:[a-z0-9-]+:(read|write))$",
     what: "a permission such as `net:api.github.com` or `schedule`, or `net` or `apps`",
@@ -168,6 +173,18 @@ static ENV_FIELDS: &[Field] = &[
 ];
 static ENV: Shape = Shape::Object(ENV_FIELDS);
 
+static EXPORTS: &[Field] = &[
+    optional(
+        "collections",
+        "Collections, and how far.",
+        Shape::Map { key: &IDENTIFIER, of: &APP_ACCESS, items_max: 100 },
+    ),
+    optional(
+        "blobs",
+        "What keys of blobs begin with, and how far.",
+        Shape::Map { key: &PREFIX, of: &APP_ACCESS, items_max: 100 },
+    ),
+];
 static REASON: Shape = text(300);
 
 static PERMISSIONS: &[Field] = &[
@@ -234,6 +251,11 @@ pub(super) static MANIFEST: &[Field] = &[
         "permissions",
         "What the app asks the owner for. Everything is off by default.",
         Shape::Object(PERMISSIONS),
+    ),
+    optional(
+        "exports",
+        "What other apps may have of it where the owner grants it to them, as the same person and in their private space.",
+        Shape::Object(EXPORTS),
     ),
     optional(
         "cron",

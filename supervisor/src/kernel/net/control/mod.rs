@@ -26,6 +26,7 @@ mod files;
 mod follow;
 mod grants;
 mod guard;
+mod installs;
 mod openapi;
 mod people;
 mod schedule;

@@ -6,14 +6,17 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use fazt_ipc::control::{
     AddedUser, Admission, App, AuditLine, Changed, Checked, CollectionInfo, Consent, DeployPlan,
     DeployTicket, Deployed, Doctor, EgressLine, EnvChange, EnvList, Explanation, GrantChange, GrantList,
-    JobInfo, Listing, LogLine, MadeToken, Myself, NewInvite, NewLink, NewPassword, NewRole, NewToken,
-    NewUser, Process, Rename, Review, Rollback, RunInfo, ScheduleInfo, SessionInfo, SignInLink, Status,
-    StoragePage, StorageQuery, StorageUse, TokenInfo, TraceLine, UserInfo, Version,
+    Install, InstallLine, JobInfo, Listing, LogLine, MadeToken, Myself, NewInvite, NewLink, NewPassword,
+    NewRole, NewToken, NewUser, Process, Rename, Review, Rollback, RunInfo, ScheduleInfo, SessionInfo,
+    SignInLink, Status, StoragePage, StorageQuery, StorageUse, TokenInfo, TraceLine, Update, UserInfo,
+    Version,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
-use super::{Control, apps, deploys, env, files, follow, grants, openapi, people, schedule, server, storage};
+use super::{
+    Control, apps, deploys, env, files, follow, grants, installs, openapi, people, schedule, server, storage,
+};
 use crate::kernel::security::Need;
 
 /// Makes the schema of a type.
@@ -326,6 +329,26 @@ pub(super) static TABLE: &[Operation] = &[
         || delete(deploys::abort),
     )
     .audit(Nobody),
+    operation(
+        Post,
+        "/api/installs",
+        "app.install",
+        "Fetches an app from elsewhere, line by line how far it has come; what comes of it is an open deploy.",
+        Need::Server,
+        lines::<InstallLine>(),
+        || post(installs::install),
+    )
+    .takes(body::<Install>()),
+    operation(
+        Post,
+        "/api/apps/{app}/updates",
+        "app.update",
+        "Fetches a new version of an app that came from elsewhere; what comes of it is an open deploy.",
+        Need::Deploy,
+        lines::<InstallLine>(),
+        || post(installs::update),
+    )
+    .takes(body::<Update>()),
     operation(
         Get,
         "/api/apps/{app}/grants",

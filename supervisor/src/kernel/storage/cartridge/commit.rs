@@ -37,6 +37,7 @@ pub struct NewVersion {
     pub label: String,
     pub description: String,
     pub access: Option<String>,
+    pub origin: Option<String>,
     pub tree: Sha256,
     pub created_unix_ms: u64,
     pub files: Vec<NewFile>,
@@ -242,8 +243,8 @@ fn insert_version(transaction: &Transaction<'_>, version: &NewVersion) -> rusqli
         transaction.query_row("SELECT coalesce(max(number), 0) + 1 FROM version", [], |row| row.get(0))?;
     let bytes: u64 = version.files.iter().map(|file| file.bytes).sum();
     transaction.execute(
-        "INSERT INTO version(number, id, label, description, access, tree, files, bytes, created)
-            VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO version(number, id, label, description, access, tree, files, bytes, created, origin)
+            VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             number,
             version.id.to_string(),
@@ -254,6 +255,7 @@ fn insert_version(transaction: &Transaction<'_>, version: &NewVersion) -> rusqli
             i64::try_from(version.files.len()).unwrap_or(i64::MAX),
             bytes.cast_signed(),
             version.created_unix_ms.cast_signed(),
+            version.origin,
         ],
     )?;
     // A content that is missing leaves NULL, which the column refuses: the transaction ends.

@@ -84,6 +84,8 @@ pub(super) const SCHEMA: Schema = Schema {
         TABLES,
         TALLY,
         BLOBS,
+        // Where a version came from, as JSON.
+        "ALTER TABLE version ADD COLUMN origin TEXT;",
     ],
 };
 

@@ -18,8 +18,10 @@ pub struct VersionRow {
     pub label: String,
     /// From the manifest.
     pub description: String,
-    /// From the manifest, as it is spelled there.
+    /// From the manifest, as it is spelled there, or what follows from where it came from.
     pub access: Option<String>,
+    /// Where it came from, as JSON; none: out of a folder.
+    pub origin: Option<String>,
     /// Hash of all paths and contents.
     pub tree: Sha256,
     /// Files.
@@ -60,7 +62,7 @@ pub struct Built {
 
 const VERSION: &str =
     "SELECT v.number, v.id, v.label, v.description, v.access, v.tree, v.files, v.bytes, v.created,
-    v.number IS (SELECT number FROM active) FROM version v";
+    v.number IS (SELECT number FROM active), v.origin FROM version v";
 
 impl Cartridge {
     /// Every version, newest first.
@@ -233,5 +235,6 @@ pub(super) fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
         bytes: count(7)?,
         created_unix_ms: count(8)?,
         active: row.get(9)?,
+        origin: row.get(10)?,
     })
 }

@@ -129,6 +129,7 @@ fn set(key: &str, value: &str) -> KvCall {
 fn deploy(file: &std::path::Path, schema: &DataSchema) -> Result<u64, StorageError> {
     std::fs::create_dir_all(file.parent().expect("folder")).expect("folder");
     let version = NewVersion {
+        origin: None,
         id: VersionId::new(1, rand::random()),
         label: String::new(),
         description: String::new(),
