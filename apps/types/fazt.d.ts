@@ -343,6 +343,8 @@ declare namespace fazt {
   const storage: Space & {
     /** The app's space (`app`), or a named one by its id. */
     space(id: string): Space;
+    /** What another app exports, in the private space of whoever is signed in (permission `apps`). */
+    app(name: string): Pick<Space, "docs" | "blobs">;
     spaces: {
       /** Makes a named space, of which the caller is the manager. */
       create(name: string): Promise<SpaceInfo>;

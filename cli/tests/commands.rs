@@ -35,7 +35,7 @@ fn app() -> Value {
 fn version(number: u64) -> Value {
     json!({
         "id": "ver_0000000000000000000000000b", "number": number, "version": "1.0.0", "tree_sha256": "ab".repeat(32),
-        "files": 2, "bytes": 2048, "created_unix_ms": 1_795_163_400_000_u64, "active": true,
+        "files": 2, "bytes": 2048, "created_unix_ms": 1_795_163_400_000_u64, "active": true, "origin": null,
     })
 }
 

@@ -147,6 +147,14 @@ fn every_operation_answers_as_it_is_described() {
     assert_eq!(call("app.review", &deploy, Value::Null)["waits"], false);
     let consent = json!({ "all": true, "grant": [] });
     assert_eq!(call("app.deploy", &format!("{deploy}/commit"), consent)["version"]["number"], 2);
+    for (name, path, body) in [
+        ("app.install", "/api/installs", json!({ "source": "ftp://example.org/a" })),
+        ("app.update", "/api/apps/notes/updates", json!({})),
+    ] {
+        let last = call(name, path, body)[0].clone();
+        assert_eq!((&last["step"], &last["error"]["code"]), (&"failed".into(), &"invalid".into()), "{last}");
+    }
+    assert_eq!(call("net.egress", "/api/apps/notes/egress", Value::Null), json!([]));
     call("grant.list", "/api/apps/notes/grants", Value::Null);
     call("grant.change", "/api/apps/notes/grants", json!({ "grant": [], "revoke": [] }));
     call("app.versions", "/api/apps/notes/versions", Value::Null);

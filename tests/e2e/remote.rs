@@ -168,6 +168,7 @@ fn every_command_does_elsewhere_what_it_does_here() {
         "app versions notes",
         "app env notes",
         "app grants notes",
+        "net egress notes",
         "fs ls notes",
         "fs ls notes:public",
         "fs stat notes:server.js",
@@ -226,6 +227,8 @@ fn every_command_does_elsewhere_what_it_does_here() {
     }
     let sessions = there.fazt(&["user", "sessions", "anna", "--json"]).ok().json();
     there.fazt(&["user", "revoke-session", sessions[0]["id"].as_str().expect("id")]).ok();
+    assert_eq!(there.fazt(&["app", "install", "ftp://example.org/a", "--json"]).code, 2);
+    assert_eq!(there.fazt(&["app", "update", "journal", "--json"]).code, 2, "it came from a folder");
     let made = there.fazt(&["security", "token", "new", "--scope", "app:journal", "--json"]).ok().json();
     there.fazt(&["security", "token", "rm", made["info"]["id"].as_str().expect("id")]).ok();
 
