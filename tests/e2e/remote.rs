@@ -169,6 +169,10 @@ fn every_command_does_elsewhere_what_it_does_here() {
         "app env notes",
         "app grants notes",
         "net egress notes",
+        "proc schedules",
+        "proc schedules notes",
+        "proc runs notes",
+        "proc jobs notes",
         "fs ls notes",
         "fs ls notes:public",
         "fs stat notes:server.js",
@@ -227,6 +231,12 @@ fn every_command_does_elsewhere_what_it_does_here() {
     }
     let sessions = there.fazt(&["user", "sessions", "anna", "--json"]).ok().json();
     there.fazt(&["user", "revoke-session", sessions[0]["id"].as_str().expect("id")]).ok();
+    for words in
+        ["proc run journal none", "proc jobs journal --retry job_0", "proc jobs journal --discard job_0"]
+    {
+        let arguments: Vec<&str> = words.split(' ').chain(["--json"]).collect();
+        assert_eq!(there.fazt(&arguments).code, 3, "{words}");
+    }
     assert_eq!(there.fazt(&["app", "install", "ftp://example.org/a", "--json"]).code, 2);
     assert_eq!(there.fazt(&["app", "update", "journal", "--json"]).code, 2, "it came from a folder");
     let made = there.fazt(&["security", "token", "new", "--scope", "app:journal", "--json"]).ok().json();
