@@ -198,8 +198,10 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     control.stop.send_replace(true);
     tracing::info!("stopping: requests in flight finish");
     edge.ready.store(false, Relaxed);
+    scheduler.rest();
     // Side by side: a request that waits for its worker ends when proc says so.
-    tokio::join!(serving.drain(), proc.drain(), scheduler.stop());
+    tokio::join!(serving.drain(), proc.drain());
+    scheduler.stop().await;
     alive.abort();
     sweeping.abort();
     resting.abort();

@@ -89,8 +89,7 @@ impl Schedule {
             here.checked_sub(CHANGE.hours()).ok()?.with().second(0).subsec_nanosecond(0).build().ok()?;
         let last_year = here.year().checked_add(YEARS_MAX)?;
         let mut best: Option<Timestamp> = None;
-        loop {
-            let Some(civil) = self.civil(at, last_year) else { break };
+        while let Some(civil) = self.civil(at, last_year) {
             for moment in self.moments(civil).into_iter().flatten().filter(|moment| *moment > now) {
                 best = Some(best.map_or(moment, |best| best.min(moment)));
             }

@@ -372,11 +372,19 @@ impl Proc {
             return Err(DispatchError::Stopping);
         }
         self.is_set_up(release, Some(event.id))?;
+        Ok(self.occur(&self.slot(release, Principal::Service, None), event, payload).await)
+    }
+
+    async fn occur(&self, slot: &Arc<Slot>, event: AppEvent<'_>, payload: bytes::Bytes) -> Ended {
         count(&self.shared.metrics.requests);
-        let slot = self.slot(release, Principal::Service, None);
         let opening = Opening { id: event.id, what: What::Event(event), body: !payload.is_empty() };
-        let (link, ticket) = slot.place(&opening).await?;
-        Ok(Exchange::new(link, ticket, RequestBody::new(http_body_util::Full::new(payload))).ended().await)
+        match slot.place(&opening).await {
+            Ok((link, ticket)) => {
+                let body = RequestBody::new(http_body_util::Full::new(payload));
+                Exchange::new(link, ticket, body).ended().await
+            }
+            Err(error) => Ended { no_retry: false, reason: error.to_string(), outcome: Err(error) },
+        }
     }
 
     /// An app without a variable that it requires is not started; its log says which.

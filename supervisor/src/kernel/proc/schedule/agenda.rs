@@ -11,6 +11,11 @@ pub(super) const RUNS_MAX: usize = 8;
 /// The same of one app.
 pub(super) const APP_RUNS_MAX: usize = 4;
 
+/// An app begins a run this often for long: each is written into the server's own database, twice.
+const STEP_MS: u64 = 50;
+/// And so many at once after a pause.
+const BURST: u64 = 100;
+
 /// What is due, by app.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
@@ -24,6 +29,10 @@ struct Place {
     next: NextDue,
     /// Nothing of it is looked at before this time.
     not_before: u64,
+    /// Its next run begins no sooner.
+    paced: u64,
+    /// When the runs that it began would have begun, a step apart.
+    spent: u64,
     /// It may do nothing now.
     paused: bool,
     running: usize,
@@ -38,7 +47,7 @@ impl Place {
 
     fn job(&self) -> Option<u64> {
         let may = !self.paused && self.running < APP_RUNS_MAX;
-        self.next.job.filter(|_| may).map(|due| due.max(self.not_before))
+        self.next.job.filter(|_| may).map(|due| due.max(self.not_before).max(self.paced))
     }
 }
 
@@ -82,9 +91,20 @@ impl Agenda {
         }
     }
 
-    pub(super) fn begun(&mut self, app: AppId) {
+    pub(super) fn begun(&mut self, app: AppId, now_unix_ms: u64) {
         self.running += 1;
-        self.apps.entry(app).or_default().running += 1;
+        let place = self.apps.entry(app).or_default();
+        place.running += 1;
+        // So much of the burst is left as the last ones lie back; when none is, the next waits for its step.
+        place.spent = place.spent.max(now_unix_ms) + STEP_MS;
+        place.paced = place.spent.saturating_sub(BURST * STEP_MS);
+    }
+
+    /// The clock went back: what was noted of it is wrong.
+    pub(super) fn forget_times(&mut self) {
+        for place in self.apps.values_mut() {
+            (place.spent, place.paced, place.not_before) = (0, 0, 0);
+        }
     }
 
     pub(super) fn ended(&mut self, app: AppId) {
@@ -140,7 +160,7 @@ mod tests {
         assert_eq!((agenda.next(), agenda.due(4)), (Some(5), None));
         let mut order = Vec::new();
         while let Some(due) = agenda.due(100) {
-            agenda.begun(due.app);
+            agenda.begun(due.app, 100);
             order.push(due.app);
         }
         assert_eq!(order.len(), RUNS_MAX);
@@ -155,11 +175,30 @@ mod tests {
         let mut agenda = Agenda::default();
         for number in 0..3 {
             agenda.set(app(number), job(1));
-            (0..3).for_each(|_| agenda.begun(app(number)));
+            (0..3).for_each(|_| agenda.begun(app(number), 1));
         }
         agenda.set(app(0), NextDue { entry: Some(7), job: Some(1) });
         assert_eq!(agenda.next(), Some(7));
         assert_eq!(agenda.due(8), Some(Due { app: app(0), begin: false }));
+    }
+
+    #[test]
+    fn an_app_that_goes_on_asking_itself_is_slowed_down() {
+        let mut agenda = Agenda::default();
+        let mut now = 1_000_000;
+        let mut begun = 0;
+        while now < 1_010_000 {
+            agenda.set(app(1), job(now));
+            while agenda.due(now).is_some() {
+                agenda.begun(app(1), now);
+                agenda.ended(app(1));
+                begun += 1;
+            }
+            now = agenda.next().expect("later");
+        }
+        assert!((290..=310).contains(&begun), "{begun} in ten seconds");
+        agenda.forget_times();
+        assert!(agenda.due(now).is_some());
     }
 
     #[test]
@@ -173,7 +212,7 @@ mod tests {
         assert_eq!((agenda.next(), agenda.due(9)), (Some(20), None));
         agenda.set(app(1), job(3));
         assert_eq!(agenda.next(), Some(3), "news end the wait");
-        agenda.begun(app(1));
+        agenda.begun(app(1), 9);
         agenda.remove(app(1));
         assert_eq!((agenda.next(), agenda.running), (None, 1));
     }

@@ -43,8 +43,6 @@ struct Over {
     job: JobId,
     /// It was put away so; none: it could not be, and is run again after the next start.
     run: Option<RunRow>,
-    /// It does not wait any more.
-    is_last: bool,
 }
 
 /// The task.
@@ -171,6 +169,7 @@ impl<S: Stage> Keeper<S> {
             if let Err(error) = realigned {
                 tracing::error!(%error, "the clock went back, and schedules cannot be changed");
             }
+            self.agenda.forget_times();
             self.sync_all().await;
         }
     }
@@ -204,7 +203,7 @@ impl<S: Stage> Keeper<S> {
     }
 
     fn go(&mut self, app: AppId, live: Arc<S::App>, claimed: Claimed) {
-        self.agenda.begun(app);
+        self.agenda.begun(app, self.clock.now_unix_ms());
         let (clock, timetable) = (Arc::clone(&self.clock), Arc::clone(&self.timetable));
         let job = claimed.job.clone();
         let began = clock.now_unix_ms();
@@ -224,26 +223,20 @@ impl<S: Stage> Keeper<S> {
                 outcome: verdict.outcome.into(),
                 error: verdict.error,
             };
-            let is_last = !matches!(verdict.finish, Finish::Again { .. });
             let put_away = put_away(&timetable, app, &job, verdict.finish, &run).await;
-            Over { app, job: job.id, run: put_away.then_some(run), is_last }
+            Over { app, job: job.id, run: put_away.then_some(run) }
         });
     }
 
     /// An attempt is over.
     async fn over(&mut self, over: Option<Over>) {
         // None: it panicked, which is a mistake of ours. Its place stays taken until the next start, which runs it again.
-        let Some(Over { app, job, run, is_last }) = over else { return };
+        let Some(Over { app, job, run }) = over else { return };
         self.agenda.ended(app);
         self.refresh(app).await;
-        match run {
-            Some(run) if is_last || self.stopping => {
-                if let Some(tell) = self.waiting.remove(&job) {
-                    let _ = tell.send(Ok(run));
-                }
-            }
-            Some(_) => {}
-            None => drop(self.waiting.remove(&job)),
+        // Whoever waits is told of the first attempt, also if there will be another.
+        if let (Some(tell), Some(run)) = (self.waiting.remove(&job), run) {
+            let _ = tell.send(Ok(run));
         }
     }
 

@@ -22,6 +22,7 @@ mod stage;
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fazt_ipc::ids::AppId;
 use tokio::sync::{mpsc, oneshot};
@@ -32,6 +33,9 @@ use crate::kernel::fs::Fs;
 use crate::kernel::storage::StorageError;
 use crate::kernel::storage::jobs::RunRow;
 use keeper::{Keeper, Order};
+
+/// What ended while the server drained is put away within this time.
+const STOP_MAX: Duration = Duration::from_secs(2);
 
 /// Why an entry was not run by somebody's word.
 #[derive(Debug, thiserror::Error)]
@@ -87,12 +91,18 @@ impl Scheduler {
         told.await.map_err(|_| NotRun::Stopping)?
     }
 
-    /// Begins nothing more, and returns when what goes on is put away: `proc` must be draining, which ends it.
-    pub async fn stop(&self) {
+    /// Begins nothing more.
+    pub fn rest(&self) {
         let _ = self.orders.send(Order::Stop);
+    }
+
+    /// Returns when what went on is put away, or could have been: what is not is run again after the next start. To be
+    /// called when `proc` has drained.
+    pub async fn stop(&self) {
+        self.rest();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(task) = task {
-            let _ = task.await;
+            let _ = tokio::time::timeout(STOP_MAX, task).await;
         }
     }
 }

@@ -520,8 +520,9 @@ async fn an_app_has_bounds_and_its_history_too() {
     let some: Vec<_> = (0..RUNS_KEPT + 20).map(job).collect();
     assert_eq!(world.timetable.add(app(1), some).await.expect("written"), Added::All);
     world.start();
+    world.settle().await;
     while !world.waiting(1).await.is_empty() {
-        world.settle().await;
+        world.pass(1_000).await;
     }
     assert_eq!(world.outcomes(1).await.len(), RUNS_KEPT);
 }

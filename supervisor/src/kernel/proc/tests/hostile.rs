@@ -209,6 +209,10 @@ fn honest(stream: u32) -> Vec<Vec<u8>> {
         body(stream, false, b"he"),
         body(stream, true, b"llo"),
         frame(WorkerKind::Settled as u8, stream, false, b""),
+        // The event beside it.
+        frame(WorkerKind::NoRetry as u8, stream + 2, false, b""),
+        typed(WorkerKind::Done, stream + 2, false, &Done { retry: true, delay_s: Some(9) }),
+        frame(WorkerKind::Settled as u8, stream + 2, false, b""),
     ]
 }
 

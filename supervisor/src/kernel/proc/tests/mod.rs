@@ -1,5 +1,6 @@
 //! Proc over scripted workers: requests, lifecycle, faults, hostile frames.
 
+mod events;
 mod fake;
 mod hostile;
 mod life;

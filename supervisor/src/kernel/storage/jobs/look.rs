@@ -95,19 +95,6 @@ impl KernelDb {
         rows.collect::<Result<_, _>>().map_err(self.failed())
     }
 
-    /// Runs and jobs of an app that wait or run, and its dead letters: how many.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub fn job_counts(&self, app: AppId) -> Result<(u64, u64), StorageError> {
-        let sql = "SELECT COUNT(*) FILTER (WHERE state < 2), COUNT(*) FILTER (WHERE state = 2) FROM job WHERE app = ?1";
-        let mut statement = self.connection.prepare_cached(sql).map_err(self.failed())?;
-        let counts = statement.query_row([app.to_string()], |row| {
-            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
-        });
-        counts.map_err(self.failed())
-    }
-
     /// A run or job of an app.
     ///
     /// # Errors
