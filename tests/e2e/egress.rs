@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use fazt_tests::tls::Front;
 use fazt_tests::{Folder, Server, ServerOptions};
 use serde_json::{Value, json};
 
@@ -397,6 +398,39 @@ fn a_body_without_end_or_cut_off_is_an_error_and_nothing_else() {
         (&json!(1), &json!(0)),
         "{status}"
     );
+}
+
+#[test]
+fn certificates_are_checked_by_those_that_the_machine_trusts() {
+    let elsewhere = Elsewhere::start();
+    let trusted = Front::start(elsewhere.address, "one.localhost");
+    let strange = Front::start(elsewhere.address, "one.localhost");
+    let through = vec!["env".into(), format!("SSL_CERT_FILE={}", trusted.authority().display())];
+    let config = "[egress]\ntest_network = true\n".into();
+    let server = Server::with(ServerOptions { config, through, ..ServerOptions::default() });
+    server.deploy_files("out", &[("app.json", MANIFEST), ("server.js", APP)]);
+    let url = |front: &Front, host: &str| format!("https://{host}:{}/echo", front.address.port());
+    let good = ask(&server, json!({ "url": url(&trusted, "one.localhost") }));
+    assert_eq!(good["status"], 200, "{good}");
+    for url in [url(&strange, "one.localhost"), url(&trusted, "a.three.localhost")] {
+        let refused = ask(&server, json!({ "url": url }));
+        let why = refused["message"].as_str().unwrap_or_default();
+        assert!(refused["error"] == "Unavailable" && why.contains("no safe connection"), "{url}: {refused}");
+    }
+    assert_eq!(elsewhere.seen().len(), 1, "nothing was sent to who could not show who they are");
+}
+
+#[test]
+fn an_ordinary_user_has_it_too_with_the_layers_that_there_are() {
+    let elsewhere = Elsewhere::start();
+    let server = Server::with(ServerOptions {
+        config: "[egress]\ntest_network = true\n".into(),
+        uid: rustix::process::geteuid().is_root().then_some(65_534),
+        ..ServerOptions::default()
+    });
+    server.deploy_files("out", &[("app.json", MANIFEST), ("server.js", APP)]);
+    let answer = ask(&server, json!({ "url": elsewhere.url("one.localhost", "/echo") }));
+    assert_eq!(answer["status"], 200, "{answer}");
 }
 
 #[test]

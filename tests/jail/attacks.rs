@@ -14,6 +14,8 @@ use crate::rig::{LIMITS, Rig};
 pub(crate) const TESTS: &[Test] = &[
     ("every_escape_is_stopped", false, matrix),
     ("every_escape_from_a_store_is_stopped", false, store),
+    ("every_escape_from_egress_is_stopped", false, egress),
+    ("egress_is_alone_and_in_the_machines_network", true, alone),
     ("without_seccomp_no_escape_reaches_out_of_its_process", true, walls),
     ("processes_without_seccomp_are_few_and_short_lived", true, brief),
     ("an_ordinary_user_gets_no_process_without_seccomp", true, none_for_an_ordinary_user),
@@ -50,6 +52,37 @@ const STORE_HARMLESS: [&str; 2] = [
     // The kernel takes the low half: no code comes of it.
     "mmap code by the high half",
 ];
+
+/// What egress is for (sockets of the Internet, and waiting for them), and what its filter lets pass beside that.
+const EGRESS_HARMLESS: [&str; 22] = [
+    "read fd 0",
+    "read fd 3 with high bits and another low half",
+    "write fd 1",
+    "write fd 2",
+    "writev",
+    "close the socket",
+    "eventfd2",
+    "epoll_create1",
+    "send UDP to a resolver",
+    "connect UDP to this machine",
+    "socket IPv6",
+    "socketpair",
+    "connect fd 3 elsewhere",
+    "sendto on fd 3",
+    "recvfrom on fd 3",
+    "sendmsg with SCM_RIGHTS",
+    "getsockopt SO_PEERCRED",
+    "getsockname",
+    "getpeername",
+    "shutdown",
+    "sched_yield",
+    // The kernel takes the low half: no code comes of it.
+    "mmap code by the high half",
+];
+
+/// What the kernel itself says to egress where the filter does not: no such descriptor, not that family, not that
+/// port (Landlock), no right.
+const EGRESS_REFUSED: [i64; 4] = [-9, -97, -13, -1];
 
 fn is_user_mode_kernel() -> bool {
     std::fs::read_to_string("/proc/cpuinfo").is_ok_and(|text| text.contains("User Mode Linux"))
@@ -129,6 +162,50 @@ fn store() -> Result<()> {
     }
     println!("      {killed} killed by seccomp, {} stay in their process: {inside:?}", inside.len());
     ensure!(wrong.is_empty(), "{wrong:#?}");
+    rig.stop()
+}
+
+/// Behind the lock of the process that opens connections to elsewhere, in the machine's own network.
+fn egress() -> Result<()> {
+    let user = (!rustix::process::geteuid().is_root()).then(|| rustix::process::geteuid().as_raw());
+    let mut rig = Rig::start_in(tempfile::tempdir()?, "obedient", user)?;
+    let user_mode = is_user_mode_kernel();
+    let (mut killed, mut inside, mut wrong) = (0, Vec::new(), Vec::new());
+    for number in 0..escape::count() {
+        let name = escape::name(number).unwrap_or_default();
+        let Tried { outcome, .. } = attempt(&mut rig, Profile::Egress, LIMITS, number)?;
+        if outcome == Outcome::Signal(31) {
+            killed += 1;
+        } else if HARMLESS.contains(&(name, outcome))
+            || EGRESS_HARMLESS.contains(&name)
+            || matches!(outcome, Outcome::Answer(answer) if EGRESS_REFUSED.contains(&answer))
+            || (user_mode && HARMLESS_USER_MODE.contains(&(name, outcome)))
+        {
+            inside.push(name);
+        } else {
+            wrong.push(format!("{name}: {outcome:?}"));
+        }
+    }
+    println!("      {killed} killed by seccomp, {} stay in their process: {inside:?}", inside.len());
+    ensure!(wrong.is_empty(), "{wrong:#?}");
+    rig.stop()
+}
+
+/// One at a time, with a user of its own that is no worker's, in the network that the launcher is in.
+fn alone() -> Result<()> {
+    let mut rig = Rig::start("obedient")?;
+    let mut first = rig.spawn(Profile::Egress, LIMITS)?;
+    ensure!(first.hello()? == escape::READY, "it is ready");
+    ensure!(first.uid != 0 && first.uid < 2_000_000, "uid {}", first.uid);
+    let network = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net"));
+    ensure!(network(&first.pid.to_string())? == network("self")?, "the machine's own network");
+    let second = rig.spawn_order(Profile::Egress, LIMITS)?;
+    let (refusal, ..) = rig.refused(second)?;
+    ensure!(refusal == Refusal::Exhausted, "a second one: {refusal:?}");
+    rig.order(fazt_ipc::launch::Order::Kill { generation: first.generation })?;
+    rig.exited(first.generation)?;
+    let again = rig.spawn(Profile::Egress, LIMITS)?;
+    ensure!(again.uid == first.uid, "always the same user: a firewall may know it");
     rig.stop()
 }
 

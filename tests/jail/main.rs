@@ -13,7 +13,7 @@ mod sys;
 
 use std::process::ExitCode;
 
-use fazt_supervisor::jail::{STORE, SUPERVISE};
+use fazt_supervisor::jail::{EGRESS, STORE, SUPERVISE};
 
 /// A test: a sentence, and whether it needs root.
 pub(crate) type Test = (&'static str, bool, fn() -> anyhow::Result<()>);
@@ -31,6 +31,10 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         [_, STORE] => fazt_worker::sandbox::escape::serve_behind(fazt_supervisor::confine::store().is_ok()),
+        [_, EGRESS, ..] => {
+            sys::close_what_was_handed();
+            fazt_worker::sandbox::escape::serve_behind(fazt_supervisor::confine::egress(&[443, 53]).is_ok())
+        }
         [_, SUPERVISE, socket] => rig::supervisor(socket),
         [_, "launcher", ..] => rig::launcher(&arguments[2..]),
         [_, "measure", ..] => measure::main(),

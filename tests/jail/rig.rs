@@ -35,6 +35,7 @@ pub(crate) fn launcher(arguments: &[String]) -> ExitCode {
         dev: dev == "dev",
         allow_missing: allowed.to_vec(),
         supervisor_args: vec![format!("{data}/rig")],
+        egress_args: Vec::new(),
     };
     match jail::run(options) {
         Ok(code) => code,

@@ -16,3 +16,11 @@ pub(crate) fn replace_standard_output() {
     let mut output = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(1) });
     rustix::io::dup2(socket(), &mut output).expect("standard output replaced");
 }
+
+/// Closes what a process that opens connections to elsewhere is handed, as the real one does before its lock.
+pub(crate) fn close_what_was_handed() {
+    for number in 4..8 {
+        // SAFETY: the launcher puts files there before this program starts, and nobody else here knows them.
+        drop(unsafe { OwnedFd::from_raw_fd(number) });
+    }
+}

@@ -31,10 +31,16 @@ const PROT_EXEC: u32 = 4;
 /// IPv4 and IPv6.
 const INTERNET: &[u32] = &[2, 10];
 const UNIX: &[u32] = &[1];
-/// Nothing but what a socket of ours is asked and told: its pending error, its delay, keep-alive, IPv6 only.
-const LEVELS: &[u32] = &[1, 6, 41];
-/// F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL.
-const FCNTL: &[u32] = &[1030, 1, 2, 3, 4];
+/// What every socket is asked: its pending error.
+const SOL_SOCKET: &[u32] = &[1];
+/// What a connection is told: not to hold small writes back.
+const IPPROTO_TCP: &[u32] = &[6];
+/// F_DUPFD_CLOEXEC, F_GETFD (asked before each close where the standard library checks itself) and F_GETFL.
+const FCNTL: &[u32] = &[1030, 1, 3];
+/// Private and anonymous, with and without room set aside: plain memory, of no file, where nothing lies.
+const PLAIN_MEMORY: &[u32] = &[0x22, 0x4022];
+/// Wait and wake, by bits too, of this process's own threads or not.
+const FUTEX_OPERATIONS: &[u32] = &[0, 1, 9, 10, 128, 129, 137, 138];
 /// FIONBIO and FIOCLEX.
 const IOCTL: &[u32] = &[0x5421, 0x5451];
 /// Of the machine and of this process.
@@ -43,11 +49,9 @@ const CLOCKS: &[u32] = &[0, 1, 2, 3, 4, 5, 6, 7];
 const POLICY: &[Rule] = &[
     allow(libc::SYS_read, "connections, and the socket to the kernel"),
     allow(libc::SYS_write, "connections, and the socket to the kernel"),
-    allow(libc::SYS_readv, "connections, and the socket to the kernel"),
     allow(libc::SYS_writev, "connections, and the socket to the kernel"),
     allow(libc::SYS_recvfrom, "connections and answers of name servers"),
     allow(libc::SYS_sendto, "connections and questions to name servers"),
-    allow(libc::SYS_recvmsg, "connections; descriptors that somebody sent could only be closed"),
     allow(libc::SYS_sendmsg, "connections"),
     allow(libc::SYS_close, "connections that have ended"),
     allow(libc::SYS_shutdown, "connections that have ended"),
@@ -55,8 +59,8 @@ const POLICY: &[Rule] = &[
     fail(libc::SYS_socket, libc::EAFNOSUPPORT, "no netlink, packet, kernel crypto or other families"),
     allow_if(libc::SYS_socketpair, 0, UNIX, "the runtime makes one for itself"),
     allow(libc::SYS_connect, "what this process is for; Landlock says which ports"),
-    allow_if(libc::SYS_getsockopt, 1, LEVELS, "whether a connection was made"),
-    allow_if(libc::SYS_setsockopt, 1, LEVELS, "small writes are not held back"),
+    allow_if(libc::SYS_getsockopt, 1, SOL_SOCKET, "whether a connection was made"),
+    allow_if(libc::SYS_setsockopt, 1, IPPROTO_TCP, "small writes are not held back"),
     allow(libc::SYS_getsockname, "the runtime asks what kind of address a socket has"),
     allow(libc::SYS_getpeername, "the runtime asks who is at the other end"),
     allow(libc::SYS_epoll_create1, "waiting for what comes first"),
@@ -68,25 +72,18 @@ const POLICY: &[Rule] = &[
     allow_if(libc::SYS_fcntl, 1, FCNTL, "descriptors that do not block"),
     allow_if(libc::SYS_ioctl, 1, IOCTL, "descriptors that do not block"),
     kill_if(libc::SYS_mmap, 2, PROT_EXEC, "no page becomes code"),
-    allow(libc::SYS_mmap, "the allocator"),
+    allow_if(libc::SYS_mmap, 3, PLAIN_MEMORY, "the allocator"),
     kill_if(libc::SYS_mprotect, 2, PROT_EXEC, "no page becomes code"),
     allow(libc::SYS_mprotect, "the allocator"),
     allow(libc::SYS_munmap, "the allocator"),
-    allow(libc::SYS_mremap, "the allocator"),
+    allow_if(libc::SYS_mremap, 3, &[0, 1], "the allocator; not to a place that is taken"),
     allow(libc::SYS_brk, "the allocator"),
-    allow(libc::SYS_madvise, "the allocator: free pages go back"),
-    allow(libc::SYS_futex, "locks of the C library"),
+    allow_if(libc::SYS_madvise, 2, &[4, 8], "the allocator: free pages go back"),
+    allow_if(libc::SYS_futex, 1, FUTEX_OPERATIONS, "locks of the C library"),
     allow(libc::SYS_sched_yield, "locks of the C library"),
     allow(libc::SYS_getrandom, "keys of connections, numbers of questions"),
     allow_if(libc::SYS_clock_gettime, 0, CLOCKS, "time of day and deadlines"),
-    allow(libc::SYS_rt_sigaction, "the handler of a stack overflow"),
-    allow(libc::SYS_rt_sigprocmask, "the end of a thread that never was"),
-    allow(libc::SYS_rt_sigreturn, "the handler of a stack overflow"),
-    allow(libc::SYS_sigaltstack, "the handler of a stack overflow"),
     allow(libc::SYS_restart_syscall, "made by the kernel itself"),
-    allow(libc::SYS_getpid, "libraries ask whether they were copied"),
-    allow(libc::SYS_gettid, "libraries ask who they are"),
-    allow(libc::SYS_exit, "the end"),
     allow(libc::SYS_exit_group, "the end"),
 ];
 
@@ -156,6 +153,14 @@ mod tests {
             (libc::SYS_io_uring_setup, [0; 6], killed),
             (libc::SYS_prctl, [0; 6], killed),
             (libc::SYS_setsockopt, [5, 0, 35, 0, 0, 0], killed),
+            (libc::SYS_setsockopt, [5, 1, 16, 0, 0, 0], killed),
+            (libc::SYS_recvmsg, [3, 0, 0, 0, 0, 0], killed),
+            (libc::SYS_fcntl, [5, 4, 0x2000, 0, 0, 0], killed),
+            (libc::SYS_mmap, [0, 4096, 3, 0x01, 4, 0], killed),
+            (libc::SYS_mmap, [0, 4096, 3, 0x32, u64::MAX, 0], killed),
+            (libc::SYS_mremap, [0, 4096, 8192, 3, 0, 0], killed),
+            (libc::SYS_madvise, [0, 4096, 100, 0, 0, 0], killed),
+            (libc::SYS_rt_sigaction, [11, 0, 0, 8, 0, 0], killed),
             (libc::SYS_setsockopt, [5, 6, 1, 0, 0, 0], allowed),
             (libc::SYS_ioctl, [5, 0x8912, 0, 0, 0, 0], killed),
             (libc::SYS_mmap, [0, 4096, 7, 0x22, u64::MAX, 0], killed),

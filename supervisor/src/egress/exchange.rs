@@ -7,11 +7,11 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use fazt_ipc::egress::limits::REDIRECTS_MAX;
-use fazt_ipc::egress::{Fault, FaultKind, Head, Redirect, Request, Use};
+use fazt_ipc::egress::{Cache, Fault, FaultKind, Head, Redirect, Request, Use};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, LOCATION};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -19,10 +19,12 @@ use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Client;
+use super::cache::{self, Kept, Known};
 use super::connect::Refused;
 use super::decode::Decoder;
 use super::fields::{self, Fields};
 use super::lanes::Lane;
+use super::limits::CACHE_ENTRY_BYTES_MAX;
 use super::link::{Carrier, Stream};
 use super::target::Target;
 use super::upload::{Sent, Upload};
@@ -47,7 +49,7 @@ impl Carrier for Client {
 
 impl Client {
     async fn exchange(&self, request: Request, mut stream: Stream) -> Result<Use, Fault> {
-        let Request { lane, method, url, fields, hosts, redirect, decode, bytes_max, .. } = request;
+        let Request { lane, method, url, fields, hosts, redirect, cache, decode, bytes_max, .. } = request;
         let mut method = self::method(&method)?;
         let mut fields = Fields::of(&fields, decode)?;
         let mut target = Target::of(&url, &hosts, &self.settings)?;
@@ -63,29 +65,59 @@ impl Client {
         };
         let mut redirects = 0;
         loop {
-            let response =
-                send(&lane, &method, &target, &fields, body).await.map_err(|fault| at(fault, &target))?;
+            let asking = asking(&method, &target, &fields)?;
+            let known = lane.cache().known(&asking, cache, SystemTime::now());
+            let checked = match known {
+                Known::Fresh(kept, fields) => {
+                    pass_kept(kept, &fields, &target, redirects > 0, &stream).await?;
+                    return Ok(Use { sent_bytes: sent.bytes(), received_bytes: 0, cached: true });
+                }
+                _ if cache == Cache::OnlyIfCached => {
+                    let message = "nothing that was kept answers this, and the request wants nothing else";
+                    return Err(Fault::new(FaultKind::NotCached, message).at(&target.host));
+                }
+                Known::Stale(ref fields) => Some(fields.clone()),
+                Known::Bypassed | Known::Nothing => None,
+            };
+            let checks = checked.is_some();
+            let stores = !matches!(known, Known::Bypassed);
+            let sending = send(&lane, &asking, checked, body);
+            let response = sending.await.map_err(|fault| at(fault, &target))?;
             let status = response.status();
+            if checks && status == StatusCode::NOT_MODIFIED {
+                let (parts, _) = response.into_parts();
+                let confirmed = lane.cache().confirmed(&asking, &parts, SystemTime::now());
+                let Some((kept, fields)) = confirmed else {
+                    let message = "it says that nothing has changed since something that nobody had";
+                    return Err(Fault::new(FaultKind::Protocol, message).at(&target.host));
+                };
+                pass_kept(kept, &fields, &target, redirects > 0, &stream).await?;
+                return Ok(Use { sent_bytes: sent.bytes(), received_bytes: 0, cached: true });
+            }
+            if !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) && status.as_u16() < 400 {
+                lane.cache().changed(target.url.as_str());
+            }
             let location = match (redirect, status.as_u16()) {
                 (Redirect::Manual, _) => None,
                 (_, 301 | 302 | 303 | 307 | 308) => response.headers().get(LOCATION),
                 _ => None,
             };
             let Some(location) = location else {
-                let passing = Passing {
-                    decode: decode && !is_bare(&method, status),
-                    bytes_max,
-                    lane: &lane,
-                    client: self,
-                };
                 let head = Head {
                     status: status.as_u16(),
                     url: target.url.to_string(),
                     redirected: redirects > 0,
                     fields: Vec::new(),
                 };
-                let received_bytes =
-                    passing.pass(response, head, &stream).await.map_err(|fault| at(fault, &target))?;
+                let passing = Passing {
+                    decode: decode && !is_bare(&method, status),
+                    lane: &lane,
+                    client: self,
+                    asking: stores.then_some(&asking),
+                };
+                let mut out = Out { stream: &stream, bytes_max, passed: 0, copy: None };
+                let passed = passing.pass(response, head, &mut out).await;
+                let received_bytes = passed.map_err(|fault| at(fault, &target))?;
                 return Ok(Use { sent_bytes: sent.bytes(), received_bytes, cached: false });
             };
             let wrong = |message: &str| Fault::new(FaultKind::Redirect, message).at(&target.host);
@@ -144,24 +176,51 @@ fn method(text: &str) -> Result<Method, Fault> {
     }
 }
 
-async fn send(
-    lane: &Lane,
-    method: &Method,
-    target: &Target,
-    fields: &Fields,
-    body: Upload,
-) -> Result<Response<Incoming>, Fault> {
-    let mut request = http::Request::new(body);
+/// A request without its body.
+fn asking(method: &Method, target: &Target, fields: &Fields) -> Result<http::Request<()>, Fault> {
+    let mut request = http::Request::new(());
     *request.method_mut() = method.clone();
     let uri = target.url.as_str().parse();
     *request.uri_mut() =
         uri.map_err(|_| Fault::new(FaultKind::Invalid, "the URL holds what no request can"))?;
     fields.map().clone_into(request.headers_mut());
+    Ok(request)
+}
+
+/// Sends a request, with other fields than its own where there are some.
+async fn send(
+    lane: &Lane,
+    asking: &http::Request<()>,
+    fields: Option<HeaderMap>,
+    body: Upload,
+) -> Result<Response<Incoming>, Fault> {
+    let mut request = http::Request::new(body);
+    asking.method().clone_into(request.method_mut());
+    asking.uri().clone_into(request.uri_mut());
+    *request.headers_mut() = fields.unwrap_or_else(|| asking.headers().clone());
     let response = lane.client.request(request).await.map_err(|error| fault(&error))?;
     if response.status().as_u16() < 200 {
         return Err(Fault::new(FaultKind::Protocol, "it answered with a status that is none of a response"));
     }
     Ok(response)
+}
+
+/// Hands on what was kept.
+async fn pass_kept(
+    kept: Kept,
+    fields: &HeaderMap,
+    target: &Target,
+    redirected: bool,
+    stream: &Stream,
+) -> Result<(), Fault> {
+    stream.head(Head {
+        status: kept.status.as_u16(),
+        url: target.url.to_string(),
+        redirected,
+        fields: fields::received(fields, kept.decoded)?,
+    });
+    stream.send(&kept.body).await;
+    Ok(())
 }
 
 /// What an error of the HTTP library means to an app.
@@ -186,12 +245,41 @@ fn fault(error: &(dyn std::error::Error + 'static)) -> Fault {
     Fault::new(FaultKind::Connect, "the connection broke")
 }
 
+/// Where the body of a response goes: counted, and copied while it is small and may be kept.
+struct Out<'a> {
+    stream: &'a Stream,
+    bytes_max: u64,
+    passed: u64,
+    copy: Option<Vec<u8>>,
+}
+
+impl Out<'_> {
+    async fn send(&mut self, piece: &[u8]) -> Result<(), Fault> {
+        self.passed += piece.len() as u64;
+        if self.passed > self.bytes_max {
+            return Err(self.too_large());
+        }
+        match &mut self.copy {
+            Some(copy) if copy.len() + piece.len() <= CACHE_ENTRY_BYTES_MAX => copy.extend_from_slice(piece),
+            _ => self.copy = None,
+        }
+        self.stream.send(piece).await;
+        Ok(())
+    }
+
+    fn too_large(&self) -> Fault {
+        let mib = self.bytes_max.div_ceil(1024 * 1024);
+        Fault::new(FaultKind::TooLarge, format!("the body of the response is too large: at most {mib} MiB"))
+    }
+}
+
 /// A response on its way to the kernel.
 struct Passing<'a> {
     decode: bool,
-    bytes_max: u64,
     lane: &'a Lane,
     client: &'a Client,
+    /// What was asked, if the answer may be kept.
+    asking: Option<&'a http::Request<()>>,
 }
 
 impl Passing<'_> {
@@ -200,29 +288,32 @@ impl Passing<'_> {
         &self,
         response: Response<Incoming>,
         mut head: Head,
-        stream: &Stream,
+        out: &mut Out<'_>,
     ) -> Result<u64, Fault> {
         let (parts, mut body) = response.into_parts();
-        if announced(&parts.headers).is_some_and(|bytes| bytes > self.bytes_max) {
-            return Err(self.too_large());
+        if announced(&parts.headers).is_some_and(|bytes| bytes > out.bytes_max) {
+            return Err(out.too_large());
         }
         let decoder = if self.decode { encoding(&parts.headers).and_then(Decoder::of) } else { None };
-        head.fields = fields::received(&parts.headers, decoder.is_some())?;
+        let decoded = decoder.is_some();
+        head.fields = fields::received(&parts.headers, decoded)?;
+        let policy = self.asking.and_then(|asking| cache::Cache::policy(asking, &parts, SystemTime::now()));
+        out.copy = policy.is_some().then(Vec::new);
         let mut decoder = match decoder {
             None => None,
             Some(decoder) => Some((self.room(decoder.mib()).await, decoder)),
         };
-        stream.head(head);
-        let (mut received, mut passed) = (0, 0);
+        out.stream.head(head);
+        let mut received = 0;
         while let Some(frame) = body.frame().await {
             let Ok(bytes) = frame.map_err(|error| fault(&error))?.into_data() else { continue };
             received += bytes.len() as u64;
-            if received > self.bytes_max {
-                return Err(self.too_large());
+            if received > out.bytes_max {
+                return Err(out.too_large());
             }
             match &mut decoder {
-                None => stream.send(&bytes).await,
-                Some((_, decoder)) => self.decode(decoder, &bytes, &mut passed, stream).await?,
+                None => out.send(&bytes).await?,
+                Some((_, decoder)) => decode(decoder, &bytes, out).await?,
             }
         }
         if let Some((_, decoder)) = &mut decoder
@@ -233,43 +324,14 @@ impl Passing<'_> {
                 if piece.is_empty() {
                     break;
                 }
-                self.count(&mut passed, &piece)?;
-                stream.send(&piece).await;
+                out.send(&piece).await?;
             }
+        }
+        if let (Some(asking), Some(policy), Some(copy)) = (self.asking, policy, out.copy.take()) {
+            let kept = Kept { status: parts.status, decoded, body: copy.into() };
+            self.lane.cache().keep(asking, policy, kept);
         }
         Ok(received)
-    }
-
-    async fn decode(
-        &self,
-        decoder: &mut Decoder,
-        bytes: &Bytes,
-        passed: &mut u64,
-        stream: &Stream,
-    ) -> Result<(), Fault> {
-        let mut input = &bytes[..];
-        loop {
-            let before = input.len();
-            let piece = decoder.step(&mut input)?;
-            if !piece.is_empty() {
-                self.count(passed, &piece)?;
-                stream.send(&piece).await;
-                // Others have their turn between two pieces of what does nothing but compute.
-                tokio::task::yield_now().await;
-            } else if input.is_empty() || input.len() == before {
-                return Ok(());
-            }
-        }
-    }
-
-    fn count(&self, passed: &mut u64, piece: &[u8]) -> Result<(), Fault> {
-        *passed += piece.len() as u64;
-        if *passed > self.bytes_max { Err(self.too_large()) } else { Ok(()) }
-    }
-
-    fn too_large(&self) -> Fault {
-        let mib = self.bytes_max.div_ceil(1024 * 1024);
-        Fault::new(FaultKind::TooLarge, format!("the body of the response is too large: at most {mib} MiB"))
     }
 
     /// Waits for memory: first the lane's own, so that who waits for itself is not in the way of others.
@@ -278,6 +340,21 @@ impl Passing<'_> {
         // Neither is ever closed.
         let own = take(&self.lane.decoders).await.ok();
         [own, take(&self.client.decoders).await.ok()]
+    }
+}
+
+async fn decode(decoder: &mut Decoder, bytes: &Bytes, out: &mut Out<'_>) -> Result<(), Fault> {
+    let mut input = &bytes[..];
+    loop {
+        let before = input.len();
+        let piece = decoder.step(&mut input)?;
+        if !piece.is_empty() {
+            out.send(&piece).await?;
+            // Others have their turn between two pieces of what does nothing but compute.
+            tokio::task::yield_now().await;
+        } else if input.is_empty() || input.len() == before {
+            return Ok(());
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 //! of them: a connection that one app has opened and perhaps signed in on is no other app's.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 
+use super::cache::Cache;
 use super::connect::Connector;
 use super::limits::{BUFFER_BYTES_MAX, DECODERS_MIB_PER_LANE, IDLE, IDLE_PER_HOST, LANES_MAX, WINDOW_BYTES};
 use super::upload::Upload;
@@ -17,6 +18,14 @@ pub(super) struct Lane {
     pub(super) client: Client<Connector, Upload>,
     /// Memory that its decompression may take.
     pub(super) decoders: Arc<Semaphore>,
+    cache: Mutex<Cache>,
+}
+
+impl Lane {
+    /// What was answered before.
+    pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The lanes that were used last.
@@ -52,6 +61,7 @@ impl Lanes {
         let lane = Arc::new(Lane {
             client: self.client(),
             decoders: Arc::new(Semaphore::new(DECODERS_MIB_PER_LANE as usize)),
+            cache: Mutex::default(),
         });
         kept.lanes.insert(number, (turn, Arc::clone(&lane)));
         lane

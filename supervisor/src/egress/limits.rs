@@ -25,9 +25,13 @@ pub(super) const WINDOW_BYTES: u32 = 64 * 1024;
 /// Bytes of a body that are made or sent at a time.
 pub(super) const PIECE_BYTES: usize = 16 * 1024;
 /// Memory that windows of decompression may take, in MiB: of all requests, and of one lane.
-pub(super) const DECODERS_MIB: u32 = 48;
+pub(super) const DECODERS_MIB: u32 = 32;
 /// See [`DECODERS_MIB`].
 pub(super) const DECODERS_MIB_PER_LANE: u32 = 16;
+/// Answers that are kept for one lane.
+pub(super) const CACHE_BYTES_PER_LANE: usize = 512 * 1024;
+/// One of them.
+pub(super) const CACHE_ENTRY_BYTES_MAX: usize = 128 * 1024;
 /// Largest window of zstd, as a power of two: what RFC 9659 has for content encodings.
 pub(super) const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
@@ -39,4 +43,8 @@ pub(super) const CERTIFICATES_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub(super) const ADDRESSES_BYTES_MAX: u64 = 1024 * 1024;
 
 const _: () = assert!(BUFFER_BYTES_MAX > fazt_ipc::egress::limits::FIELDS_BYTES_MAX);
+const _: () = assert!(CACHE_ENTRY_BYTES_MAX < CACHE_BYTES_PER_LANE);
+// Beside what is on its way, which is as much again: see the jail's own bound.
+const _: () =
+    assert!(DECODERS_MIB as usize * 1024 * 1024 + LANES_MAX * CACHE_BYTES_PER_LANE <= 64 * 1024 * 1024);
 const _: () = assert!(DECODERS_MIB_PER_LANE < DECODERS_MIB);

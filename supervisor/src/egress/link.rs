@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use fazt_ipc::egress::limits::{CREDIT_BYTES, STREAMS_MAX};
@@ -38,11 +39,16 @@ pub(super) struct Stream {
     pub(super) body: Option<Incoming>,
 }
 
+/// The body of a request will never be whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BrokenOff;
+
 /// The body of a request as it comes.
 pub(super) struct Incoming {
     id: u32,
     link: Arc<Link>,
-    pieces: mpsc::UnboundedReceiver<Bytes>,
+    /// Pieces, then that there are no more. That nobody can send any is no end.
+    pieces: mpsc::UnboundedReceiver<Option<Bytes>>,
     /// Taken, and not granted again.
     owed: u32,
     begun: bool,
@@ -51,7 +57,7 @@ pub(super) struct Incoming {
 struct Open {
     window: Arc<Semaphore>,
     /// Bytes that the kernel may still send; the way to who takes them. None: it has said that was all.
-    body: Option<(u32, mpsc::UnboundedSender<Bytes>)>,
+    body: Option<(u32, mpsc::UnboundedSender<Option<Bytes>>)>,
     task: Option<AbortHandle>,
 }
 
@@ -154,9 +160,10 @@ impl Link {
                 let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 *left = left.checked_sub(length).ok_or(Malformed("a body without credit"))?;
                 if !bytes.is_empty() {
-                    let _ = sender.send(Bytes::copy_from_slice(bytes));
+                    let _ = sender.send(Some(Bytes::copy_from_slice(bytes)));
                 }
                 if header.end {
+                    let _ = sender.send(None);
                     open.body = None;
                 }
             }
@@ -239,13 +246,13 @@ impl Stream {
 
 impl Incoming {
     /// The next piece; none: that was all.
-    pub(super) fn poll(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Bytes>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BrokenOff>> {
         self.grant();
-        let polled = self.pieces.poll_recv(cx);
-        if let std::task::Poll::Ready(Some(bytes)) = &polled {
+        let polled = ready!(self.pieces.poll_recv(cx));
+        if let Some(Some(bytes)) = &polled {
             self.owed += u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         }
-        polled
+        Poll::Ready(polled.ok_or(BrokenOff))
     }
 
     /// In steps, to save frames.

@@ -18,10 +18,11 @@
 //! | redirects, caps, the body of a response | `exchange.rs` |
 //! | the body of a request | `upload.rs` |
 //! | decompression | `decode.rs` |
-//! | what is kept between two requests, and for whom | `lanes.rs` |
+//! | what is kept between two requests, and for whom | `lanes.rs`, `cache.rs` |
 //! | the socket to the kernel | `link.rs` |
 
 mod address;
+mod cache;
 mod connect;
 mod decode;
 mod exchange;
@@ -31,8 +32,6 @@ mod limits;
 mod link;
 mod names;
 mod target;
-#[cfg(test)]
-mod tests;
 mod upload;
 
 use std::fs::File;
@@ -48,7 +47,8 @@ use tokio::sync::Semaphore;
 use connect::Connector;
 use lanes::Lanes;
 use limits::{ADDRESSES_BYTES_MAX, CERTIFICATES_BYTES_MAX, DECODERS_MIB, RESOLV_BYTES_MAX};
-use names::{Dns, Names};
+use names::Dns;
+pub(crate) use names::Names;
 
 /// Argument that opens loopback, plain http and every port: for tests.
 pub(crate) const TEST_NETWORK: &str = "--test-network";
@@ -127,6 +127,16 @@ impl Client {
         let lanes = Lanes::new(Connector { settings: Arc::clone(&settings), names, tls });
         Self { settings, lanes, decoders: Arc::new(Semaphore::new(DECODERS_MIB as usize)) }
     }
+}
+
+/// The role inside a test, whose names mean what the test says. The other end of the socket is the kernel's.
+#[cfg(test)]
+pub(crate) async fn serve_here(
+    socket: tokio::net::UnixStream,
+    settings: Settings,
+    names: Arc<dyn Names>,
+) -> Result<(), Malformed> {
+    link::serve(socket, Arc::new(Client::new(settings, names, None))).await
 }
 
 /// Why the process ends before the kernel wants it to.

@@ -20,7 +20,7 @@ use super::limits::LOOK_UP;
 const KEPT: u64 = 256;
 
 /// Whoever knows the addresses of names. What it says may differ each time, and is looked at each time.
-pub(super) trait Names: Send + Sync {
+pub(crate) trait Names: Send + Sync {
     /// Every address; none: there is no such name, or nobody knows.
     fn look_up<'a>(&'a self, host: &'a str) -> BoxFuture<'a, Option<Vec<IpAddr>>>;
 }

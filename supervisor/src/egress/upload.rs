@@ -12,7 +12,7 @@ use fazt_ipc::egress::{Fault, FaultKind};
 use http_body::{Body, Frame, SizeHint};
 
 use super::connect::Refused;
-use super::link::Incoming;
+use super::link::{BrokenOff, Incoming};
 
 /// See the module.
 pub(super) struct Upload {
@@ -127,7 +127,14 @@ impl Body for Upload {
             From::Nothing => return Poll::Ready(None),
             From::Whole(bytes) if bytes.is_empty() => None,
             From::Whole(bytes) => Some(std::mem::take(bytes)),
-            From::Coming(incoming) => ready!(incoming.poll(cx)),
+            From::Coming(incoming) => match ready!(incoming.poll(cx)) {
+                Ok(next) => next,
+                Err(BrokenOff) => {
+                    self.from = From::Nothing;
+                    let fault = Fault::new(FaultKind::Cancelled, "the body of the request broke off");
+                    return Poll::Ready(Some(Err(error(fault))));
+                }
+            },
         };
         Poll::Ready(match next {
             Some(bytes) => Some(self.note(&bytes).map(|()| Frame::data(bytes)).map_err(error)),

@@ -42,8 +42,8 @@ pub(super) const BUILD_MEMORY_BYTES_MAX: u64 = 1024 * MIB;
 pub(super) const BUILD_ADDRESS_SPACE_BYTES_MAX: u64 = 8 * 1024 * MIB;
 /// `memory.max` of a store: SQLite's own bound, an answer twice over, and the program.
 pub(super) const STORE_MEMORY_BYTES_MAX: u64 = 96 * MIB;
-/// `memory.max` of egress: what both directions of all streams may hold, as much again in connections, and windows of
-/// decompression.
+/// `memory.max` of egress: what both directions of all streams may hold, as much again in connections, and 64 MiB for
+/// windows of decompression and answers that are kept.
 pub(super) const EGRESS_MEMORY_BYTES_MAX: u64 = 128 * MIB;
 /// Descriptors of egress: a connection for each request, as many that are kept, and questions to name servers.
 pub(super) const EGRESS_FILES: u64 = 1_024;

@@ -234,6 +234,10 @@ fn settle(_: &Ctx<'_>, port: &Port, stream: u32) -> Result<()> {
 /// Bytes that have arrived; null: there are no more; undefined: wait for `onReadable`.
 fn read<'js>(ctx: &Ctx<'js>, port: &Port, stream: u32) -> Result<Value<'js>> {
     let taken = port.channel(stream, |channel| {
+        if channel.aborted {
+            // It will be told why; until then there is no end.
+            return Err(false);
+        }
         if channel.inbox.is_empty() {
             let over = channel.in_ended || channel.cancelled;
             if !over {
@@ -255,6 +259,9 @@ fn read<'js>(ctx: &Ctx<'js>, port: &Port, stream: u32) -> Result<Value<'js>> {
 /// Everything, as text or bytes; undefined: wait for `onWhole` and ask again.
 fn collect<'js>(ctx: &Ctx<'js>, port: &Port, stream: u32, text: bool) -> Result<Value<'js>> {
     let whole = port.channel(stream, |channel| {
+        if channel.aborted {
+            return None;
+        }
         if channel.in_ended || channel.cancelled {
             return Some(std::mem::take(&mut channel.inbox));
         }

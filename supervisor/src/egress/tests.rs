@@ -1,1 +1,0 @@
-mod exchange_tests {}
