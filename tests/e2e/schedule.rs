@@ -12,13 +12,15 @@ const APP: &str = r#"
     const note = (what) => kv.set(`seen/${Date.now()}-${crypto.randomUUID()}`, what);
     const seen = async () => Promise.all((await kv.list({ prefix: "seen/" })).keys.map(({ key }) => kv.get(key)));
     export default {
-        async fetch(request) {
+        async fetch(request, env) {
             const url = new URL(request.url), body = request.method === "POST" ? await request.json() : null;
             try {
                 switch (url.pathname) {
                     case "/seen": return Response.json(await seen());
                     case "/schedule": return Response.json(await fazt.proc.schedule(body.when, body.payload));
                     case "/enqueue": return Response.json(await fazt.proc.enqueue("work", body.payload, body.options));
+                    case "/send": return Response.json((await env.WORK.sendBatch(body)) ?? null);
+                    case "/kept": return Response.json([await env.KV.get("kept"), await env.DB.prepare("SELECT n FROM kept").first("n")]);
                     case "/cancel": return Response.json(await fazt.proc.cancel(body));
                     case "/list": return Response.json(await fazt.proc.list());
                 }
@@ -29,6 +31,11 @@ const APP: &str = r#"
         },
         async scheduled(event, env, ctx) {
             await note({ run: event.name, cron: event.cron, payload: event.payload ?? null, tries: event.attempts, user: ctx.user });
+            if (event.payload?.keep) {
+                await env.KV.put("kept", event.payload.keep);
+                await env.DB.exec("CREATE TABLE IF NOT EXISTS kept(n INTEGER)");
+                ctx.waitUntil(env.DB.prepare("INSERT INTO kept(n) VALUES(?)").bind(7).run());
+            }
             if (event.payload?.final) event.noRetry();
             if (event.name === "broken" || event.payload?.throws) throw new Error("as it was told");
             if (event.payload?.holds && event.attempts === 1) await new Promise((done) => setTimeout(done, 20000));
@@ -45,7 +52,8 @@ const APP: &str = r#"
 
 /// Entries that never come by themselves while a test runs, unless it runs at the end of a year.
 const MANIFEST: &str = r#"{
-    "permissions": { "schedule": true, "spaces": true },
+    "permissions": { "schedule": true, "spaces": true, "sql": true },
+    "bindings": { "WORK": "queue", "KV": "kv", "DB": "d1" },
     "cron": [
         { "name": "digest", "schedule": "59 23 31 12 *", "timezone": "Europe/Berlin", "missed": "run-once" },
         { "name": "broken", "schedule": "59 23 31 12 *" }
@@ -189,6 +197,45 @@ fn a_job_that_throws_is_tried_again_and_one_that_goes_on_throwing_is_a_dead_lett
     server.fazt(&["proc", "jobs", "app", "--discard", &id]).ok();
     assert_eq!(server.fazt(&["proc", "jobs", "app", "--discard", &id]).code, 3);
     assert_eq!(rows(&server, &["proc", "jobs", "app", "--dead"]).len(), 1);
+}
+
+#[test]
+fn the_shapes_of_workers_are_there_for_what_nobody_asked_over_http() {
+    let server = Server::start();
+    deploy(&server, "app", MANIFEST);
+    ask(&server, "/schedule", r#"{ "when": 0, "payload": { "keep": "it" } }"#);
+    server.wait("the run", |server| {
+        rows(server, &["proc", "runs", "app"]).first().is_some_and(|run| run["outcome"] == "ok")
+    });
+    assert_eq!(ask(&server, "/kept", "null"), serde_json::json!(["it", 7]));
+    ask(&server, "/send", r#"[{ "body": { "n": 1 } }, { "body": { "n": 2 }, "delaySeconds": 1 }]"#);
+    let jobs = |server: &Server| -> Vec<(String, u64)> {
+        let all = seen(server);
+        let jobs =
+            all.iter().filter_map(|row| Some((row["job"].as_str()?.to_owned(), row["body"]["n"].as_u64()?)));
+        jobs.collect()
+    };
+    server.wait("both", |server| jobs(server).len() == 2);
+    assert_eq!(jobs(&server), [("WORK".to_owned(), 1), ("WORK".to_owned(), 2)]);
+}
+
+#[test]
+fn a_run_goes_on_again_when_the_supervisor_alone_dies() {
+    let server = Server::start();
+    deploy(&server, "app", MANIFEST);
+    ask(&server, "/schedule", r#"{ "when": 0, "payload": { "holds": true } }"#);
+    let tries = |server: &Server| -> Vec<u64> {
+        seen(server).iter().filter_map(|row| row["tries"].as_u64()).collect()
+    };
+    server.wait("the run", |server| tries(server) == [1]);
+    let supervisor = server.status()["pid"].to_string();
+    assert!(Command::new("kill").args(["-KILL", &supervisor]).status().expect("kill").success());
+    server.wait("another supervisor", |server| {
+        let status = server.fazt(&["proc", "status", "--json"]);
+        status.code == 0 && status.json()["pid"].to_string() != supervisor
+    });
+    server.wait("the run again", |server| tries(server) == [1, 2]);
+    server.wait("its end", |server| rows(server, &["proc", "jobs", "app"]).is_empty());
 }
 
 #[test]

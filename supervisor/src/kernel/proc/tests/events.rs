@@ -27,8 +27,11 @@ async fn event(stage: &Stage, payload: Bytes) -> Ended {
     stage.proc.occur(&stage.slot, event, payload).await
 }
 
+/// What a worker says of the event on a stream.
+type Said = fn(u32) -> Vec<u8>;
+
 /// A worker that is given an event and says this, and answers whatever else it is given.
-fn says(said: fn(u32) -> Vec<u8>) -> Stage {
+fn says(said: Said) -> Stage {
     stage(move |mut peer| async move {
         if peer.load().await.is_none() {
             return CLEAN;
@@ -67,8 +70,7 @@ fn no_retry(stream: u32) -> Vec<u8> {
 #[tokio::test]
 async fn what_a_worker_says_of_an_event_is_what_came_of_it() {
     let ended = |outcome, no_retry, reason: &str| Ended { outcome, no_retry, reason: reason.into() };
-    type Row = (fn(u32) -> Vec<u8>, Ended);
-    let table: [Row; 3] = [
+    let table: [(Said, Ended); 3] = [
         (|s| [done(s), settled(s)].concat(), ended(Ok(Done { retry: true, delay_s: Some(7) }), false, "")),
         (|s| [failed(s), settled(s)].concat(), ended(Err(DispatchError::Exception), false, "Error: no")),
         (
@@ -111,7 +113,7 @@ async fn a_payload_arrives_whole_after_the_event() {
 
 #[tokio::test]
 async fn a_worker_that_says_of_an_event_what_it_may_not_is_killed() {
-    let attacks: [(&str, fn(u32) -> Vec<u8>); 9] = [
+    let attacks: [(&str, Said); 9] = [
         ("a response", |s| typed(WorkerKind::Response, s, true, &ok(None))),
         ("a body", |s| frame(WorkerKind::Body as u8, s, true, b"x")),
         ("twice done", |s| [done(s), done(s)].concat()),
