@@ -46,6 +46,8 @@ fn encodings() -> String {
             env: vec![("KEY".into(), "value".into())],
             bindings: vec![("DB".into(), BindingKind::D1)],
             compatibility_date: "2026-11-20".into(),
+            assets: "public".into(),
+            spa: false,
         }),
     );
     row("Module", body(&Module { path: "server.js", kind: ModuleKind::Bytecode, bytes: 70_000 }));

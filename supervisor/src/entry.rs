@@ -197,14 +197,15 @@ pub fn supervise() -> ExitCode {
 pub fn build() -> ExitCode {
     // No log: nothing but the socket is open, and what would be said is about hostile scripts.
     let Some(socket) = sys::take_inherited(JAIL_SOCKET) else { return ExitCode::from(2) };
+    crate::build::prepare();
     if confine::build().is_err() {
         return ExitCode::from(3);
     }
     // As a file it is read by `read` and written by `write`, the calls that the lock leaves.
-    match crate::build::serve(&mut File::from(socket)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    let mut socket = File::from(socket);
+    let served = crate::build::serve(&mut socket);
+    // At once: nothing is closed behind the lock, which leaves no call to look at a descriptor.
+    sys::exit(if served.is_ok() { 0 } else { 1 })
 }
 
 /// The store role: what the launcher runs in a `store` jail. Locks itself down, takes two files, answers until its

@@ -4,6 +4,7 @@
 //! As root, everything; as an ordinary user, what `--dev` holds. `jail measure` prints costs and asserts nothing.
 
 mod attacks;
+mod builds;
 mod life;
 mod measure;
 mod orders;
@@ -13,7 +14,7 @@ mod sys;
 
 use std::process::ExitCode;
 
-use fazt_supervisor::jail::{EGRESS, STORE, SUPERVISE};
+use fazt_supervisor::jail::{BUILD, EGRESS, STORE, SUPERVISE};
 
 /// A test: a sentence, and whether it needs root.
 pub(crate) type Test = (&'static str, bool, fn() -> anyhow::Result<()>);
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             standin::main();
             ExitCode::SUCCESS
         }
+        [_, BUILD] => fazt_supervisor::entry::build(),
         [_, STORE] => fazt_worker::sandbox::escape::serve_behind(fazt_supervisor::confine::store().is_ok()),
         [_, EGRESS, ..] => {
             sys::close_what_was_handed();
@@ -48,7 +50,7 @@ fn tests(arguments: &[String]) -> ExitCode {
     let has = |flag: &str| arguments.iter().any(|one| one == flag);
     let wanted: Vec<&String> =
         arguments.iter().filter(|one| !one.starts_with('-') && *one != "terse").collect();
-    let all = || orders::TESTS.iter().chain(life::TESTS).chain(attacks::TESTS);
+    let all = || orders::TESTS.iter().chain(life::TESTS).chain(attacks::TESTS).chain(builds::TESTS);
     if has("--list") {
         if !has("--ignored") {
             all().for_each(|(name, ..)| println!("{name}: test"));

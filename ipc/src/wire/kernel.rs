@@ -64,6 +64,10 @@ pub struct Configure {
     pub bindings: Vec<(String, BindingKind)>,
     /// `compatibilityDate` of the manifest, `YYYY-MM-DD`.
     pub compatibility_date: String,
+    /// Folder of the files that are served as they are, for a binding of [`BindingKind::Assets`]; empty: the top.
+    pub assets: String,
+    /// Paths that are no file get the assets' `index.html`.
+    pub spa: bool,
 }
 
 /// Which shape of Cloudflare's a binding has.
@@ -77,6 +81,8 @@ pub enum BindingKind {
     D1,
     /// A producer of Queues.
     Queue,
+    /// Static assets.
+    Assets,
 }
 
 /// The person a worker serves, as apps see them.

@@ -1,10 +1,13 @@
 //! What a build process may be asked for, and what it answers.
 
+use fazt_ipc::limits::MODULE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
+use super::bundle::Entry;
+use super::inspect::Inspect;
 use super::limits::{
-    PACKED_BYTES_MAX, PIECE_BYTES_MAX, REFUSAL_BYTES_MAX, REPOSITORY_BYTES_MAX, REPOSITORY_FILE_BYTES_MAX,
-    REPOSITORY_FILES_MAX,
+    PACKAGE_BYTES_MAX, PACKAGES_BYTES_MAX, PACKAGES_MAX, PACKED_BYTES_MAX, PIECE_BYTES_MAX, PLAN_BYTES_MAX,
+    REFUSAL_BYTES_MAX, REPOSITORY_BYTES_MAX, REPOSITORY_FILE_BYTES_MAX, REPOSITORY_FILES_MAX,
 };
 use super::wire::Bounds;
 
@@ -15,6 +18,23 @@ pub(super) enum Job {
     Strip,
     /// The bytes of a pack follow; see [`Unpack`].
     Unpack(Unpack),
+    /// The bytes of an archive follow; the answer is a [`Tree`] without a hash, and its files.
+    Extract,
+    /// The files of a repository follow; the answer is a [`super::Plan`].
+    Inspect(Inspect),
+    /// So many files of a repository follow, then the packages as they came, in this order.
+    Bundle { files: u32, bundling: Bundling },
+}
+
+/// What is to be bundled, beside the files.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Bundling {
+    /// The script, and how.
+    pub entry: Entry,
+    /// Places of the packages that are handed over.
+    pub packages: Vec<String>,
+    /// Folders of the repository that stand for packages: where, and which.
+    pub links: Vec<(String, String)>,
 }
 
 /// Takes one commit out of a pack.
@@ -76,13 +96,24 @@ pub(super) fn shown(text: &str, bytes_max: usize) -> String {
 }
 
 /// A [`Job`] itself.
-pub(super) const JOB: Bounds = Bounds { item_bytes: 4 * 1024, bytes: 4 * 1024, items: 1 };
+pub(super) const JOB: Bounds = Bounds { item_bytes: PLAN_BYTES_MAX, bytes: PLAN_BYTES_MAX, items: 1 };
 /// A pack, in pieces.
 pub(super) const PACK: Bounds = Bounds {
     item_bytes: PIECE_BYTES_MAX,
     bytes: PACKED_BYTES_MAX,
     items: PACKED_BYTES_MAX.div_ceil(PIECE_BYTES_MAX),
 };
+/// Files of a repository, and packages.
+pub(super) const MATERIAL: Bounds = Bounds {
+    item_bytes: PACKAGE_BYTES_MAX + 1024,
+    bytes: FILES.bytes + PACKAGES_BYTES_MAX,
+    items: FILES.items + PACKAGES_MAX,
+};
+/// A [`super::Plan`] or a [`Refusal`].
+pub(super) const PLAN: Bounds = Bounds { item_bytes: PLAN_BYTES_MAX, bytes: PLAN_BYTES_MAX, items: 1 };
+/// A [`super::Bundle`] or a [`Refusal`].
+pub(super) const BUNDLE: Bounds =
+    Bounds { item_bytes: 4 * MODULE_BYTES_MAX, bytes: 4 * MODULE_BYTES_MAX, items: 1 };
 /// A [`Tree`] or a [`Refusal`], and the files.
 pub(super) const FILES: Bounds = Bounds {
     item_bytes: REPOSITORY_FILE_BYTES_MAX + 1024,

@@ -30,6 +30,24 @@ pub const FOLDERS_MAX: usize = 10_000;
 pub const DEPTH_MAX: usize = 32;
 /// Longest name between two slashes, as on common file systems.
 pub const NAME_BYTES_MAX: usize = 255;
+/// Bytes of a lock file.
+pub const LOCK_BYTES_MAX: usize = 8 * MIB;
+/// Packages of one app.
+pub const PACKAGES_MAX: usize = 400;
+/// One package as it travels.
+pub const PACKAGE_BYTES_MAX: usize = 12 * MIB;
+/// All packages of one app as they travel.
+pub const PACKAGES_BYTES_MAX: usize = 48 * MIB;
+/// Files of one package.
+pub const PACKAGE_FILES_MAX: usize = 10_000;
+/// One package, unpacked.
+pub const PACKAGE_UNPACKED_BYTES_MAX: usize = 64 * MIB;
+/// All packages of one app, unpacked.
+pub const PACKAGES_UNPACKED_BYTES_MAX: usize = 160 * MIB;
+/// What a configuration of Wrangler may have.
+pub const CONFIG_BYTES_MAX: usize = 256 * 1024;
+/// What is said of a repository before it is installed.
+pub const PLAN_BYTES_MAX: usize = MIB;
 /// Bytes of one piece on the socket to the jail.
 pub const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// Text of a refusal.
@@ -39,4 +57,6 @@ const _: () = assert!(REPOSITORY_FILES_MAX <= FILES_MAX);
 const _: () = assert!(REPOSITORY_FILE_BYTES_MAX as u64 <= fazt_ipc::limits::FILE_BYTES_MAX);
 const _: () = assert!(REPOSITORY_BYTES_MAX as u64 <= fazt_ipc::limits::VERSION_BYTES_MAX);
 const _: () = assert!(REPOSITORY_BYTES_MAX < OBJECTS_BYTES_MAX && OBJECT_BYTES_MAX < OBJECTS_BYTES_MAX);
+const _: () =
+    assert!(PACKAGE_BYTES_MAX <= PACKAGES_BYTES_MAX && PACKAGES_BYTES_MAX <= PACKAGES_UNPACKED_BYTES_MAX);
 const _: () = assert!(DEPTH_MAX * 2 < PATH_BYTES_MAX);

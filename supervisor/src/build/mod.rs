@@ -22,24 +22,48 @@
 //! | `strip.rs` | one script, a pure function |
 //! | `map.rs` | positions, small on disk |
 //! | `pack/` | a commit out of a pack of Git |
+//! | `archive/` | files out of `.tar.gz` |
+//! | `inspect.rs` | what a repository is, and what it needs |
+//! | `wrangler/` | a manifest out of what a Worker has instead |
+//! | `npm/` | packages, by lock file |
+//! | `packages.rs`, `bundle/` | one script out of many |
+//! | `tsconfig.rs`, `jsonc.rs` | settings of the compiler |
 //! | `limits.rs` | how large what comes from elsewhere may be |
 //! | `wire.rs` | what is said on the socket, both sides |
 
+mod archive;
+mod bundle;
+mod fuzz;
+mod inspect;
 mod job;
+mod jsonc;
 pub mod limits;
 mod map;
+mod npm;
 mod pack;
+mod packages;
 mod strip;
+pub(crate) mod tsconfig;
 mod wire;
+mod wrangler;
 
 use serde::{Deserialize, Serialize};
 
-pub use job::{Refusal, RepoFile, Tree, Unpack};
-pub use map::{MapError, Mapping};
+pub use bundle::{BUNDLE, Bundle, CLOUDFLARE, Entry, NODE};
+pub use fuzz::read_everything;
+pub use inspect::{Inspect, Migrations, Plan};
+pub use job::{Bundling, Refusal, RepoFile, Tree, Unpack};
+pub use map::{MapError, Mapping, Positions};
+pub use npm::Package;
 #[cfg(test)]
 pub(crate) use pack::unpack as unpack_here;
 pub use strip::strip;
-pub use wire::{WireError, converse, serve, unpack};
+pub use wire::{WireError, bundle, converse, extract, inspect, serve, unpack};
+
+/// What a build process does before its lock: it asks the system nothing afterwards.
+pub fn prepare() {
+    bundle::prepare();
+}
 
 /// Part of the name of everything that is built: raised when [`strip`] would give another answer.
 pub const STRIP_VERSION: u32 = 1;
@@ -66,6 +90,8 @@ pub struct Source {
     pub text: String,
     /// Of the app; looked at where there is JSX.
     pub jsx: Jsx,
+    /// The source map that lies beside a script of plain JavaScript; may be empty.
+    pub map: String,
 }
 
 /// A script as the engine can load it.
@@ -73,7 +99,7 @@ pub struct Source {
 pub struct Stripped {
     /// JavaScript; empty when the source already is what the engine loads.
     pub code: String,
-    /// Original positions, by position in the code; see [`Mapping`]. Empty when `code` is.
+    /// Original positions, by position in the code; see [`Positions`]. Empty where there is no other source.
     pub map: Vec<u8>,
     /// Module specifiers of static `import` and `export … from`, and of `import("literal")`.
     pub imports: Vec<String>,

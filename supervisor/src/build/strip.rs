@@ -15,7 +15,7 @@ use oxc::transformer::{
     Transformer,
 };
 
-use super::{Diagnostic, Jsx, Mapping, Source, StripResult, Stripped, extension, needs_stripping};
+use super::{Diagnostic, Jsx, Mapping, Positions, Source, StripResult, Stripped, extension, needs_stripping};
 
 /// Diagnostics for one script; the rest would only scroll the first away.
 const DIAGNOSTICS_MAX: usize = 5;
@@ -41,7 +41,9 @@ pub fn strip(source: &Source) -> StripResult {
     report(source, &parsed.diagnostics.into_vec())?;
     if !needs_stripping(&source.path) {
         let (imports, complete) = imports(&parsed.module_record, &source.text);
-        return Ok(Stripped { imports, complete, ..Stripped::default() });
+        // A map that is none is no reason to refuse a script that runs without it.
+        let map = Positions::from_source_map(&source.map).map(|positions| positions.encode());
+        return Ok(Stripped { map: map.unwrap_or_default(), imports, complete, ..Stripped::default() });
     }
     let mut program = parsed.program;
     let semantic = SemanticBuilder::new().with_check_syntax_error(true).with_enum_eval(true).build(&program);
@@ -235,7 +237,8 @@ mod tests {
     #[test]
     fn jsx_follows_the_app_where_the_script_does_not_say() {
         let with = |jsx: &Jsx, text: &str| {
-            let source = Source { path: "a.tsx".into(), text: text.into(), jsx: jsx.clone() };
+            let source =
+                Source { path: "a.tsx".into(), text: text.into(), jsx: jsx.clone(), ..Source::default() };
             strip(&source).expect("stripped")
         };
         let hono = Jsx { import_source: "hono/jsx".into(), ..Jsx::default() };

@@ -10,6 +10,9 @@
 //! |---|---|---|
 //! | `Strip` | `Source`s | a `StripResult` for each |
 //! | `Unpack` | pieces of the pack | a `Tree` or a `Refusal`, then files |
+//! | `Extract` | pieces of an archive | the same |
+//! | `Inspect` | files | a `Plan` or a `Refusal` |
+//! | `Bundle` | files, then packages | a `Bundle` or a `Refusal` |
 //!
 //! Frames are those of [`fazt_ipc::frame`]. Both sides bound what they take before they allocate for it.
 
@@ -25,9 +28,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::job::{self, Job, Refusal, RepoFile, Tree, Unpack};
-use super::limits::PIECE_BYTES_MAX;
-use super::{Source, StripResult, pack, strip};
+use super::bundle::Bundle;
+use super::inspect::{self, Inspect, Plan};
+use super::job::{self, Bundling, Job, Refusal, RepoFile, Tree, Unpack};
+use super::limits::{PACKAGE_BYTES_MAX, PACKAGES_BYTES_MAX, PIECE_BYTES_MAX};
+use super::{Source, StripResult, archive, pack, packages, strip};
 
 const ITEM: u8 = 1;
 const DATA: u8 = 2;
@@ -242,10 +247,49 @@ pub fn serve(stream: &mut (impl Read + Write)) -> Result<(), WireError> {
             }
             answer_files(input.stream, pack::unpack(&bytes, &unpack))?;
         }
+        Job::Extract => {
+            input.bound(job::PACK);
+            let mut bytes = Vec::new();
+            while let Some(piece) = input.next()? {
+                bytes.extend_from_slice(&piece);
+            }
+            let files = archive::app(&bytes).map(|files| {
+                let count = files.len() as u32;
+                (Tree { tree: String::new(), committed_unix_s: 0, files: count }, files)
+            });
+            answer_files(input.stream, files)?;
+        }
+        Job::Inspect(job) => {
+            input.bound(job::FILES);
+            let mut files = Vec::new();
+            while let Some(item) = input.next()? {
+                files.push(read_file(item)?);
+            }
+            write_item(&shortly(inspect::inspect(&job, files)), &mut out)?;
+            input.stream.write_all(&out)?;
+        }
+        Job::Bundle { files: count, bundling } => {
+            input.bound(job::MATERIAL);
+            let (mut files, mut packages) = (Vec::new(), Vec::new());
+            while let Some(item) = input.next()? {
+                if files.len() < count as usize {
+                    files.push(read_file(item)?);
+                } else {
+                    packages.push(item);
+                }
+            }
+            write_item(&shortly(packages::bundle(&bundling, files, packages)), &mut out)?;
+            input.stream.write_all(&out)?;
+        }
     }
     stream.write_all(&head(END, 0))?;
     stream.flush()?;
     Ok(())
+}
+
+/// A refusal within its bound.
+fn shortly<T>(outcome: Result<T, Refusal>) -> Result<T, Refusal> {
+    outcome.map_err(|refusal| Refusal(refusal.shown()))
 }
 
 fn answer_files<T: Serialize>(
@@ -253,9 +297,9 @@ fn answer_files<T: Serialize>(
     outcome: Result<(T, Vec<RepoFile>), Refusal>,
 ) -> Result<(), WireError> {
     let mut out = Vec::new();
-    let (head, files) = match outcome {
+    let (head, files) = match shortly(outcome) {
         Ok((head, files)) => (Ok(head), files),
-        Err(refusal) => (Err(Refusal(refusal.shown())), Vec::new()),
+        Err(refusal) => (Err(refusal), Vec::new()),
     };
     write_item(&head, &mut out)?;
     stream.write_all(&out)?;
@@ -381,6 +425,96 @@ where
     send_pieces(answers.stream, pack, job::PACK).await?;
     answers.sent().await?;
     take_files(&mut answers, |tree: &Tree| tree.files).await
+}
+
+/// The kernel's side of extracting an archive, in the pieces in which it came. Sets no deadline. Paths are whatever the
+/// jail says.
+///
+/// # Errors
+/// As those of [`unpack`].
+pub async fn extract<S>(
+    stream: &mut S,
+    archive: &[Bytes],
+) -> Result<Result<Vec<RepoFile>, Refusal>, WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut answers = Answers::begin(stream, &Job::Extract, job::FILES).await?;
+    send_pieces(answers.stream, archive, job::PACK).await?;
+    answers.sent().await?;
+    let answer = take_files(&mut answers, |tree: &Tree| tree.files).await?;
+    Ok(answer.map(|(_, files)| files))
+}
+
+/// The kernel's side of looking at a repository. Sets no deadline. The plan is whatever the jail says.
+///
+/// # Errors
+/// When the process is gone, or its answer is malformed. What is wrong with the repository is the inner error.
+pub async fn inspect<S>(
+    stream: &mut S,
+    job: &Inspect,
+    files: &[RepoFile],
+) -> Result<Result<Plan, Refusal>, WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut answers = Answers::begin(stream, &Job::Inspect(job.clone()), job::PLAN).await?;
+    send_files(answers.stream, files).await?;
+    answers.sent().await?;
+    let plan = read_item(&answers.item().await?)?;
+    answers.end().await?;
+    Ok(plan)
+}
+
+/// The kernel's side of bundling; `packages` in the order of their places. Sets no deadline.
+///
+/// # Errors
+/// When the packages are too large, when the process is gone, or its answer is malformed. What is wrong with the
+/// scripts or packages is the inner error.
+pub async fn bundle<S>(
+    stream: &mut S,
+    bundling: &Bundling,
+    files: &[RepoFile],
+    packages: &[Bytes],
+) -> Result<Result<Bundle, Refusal>, WireError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    if packages.len() != bundling.packages.len()
+        || packages.iter().any(|package| package.is_empty() || package.len() > PACKAGE_BYTES_MAX)
+        || packages.iter().map(Bytes::len).sum::<usize>() > PACKAGES_BYTES_MAX
+    {
+        let (one, all) = (PACKAGE_BYTES_MAX >> 20, PACKAGES_BYTES_MAX >> 20);
+        let why = format!("a package has more than {one} MiB, or all have more than {all} MiB, packed");
+        return Err(WireError::Input(why));
+    }
+    let job = Job::Bundle { files: files.len() as u32, bundling: bundling.clone() };
+    let mut answers = Answers::begin(stream, &job, job::BUNDLE).await?;
+    send_files(answers.stream, files).await?;
+    let mut out = Vec::new();
+    for package in packages {
+        out.clear();
+        write_parts(package, &[], &mut out)?;
+        answers.stream.write_all(&out).await?;
+    }
+    drop(out);
+    answers.sent().await?;
+    let bundle = read_item(&answers.item().await?)?;
+    answers.end().await?;
+    Ok(bundle)
+}
+
+async fn send_files<S>(stream: &mut S, files: &[RepoFile]) -> Result<(), WireError>
+where
+    S: AsyncWrite + Unpin,
+{
+    let mut out = Vec::new();
+    for file in files {
+        out.clear();
+        write_file(file, &mut out)?;
+        stream.write_all(&out).await?;
+    }
+    Ok(())
 }
 
 /// Sends bytes in pieces of one size, whatever they came in.

@@ -44,11 +44,19 @@ impl<'js> Dispatch<'js> {
                 BindingKind::R2 => "r2",
                 BindingKind::D1 => "d1",
                 BindingKind::Queue => "queue",
+                BindingKind::Assets => "assets",
             };
             bindings.set(2 * at, name.as_str())?;
             bindings.set(2 * at + 1, kind)?;
         }
-        self.main.get::<_, Function<'js>>("configure")?.call((env, app, user, bindings))
+        self.main.get::<_, Function<'js>>("configure")?.call((
+            env,
+            app,
+            user,
+            bindings,
+            configure.assets.as_str(),
+            configure.spa,
+        ))
     }
 
     /// Evaluates the main module: a promise of its top level.

@@ -11,7 +11,7 @@ const EXCEPTION = 0, BAD_RETURN = 1;
 const then = Promise.prototype.then, call = Function.prototype.call;
 const settledValue = Promise.resolve();
 
-let env = {}, app = null, user = null;
+let env = {}, app = null, user = null, served = { folder: "", spa: false };
 let target = null; // what `fetch` is called on
 let main = null; // the default export
 let fetchHandler = null; // a function, or null
@@ -226,8 +226,9 @@ export function removeEventListener(type, listener, options) {
 
 // --------------------------------------------------------------------------------------------- start
 
-export function configure(newEnv, newApp, newUser, bindings) {
+export function configure(newEnv, newApp, newUser, bindings, folder, spa) {
   env = newEnv;
+  served = { folder, spa };
   for (let i = 0; i < bindings.length; i += 2) bind(bindings[i], bindings[i + 1]);
   app = newApp;
   user = newUser;
@@ -246,6 +247,11 @@ function bind(name, kind) {
     enumerable: true,
     configurable: true,
   });
+}
+
+// What is served without a worker: its folder, and whether it is a single page.
+export function assets() {
+  return served;
 }
 
 export function environment() {

@@ -155,6 +155,8 @@ impl Kernel {
             env: vec![("API_KEY".into(), "s3cret".into())],
             bindings: vec![("KV".into(), BindingKind::Kv), ("JOBS".into(), BindingKind::Queue)],
             compatibility_date: "2026-11-20".into(),
+            assets: "public".into(),
+            spa: false,
         };
         self.send(KernelKind::Configure, 0, false, &configure);
     }

@@ -1,11 +1,18 @@
 //! What deploying and installing need from locked processes. `proc` implements it; `fs` knows nothing of processes.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::error::FsError;
 use super::path;
-pub use crate::build::{Diagnostic, RepoFile, Source, StripResult, Stripped, Unpack};
+use crate::build::limits::{PACKAGES_MAX, REPOSITORY_FILES_MAX};
+use crate::build::{BUNDLE, Bundle, Refusal};
+pub use crate::build::{
+    Diagnostic, Inspect, Migrations, Package, Plan, RepoFile, Source, StripResult, Stripped, Unpack,
+};
 
 /// Turns scripts into what a worker loads, inside jails.
 pub trait Builder: Send + Sync {
@@ -27,6 +34,113 @@ pub trait Prepare: Send + Sync {
     /// Takes one commit out of a pack of Git, as [`super::origin`] asks for it, in the pieces in which it came. What
     /// comes out hashes to the commit. The whole pack has to be here: a process does not wait for a network.
     fn unpack(&self, job: Unpack, pack: Vec<Bytes>) -> BoxFuture<'static, Result<Unpacked, BuildError>>;
+
+    /// Takes the files out of an archive, `.tar.gz` or `.zip`. Nothing says what should be in it.
+    fn extract(&self, archive: Vec<Bytes>) -> BoxFuture<'static, Result<Vec<RepoFile>, BuildError>>;
+
+    /// Says what the files of a repository are: the manifest to ask consent for, the packages to fetch, what is
+    /// missing here. Runs nothing of it.
+    fn inspect(
+        &self,
+        job: Inspect,
+        files: Arc<Vec<RepoFile>>,
+    ) -> BoxFuture<'static, Result<Plan, BuildError>>;
+
+    /// Makes the files of a deploy: what is served, the manifest of the plan, and one script of all that the main
+    /// module imports. `packages`: as they came, each checked by [`Package::matches`], in the order of the plan. The
+    /// second list is what the author should know.
+    fn bundle(
+        &self,
+        plan: Arc<Plan>,
+        files: Arc<Vec<RepoFile>>,
+        packages: Vec<Bytes>,
+    ) -> BoxFuture<'static, Result<(Vec<RepoFile>, Vec<String>), BuildError>>;
+}
+
+/// Characters of one line of a plan.
+const LINE_BYTES_MAX: usize = 400;
+/// Lines of each kind in a plan.
+const LINES_MAX: usize = 50;
+
+/// Checks what a jail says is to become of a repository: it names only what was asked for, its texts can be shown.
+///
+/// # Errors
+/// When the jail does not keep to what it was asked.
+pub(in crate::kernel) fn checked_plan(
+    mut plan: Plan,
+    job: &Inspect,
+    files: &[RepoFile],
+) -> Result<Plan, BuildError> {
+    let died = |what: &str| Err(BuildError::Died(format!("it answered with {what}")));
+    let has = |path: &str| files.binary_search_by(|file| file.path.as_str().cmp(path)).is_ok();
+    for lines in [&mut plan.missing, &mut plan.warnings] {
+        lines.truncate(LINES_MAX);
+        for line in lines {
+            *line = Refusal(std::mem::take(line)).shown();
+            line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
+        }
+    }
+    if !plan.made_from.is_empty() && !has(&plan.made_from) {
+        return died("a file that there is not");
+    }
+    if plan.migrations.iter().flat_map(|one| &one.files).any(|path| !has(path)) {
+        return died("a migration that there is not");
+    }
+    let mut places = HashSet::new();
+    let fine = plan.packages.len() <= PACKAGES_MAX
+        && plan.links.len() <= REPOSITORY_FILES_MAX
+        && plan.packages.iter().all(|package| {
+            let below = package.url.strip_prefix(&job.registry).and_then(|rest| rest.strip_prefix('/'));
+            below.is_some_and(|below| {
+                below.bytes().all(|byte| byte.is_ascii_graphic()) && !below.contains("..")
+            }) && package.hash().is_some()
+                && path::check(&package.path).is_ok()
+                && places.insert(package.path.clone())
+        });
+    if !fine {
+        return died("packages that cannot be");
+    }
+    for package in &mut plan.packages {
+        for text in [&mut package.name, &mut package.version] {
+            *text = Refusal(std::mem::take(text)).shown();
+        }
+    }
+    Ok(plan)
+}
+
+/// The files of a deploy: what is served and what the manifest names of a repository, and what was made of it.
+///
+/// # Errors
+/// When they are not what may be deployed.
+pub(in crate::kernel) fn bundled(
+    plan: &Plan,
+    files: &[RepoFile],
+    bundle: Bundle,
+) -> Result<(Vec<RepoFile>, Vec<String>), BuildError> {
+    let manifest: serde_json::Value = serde_json::from_str(&plan.manifest).unwrap_or_default();
+    let named =
+        |key: &str| manifest[key].as_str().map(super::manifest::relative).filter(|path| !path.is_empty());
+    let assets = named("assets").unwrap_or("public");
+    let icon = named("icon");
+    let made = [BUNDLE.to_owned(), format!("{BUNDLE}.map"), "app.json".to_owned()];
+    let kept = files.iter().filter(|file| {
+        let below = file.path.strip_prefix(assets).is_some_and(|rest| rest.starts_with('/'));
+        let migration = plan.migrations.iter().any(|one| one.files.contains(&file.path));
+        (below || migration || icon == Some(file.path.as_str())) && !made.contains(&file.path)
+    });
+    let mut deploy: Vec<RepoFile> = kept.cloned().collect();
+    deploy.push(RepoFile { path: BUNDLE.into(), bytes: bundle.code.into_bytes() });
+    if !bundle.map.is_empty() {
+        deploy.push(RepoFile { path: format!("{BUNDLE}.map"), bytes: bundle.map.into_bytes() });
+    }
+    if !plan.manifest.is_empty() {
+        deploy.push(RepoFile { path: "app.json".into(), bytes: plan.manifest.clone().into_bytes() });
+    }
+    deploy.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut warnings = bundle.warnings;
+    warnings.truncate(LINES_MAX);
+    let warnings = warnings.into_iter().map(|line| Refusal(line).shown()).collect();
+    Ok((checked(deploy)?, warnings))
 }
 
 /// A repository at one commit. Paths are checked by the rules of a deploy.

@@ -13,7 +13,7 @@ use super::error::FsError;
 use super::manifest::Manifest;
 use super::reach::{Imports, reach};
 use super::shared::Shared;
-use crate::build::{self, Jsx, Mapping, extension, is_script};
+use crate::build::{self, Jsx, Mapping, Positions, extension, is_script};
 use crate::kernel::storage::{Built, NewBuilt, StorageError};
 
 /// Everything one worker is sent.
@@ -67,11 +67,15 @@ pub(super) fn is_asset(assets: Option<&str>, path: &str) -> bool {
 }
 
 /// Names what is built from a script: bytecode and positions carry its path, so the path is part of it, and so are
-/// the settings of the app that decide what comes out.
-pub(super) fn built_key(path: &str, sha256: Sha256, jsx: &Jsx) -> Sha256 {
+/// its source map and the settings of the app that decide what comes out.
+pub(super) fn built_key(path: &str, sha256: Sha256, map: Option<Sha256>, jsx: &Jsx) -> Sha256 {
     let mut text = format!("fazt built {} {} ", build::STRIP_VERSION, path.len()).into_bytes();
     text.extend_from_slice(path.as_bytes());
     text.extend_from_slice(&sha256.0);
+    if let Some(map) = map {
+        text.extend_from_slice(b" map ");
+        text.extend_from_slice(&map.0);
+    }
     if build::may_hold_jsx(path) && *jsx != Jsx::default() {
         text.extend(postcard::to_stdvec(jsx).unwrap_or_default());
     }
@@ -205,17 +209,19 @@ impl Code {
     /// stack traces do. The same place back for a module that was not stripped.
     #[must_use]
     pub fn map_position(&self, path: &str, line: u32, column: u32) -> (u32, u32) {
-        let map = self.maps.get(path).and_then(|map| Mapping::decode(map).ok());
-        map.and_then(|map| lookup(&map, line, column)).unwrap_or((line, column))
+        let map = self.maps.get(path).and_then(|map| Positions::decode(map).ok());
+        map.and_then(|map| lookup(&map.mappings, line, column))
+            .map_or((line, column), |(_, line, column)| (line, column))
     }
 
-    /// A stack trace with every `path:line:column` and `path:line` mapped.
+    /// A stack trace with every `path:line:column` and `path:line` mapped. Of a bundle the path becomes that of the
+    /// source.
     #[must_use]
     pub fn map_text(&self, text: &str) -> String {
         if self.maps.is_empty() {
             return text.to_owned();
         }
-        let mut decoded: HashMap<&str, Vec<Mapping>> = HashMap::new();
+        let mut decoded: HashMap<&str, Positions> = HashMap::new();
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find(':') {
@@ -227,16 +233,23 @@ impl Code {
                 let map = match decoded.entry(path) {
                     std::collections::hash_map::Entry::Occupied(found) => found.into_mut(),
                     std::collections::hash_map::Entry::Vacant(free) => {
-                        free.insert(Mapping::decode(self.maps.get(path)?).ok()?)
+                        free.insert(Positions::decode(self.maps.get(path)?).ok()?)
                     }
                 };
-                let (to_line, to_column) = lookup(map, line, column.map_or(1, |(column, _)| column))?;
+                let (at, to_line, to_column) =
+                    lookup(&map.mappings, line, column.map_or(1, |(column, _)| column))?;
+                let source = map.source_of.get(at).and_then(|at| map.sources.get(*at as usize));
                 Some((
-                    to_line,
-                    to_column,
-                    1 + used + column.map_or(0, |(_, used)| 1 + used),
-                    column.is_some(),
+                    (path.len(), source.cloned()),
+                    (to_line, to_column, 1 + used + column.map_or(0, |(_, used)| 1 + used), column.is_some()),
                 ))
+            });
+            let place = place.map(|((path_bytes, source), place)| {
+                if let Some(source) = source {
+                    out.truncate(out.len() - path_bytes);
+                    out.push_str(&source);
+                }
+                place
             });
             match place {
                 Some((line, column, used, true)) => {
@@ -273,13 +286,13 @@ fn number(text: &str) -> Option<(u32, usize)> {
     Some((text[..digits].parse().ok()?, digits))
 }
 
-/// The last position at or before the place, on its line; else the first on it.
-fn lookup(map: &[Mapping], line: u32, column: u32) -> Option<(u32, u32)> {
+/// The last position at or before the place, on its line; else the first on it. Which one, and where it leads.
+fn lookup(map: &[Mapping], line: u32, column: u32) -> Option<(usize, u32, u32)> {
     let (line, column) = (line.checked_sub(1)?, column.saturating_sub(1));
     let after = map.partition_point(|mapping| (mapping.line, mapping.column) <= (line, column));
-    let before = after.checked_sub(1).map(|at| map[at]).filter(|mapping| mapping.line == line);
-    let found = before.or_else(|| map.get(after).copied().filter(|mapping| mapping.line == line))?;
-    Some((found.source_line + 1, found.source_column + 1))
+    let on_line = |at: &usize| map.get(*at).is_some_and(|mapping| mapping.line == line);
+    let at = after.checked_sub(1).filter(on_line).or(Some(after).filter(on_line))?;
+    Some((at, map[at].source_line + 1, map[at].source_column + 1))
 }
 
 #[cfg(test)]
@@ -309,6 +322,16 @@ mod tests {
         let stack = "Error: at 12:30: x.ts:1:1\n    at f (server.ts:1:9)\n    at lib/server.ts:3:1\n    at myserver.ts:1:9\n    at server.ts:3\n    at server.ts:7:1 é:";
         let expect = "Error: at 12:30: x.ts:1:1\n    at f (server.ts:12:1)\n    at lib/server.ts:21:7\n    at myserver.ts:1:9\n    at server.ts:21\n    at server.ts:7:1 é:";
         assert_eq!(code().map_text(stack), expect);
+    }
+
+    #[test]
+    fn a_stack_of_a_bundle_names_its_sources() {
+        let map = r#"{"version":3,"sources":["src/a.ts","src/b.ts"],"mappings":"AAAA;ACCE"}"#;
+        let map = Positions::from_source_map(map).expect("a map").encode();
+        let code = Code { maps: [("server.js".to_owned(), map)].into(), ..Code::default() };
+        let stack = "Error: x\n    at f (server.js:1:5)\n    at server.js:2:1\n    at server.js:9:1";
+        let expect = "Error: x\n    at f (src/a.ts:1:1)\n    at src/b.ts:2:3\n    at server.js:9:1";
+        assert_eq!(code.map_text(stack), expect);
     }
 
     #[test]

@@ -25,7 +25,8 @@ use super::pool::{Pool, Warm};
 use super::spec::send_modules;
 use crate::build;
 use crate::kernel::fs::{
-    BuildError, Builder, Compiled, Diagnostic, Prepare, Source, StripResult, Unpack, Unpacked, builder,
+    BuildError, Builder, Compiled, Diagnostic, Inspect, Plan, Prepare, RepoFile, Source, StripResult, Unpack,
+    Unpacked, builder,
 };
 
 /// Scripts that may fail to compile before the rest is given up: each costs a fresh worker.
@@ -88,6 +89,56 @@ impl Prepare for JailBuilder {
                 return Err(BuildError::Died("it named no tree".into()));
             }
             Ok(Unpacked { commit, tree, committed_unix_s, files })
+        })
+    }
+
+    fn extract(&self, archive: Vec<Bytes>) -> BoxFuture<'static, Result<Vec<RepoFile>, BuildError>> {
+        let (launcher, jobs) = (Arc::clone(&self.launcher), Arc::clone(&self.jobs));
+        Box::pin(async move {
+            let _turn = jobs.acquire_owned().await.map_err(unavailable)?;
+            let process = Process::start(&launcher).await?;
+            let files = process.work(async |socket| build::extract(socket, &archive).await).await?;
+            builder::checked(files.map_err(refused)?)
+        })
+    }
+
+    fn inspect(
+        &self,
+        job: Inspect,
+        files: Arc<Vec<RepoFile>>,
+    ) -> BoxFuture<'static, Result<Plan, BuildError>> {
+        let (launcher, jobs) = (Arc::clone(&self.launcher), Arc::clone(&self.jobs));
+        Box::pin(async move {
+            let _turn = jobs.acquire_owned().await.map_err(unavailable)?;
+            let process = Process::start(&launcher).await?;
+            let plan = process.work(async |socket| build::inspect(socket, &job, &files).await).await?;
+            builder::checked_plan(plan.map_err(refused)?, &job, &files)
+        })
+    }
+
+    fn bundle(
+        &self,
+        plan: Arc<Plan>,
+        files: Arc<Vec<RepoFile>>,
+        packages: Vec<Bytes>,
+    ) -> BoxFuture<'static, Result<(Vec<RepoFile>, Vec<String>), BuildError>> {
+        let (launcher, jobs) = (Arc::clone(&self.launcher), Arc::clone(&self.jobs));
+        Box::pin(async move {
+            let Some(entry) = plan.entry.clone() else {
+                return Err(BuildError::Died("there is nothing to be bundled".into()));
+            };
+            let bundling = build::Bundling {
+                entry,
+                packages: plan.packages.iter().map(|package| package.path.clone()).collect(),
+                links: plan.links.clone(),
+            };
+            let _turn = jobs.acquire_owned().await.map_err(unavailable)?;
+            let process = Process::start(&launcher).await?;
+            let made = process
+                .work(async |socket| build::bundle(socket, &bundling, &files, &packages).await)
+                .await?
+                .map_err(refused)?;
+            builder::bundled(&plan, &files, made)
         })
     }
 }
@@ -192,6 +243,8 @@ async fn one_worker(
         env: Vec::new(),
         bindings: Vec::new(),
         compatibility_date: String::new(),
+        assets: String::new(),
+        spa: false,
     };
     let sent = wire.send(KernelKind::Configure, 0, false, &configure).and_then(|()| {
         let scripts = todo.iter().map(|&at| &sources[at]);

@@ -23,6 +23,8 @@ pub(crate) struct Spec {
     pub(crate) edition: Edition,
     version_text: String,
     compatibility_date: String,
+    assets: String,
+    spa: bool,
     bindings: Vec<(String, BindingKind)>,
     heap_bytes: u64,
     cpu_ms: u32,
@@ -48,6 +50,8 @@ impl Spec {
             edition: release.edition(),
             version_text: release.manifest.version.clone(),
             compatibility_date: release.manifest.compatibility_date.clone(),
+            assets: release.manifest.assets.clone().unwrap_or_default(),
+            spa: release.manifest.spa,
             bindings: release.manifest.bindings(),
             heap_bytes: u64::from(limits.memory_mib) << 20,
             cpu_ms: limits.cpu_ms,
@@ -72,6 +76,8 @@ impl Spec {
             edition: Edition::plain(fazt_ipc::ids::VersionId::new(1, 1)),
             version_text: String::new(),
             compatibility_date: "2026-11-20".into(),
+            assets: String::new(),
+            spa: false,
             bindings: Vec::new(),
             heap_bytes: u64::from(limits::MEMORY_MIB_DEFAULT) << 20,
             cpu_ms: limits::CPU_MS_DEFAULT,
@@ -135,6 +141,8 @@ impl Spec {
             env,
             bindings: self.bindings.clone(),
             compatibility_date: self.compatibility_date.clone(),
+            assets: self.assets.clone(),
+            spa: self.spa,
         };
         wire.send(KernelKind::Configure, 0, false, &configure)?;
         send_modules(wire, code.modules.iter().map(|module| (&*module.path, module.kind, &*module.bytes)))?;

@@ -12,8 +12,8 @@ use super::super::code::{built_key, is_asset, module_kind};
 use super::super::error::FsError;
 use super::super::manifest::Manifest;
 use super::super::reach::{Imports, Reach, reach, resolve};
-use super::{Contents, Planned, jsx};
-use crate::build::{Jsx, may_hold_jsx};
+use super::{Contents, Planned};
+use crate::build::{Jsx, may_hold_jsx, needs_stripping, tsconfig};
 use crate::kernel::storage::{Built, NewBuilt};
 
 /// Diagnostics told of one deploy.
@@ -119,7 +119,7 @@ async fn known<'a>(
     let mut scripts: Vec<Script<'a>> = files
         .map(|file| Script {
             file,
-            key: built_key(&file.path, file.sha256, jsx),
+            key: built_key(&file.path, file.sha256, map_of(contents, &file.path).map(|map| map.sha256), jsx),
             stripped: None,
             fresh: false,
             imports: Imports::default(),
@@ -156,6 +156,17 @@ async fn known<'a>(
     Ok(scripts)
 }
 
+/// The source map beside a script that is no other language. One that is too large is none.
+fn map_of<'a>(contents: &Contents<'a>, path: &str) -> Option<&'a Planned> {
+    let files = &contents.deploy.files;
+    if needs_stripping(path) {
+        return None;
+    }
+    let path = format!("{path}.map");
+    let at = files.binary_search_by(|file| file.path.as_str().cmp(&path)).ok()?;
+    files.get(at).filter(|map| map.bytes <= MODULE_BYTES_MAX as u64)
+}
+
 async fn source(contents: &Contents<'_>, file: &Planned) -> Result<Result<Source, Diagnostic>, FsError> {
     let bytes = contents.whole(file).await?;
     Ok(String::from_utf8(bytes)
@@ -177,7 +188,11 @@ async fn strip(contents: &Contents<'_>, scripts: &mut [Script<'_>], jsx: &Jsx) -
         match source(contents, script.file).await? {
             Ok(source) => {
                 let jsx = if may_hold_jsx(&source.path) { jsx.clone() } else { Jsx::default() };
-                sources.push(Source { jsx, ..source });
+                let map = match map_of(contents, &source.path) {
+                    Some(map) => String::from_utf8(contents.whole(map).await?).unwrap_or_default(),
+                    None => String::new(),
+                };
+                sources.push(Source { jsx, map, ..source });
                 places.push(at);
             }
             Err(diagnostic) => script.failed.push(diagnostic),
@@ -337,17 +352,17 @@ async fn jsx_settings(
     if !files.iter().any(|file| may_hold_jsx(&file.path) && !is_asset(assets, &file.path)) {
         return Ok(Jsx::default());
     }
-    let config = jsx::CONFIGS.iter().find_map(|name| files.iter().find(|file| file.path == *name));
+    let config = tsconfig::CONFIGS.iter().find_map(|name| files.iter().find(|file| file.path == *name));
     let Some(config) = config else { return Ok(Jsx::default()) };
-    if config.bytes > jsx::CONFIG_BYTES_MAX {
-        let max = jsx::CONFIG_BYTES_MAX;
+    if config.bytes > tsconfig::CONFIG_BYTES_MAX {
+        let max = tsconfig::CONFIG_BYTES_MAX;
         return Err(FsError::TooLarge(format!(
             "`{}` has {} bytes; at most {max}",
             config.path, config.bytes
         )));
     }
     let text = String::from_utf8_lossy(&contents.whole(config).await?).into_owned();
-    let (jsx, warning) = jsx::settings(&config.path, &text)
+    let (jsx, warning) = tsconfig::settings(&config.path, &text)
         .map_err(|found| FsError::Scripts(vec![told(&config.path, found)]))?;
     warnings.extend(warning);
     Ok(jsx)

@@ -9,7 +9,6 @@
 
 mod build;
 mod compress;
-mod jsx;
 mod stage;
 
 use std::collections::{BTreeSet, HashMap};

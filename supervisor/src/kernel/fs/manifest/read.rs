@@ -171,6 +171,7 @@ impl Manifest {
                     "kv" => BindingKind::Kv,
                     "r2" => BindingKind::R2,
                     "queue" => BindingKind::Queue,
+                    "assets" => BindingKind::Assets,
                     _ => BindingKind::D1,
                 })
             }),
@@ -281,6 +282,10 @@ impl Manifest {
                 return wrong(format!(
                     "`{name}` is a variable of `env` and a binding: both are named in `env`"
                 ));
+            }
+            // Files that everybody who reaches the app is served.
+            if *kind == BindingKind::Assets {
+                continue;
             }
             if *kind == BindingKind::Queue {
                 if !self.permissions.schedule {

@@ -116,7 +116,7 @@ static INDEX_FIELD: Shape = form(63, &IDENTIFIER);
 static INDEX: Shape = Shape::List { of: &INDEX_FIELD, items_max: 8 };
 static HOST_TEXT: Shape = form(253, &HOST);
 static FIELD_TYPE: Shape = Shape::OneOf(&["string", "integer", "number", "boolean", "json"]);
-static BINDING: Shape = Shape::OneOf(&["kv", "r2", "d1", "queue"]);
+static BINDING: Shape = Shape::OneOf(&["kv", "r2", "d1", "queue", "assets"]);
 static APP_ACCESS: Shape = Shape::OneOf(&["read", "write"]);
 
 static COLLECTION_FIELDS: &[Field] = &[
@@ -265,7 +265,7 @@ pub(super) static MANIFEST: &[Field] = &[
     optional("env", "Variables and secrets that the owner sets.", Shape::List { of: &ENV, items_max: 100 }),
     optional(
         "bindings",
-        "Names in `env` for storage in the shapes of Workers KV, R2 and D1, and for producers of Queues. Default: KV and BUCKET with the permission `spaces`, DB with `sql` as well.",
+        "Names in `env` for storage in the shapes of Workers KV, R2 and D1, for producers of Queues, and for static assets. Default: KV and BUCKET with the permission `spaces`, DB with `sql` as well.",
         Shape::Map { key: &BINDING_NAME, of: &BINDING, items_max: BINDINGS_MAX },
     ),
     optional("limits", "Limits of the app's workers and data.", Shape::Object(LIMITS)),

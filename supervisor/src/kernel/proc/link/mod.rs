@@ -323,6 +323,8 @@ pub(crate) fn fuzz_once<R>(rng: &mut R, traffic: impl Fn(&mut R, u32) -> Vec<u8>
         env: Vec::new(),
         bindings: Vec::new(),
         compatibility_date: String::new(),
+        assets: String::new(),
+        spa: false,
     };
     let mut frame = |kind: u8, body: &[u8]| {
         let header = fazt_ipc::frame::Header { body_bytes: body.len() as u32, kind, end: false, stream: 0 };

@@ -1,15 +1,16 @@
-//! How an app wants its JSX: `compilerOptions` of its `tsconfig.json` or `jsconfig.json`. The text is whoever deployed
-//! it; a comment in a script wins over what stands there.
+//! What the compiler's settings of an app mean here: how it wants its JSX, and what its imports may be short for.
+//! `compilerOptions` of its `tsconfig.json` or `jsconfig.json`. The text is whoever deployed it; a comment in a script
+//! wins over what stands there.
 
 use serde::Deserialize;
 
-use super::super::builder::Diagnostic;
-use crate::build::Jsx;
+use super::jsonc::without_comments;
+use super::{Diagnostic, Jsx};
 
 /// Where to look, the first that is there.
-pub(super) const CONFIGS: [&str; 2] = ["tsconfig.json", "jsconfig.json"];
+pub(crate) const CONFIGS: [&str; 2] = ["tsconfig.json", "jsconfig.json"];
 /// Bytes of the file.
-pub(super) const CONFIG_BYTES_MAX: u64 = 256 << 10;
+pub(crate) const CONFIG_BYTES_MAX: u64 = 256 << 10;
 /// Bytes of one name.
 const NAME_BYTES_MAX: usize = 200;
 
@@ -30,7 +31,7 @@ struct Options {
 }
 
 /// Reads the settings, and what the author should know of them.
-pub(super) fn settings(path: &str, text: &str) -> Result<(Jsx, Option<String>), Diagnostic> {
+pub(crate) fn settings(path: &str, text: &str) -> Result<(Jsx, Option<String>), Diagnostic> {
     let plain = without_comments(text);
     let wrong = |line: usize, column: usize, message: String| Diagnostic {
         path: path.to_owned(),
@@ -80,6 +81,31 @@ pub(super) fn settings(path: &str, text: &str) -> Result<(Jsx, Option<String>), 
     ))
 }
 
+/// What imports may be short for: `paths` and where they begin, as a file of settings that holds nothing else and
+/// extends nothing. None where there are none. `read`: the text of another file of the app.
+pub(crate) fn paths(text: &str, read: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let mut text = text.to_owned();
+    // The nearest file that has them counts; so many of them extend each other.
+    for _ in 0..4 {
+        let plain = without_comments(&text);
+        let whole: serde_json::Value = serde_json::from_str(plain.trim_start_matches('\u{feff}')).ok()?;
+        let options = &whole["compilerOptions"];
+        if options["paths"].is_object() || options["baseUrl"].is_string() {
+            let mut kept = serde_json::Map::new();
+            for key in ["paths", "baseUrl"] {
+                if !options[key].is_null() {
+                    kept.insert(key.into(), options[key].clone());
+                }
+            }
+            return Some(serde_json::json!({ "compilerOptions": kept }).to_string());
+        }
+        // Only beside it: paths of another folder would begin somewhere else.
+        let next = whole["extends"].as_str()?.strip_prefix("./")?.to_owned();
+        text = read(&next).or_else(|| read(&format!("{next}.json")))?;
+    }
+    None
+}
+
 fn plain_message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()
@@ -90,50 +116,6 @@ fn place(text: &str, key: &str) -> (usize, usize) {
     let at = text.find(&format!("\"{key}\"")).unwrap_or(0);
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     (text[..at].matches('\n').count() + 1, text[start..at].chars().count() + 1)
-}
-
-/// The same text as JSON: comments, and commas before a closing bracket, are spaces.
-fn without_comments(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = bytes.to_vec();
-    let (mut at, mut comma) = (0, None);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'"' => {
-                at += 1;
-                while at < bytes.len() && bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
-                comma = None;
-            }
-            b'/' if matches!(bytes.get(at + 1), Some(b'/' | b'*')) => {
-                let line = bytes[at + 1] == b'/';
-                let rest = &bytes[at..];
-                let end = if line {
-                    rest.iter().position(|byte| *byte == b'\n')
-                } else {
-                    rest[2..].windows(2).position(|pair| pair == b"*/").map(|found| found + 4)
-                };
-                let end = at + end.unwrap_or(rest.len());
-                for byte in out[at..end].iter_mut().filter(|byte| **byte != b'\n') {
-                    *byte = b' ';
-                }
-                at = end;
-                continue;
-            }
-            b',' => comma = Some(at),
-            b'}' | b']' => {
-                if let Some(comma) = comma.take() {
-                    out[comma] = b' ';
-                }
-            }
-            byte if byte.is_ascii_whitespace() => {}
-            _ => comma = None,
-        }
-        at += 1;
-    }
-    // Whole comments became spaces, nothing else changed.
-    String::from_utf8(out).unwrap_or_default()
 }
 
 #[cfg(test)]
