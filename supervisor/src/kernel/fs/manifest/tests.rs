@@ -71,7 +71,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_would_be_right() {
         ),
         (
             "{\"permissions\": {\"spaces\": true}, \"bindings\": {\"A\": \"s3\"}}",
-            "`bindings.A` must be \"kv\" or \"r2\" or \"d1\" or \"queue\", not `s3`",
+            "`bindings.A` must be \"kv\" or \"r2\" or \"d1\" or \"queue\" or \"assets\", not `s3`",
         ),
         (
             "{\"permissions\": {\"spaces\": true}, \"env\": [{\"name\": \"A\"}], \"bindings\": {\"A\": \"kv\"}}",
