@@ -90,7 +90,7 @@ pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 pub const QUEUE_NAME_BYTES_MAX: usize = 64;
 /// Runs and jobs of one app that wait or run.
 pub const JOBS_MAX: usize = 10_000;
-/// Their payloads together, with those of its dead letters.
+/// Their payloads together. Dead letters have a bound of their own.
 pub const JOBS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Jobs that one call enqueues, as on Workers.
 pub const JOBS_BATCH_MAX: usize = 100;

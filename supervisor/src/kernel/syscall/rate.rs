@@ -106,7 +106,8 @@ mod tests {
     fn a_burst_is_allowed_then_the_steady_rate() {
         let key = || Call::KvGet { space: String::new(), key: "k".into() };
         let file = || Call::FsStat { path: "a".into() };
-        for (call, pace) in [(key(), STORAGE), (file(), OTHERS)] {
+        let later = || Call::ProcList {};
+        for (call, pace) in [(key(), STORAGE), (later(), LATER), (file(), OTHERS)] {
             let start = Instant::now();
             let mut rate = Rate::new(start);
             let mut taken = |now| (0..200_000).filter(|_| rate.take(&call, now).is_ok()).count() as u32;
