@@ -228,11 +228,11 @@ fn a_run_goes_on_again_when_the_supervisor_alone_dies() {
         seen(server).iter().filter_map(|row| row["tries"].as_u64()).collect()
     };
     server.wait("the run", |server| tries(server) == [1]);
-    let supervisor = server.status()["pid"].to_string();
-    assert!(Command::new("kill").args(["-KILL", &supervisor]).status().expect("kill").success());
+    let supervisor = server.status()["pid"].clone();
+    assert!(Command::new("kill").args(["-KILL", &supervisor.to_string()]).status().expect("kill").success());
     server.wait("another supervisor", |server| {
         let status = server.fazt(&["proc", "status", "--json"]);
-        status.code == 0 && status.json()["pid"].to_string() != supervisor
+        status.code == 0 && status.json()["pid"] != supervisor
     });
     server.wait("the run again", |server| tries(server) == [1, 2]);
     server.wait("its end", |server| rows(server, &["proc", "jobs", "app"]).is_empty());
