@@ -71,7 +71,11 @@ impl Server {
             std::fs::write(data.path().join("config.toml"), &options.config).expect("config.toml");
         }
         if let Some(uid) = options.uid {
-            std::os::unix::fs::chown(data.path(), Some(uid), Some(uid)).expect("chown needs root");
+            let config = data.path().join("config.toml");
+            let theirs = [data.path(), &config].into_iter().filter(|path| path.exists());
+            for path in theirs {
+                std::os::unix::fs::chown(path, Some(uid), Some(uid)).expect("chown needs root");
+            }
         }
         let (child, address, sign_in_url) = launch(data.path(), &options);
         Self { data, child, address, sign_in_url, options }
