@@ -275,7 +275,7 @@ fn what_is_not_granted_is_refused_wherever_it_comes_from_and_the_log_says_so() {
         "{led}"
     );
     assert!(elsewhere.seen().iter().all(|seen| !seen.head.contains("/secret")));
-    for (path, error) in [("/private", "PermissionDenied"), ("/round", "Unavailable")] {
+    for (path, error) in [("/private", "PermissionDenied"), ("/round", "TypeError")] {
         let answer = ask(&server, json!({ "url": elsewhere.url("one.localhost", path) }));
         assert_eq!(answer["error"], error, "{path}: {answer}");
     }
@@ -301,7 +301,7 @@ fn redirects_are_followed_refused_or_handed_on_as_the_request_says() {
         "{manual}"
     );
     let error = ask(&server, json!({ "url": home, "init": { "redirect": "error" } }));
-    assert_eq!(error["error"], "Unavailable", "{error}");
+    assert_eq!(error["error"], "TypeError", "{error}");
     let again = elsewhere.url("one.localhost", "/again");
     let sent = ask(&server, json!({ "url": again, "init": { "method": "POST", "body": "twice" } }));
     assert_eq!(sent["text"], "twice", "{sent}");
@@ -323,7 +323,7 @@ fn without_the_test_network_this_machine_is_closed() {
     ] {
         let refused = ask(&server, json!({ "url": url }));
         assert!(
-            ["PermissionDenied", "InvalidArgument"].contains(&refused["error"].as_str().unwrap_or("")),
+            ["PermissionDenied", "TypeError"].contains(&refused["error"].as_str().unwrap_or("")),
             "{url}: {refused}"
         );
     }
@@ -415,7 +415,7 @@ fn certificates_are_checked_by_those_that_the_machine_trusts() {
     for url in [url(&strange, "one.localhost"), url(&trusted, "a.three.localhost")] {
         let refused = ask(&server, json!({ "url": url }));
         let why = refused["message"].as_str().unwrap_or_default();
-        assert!(refused["error"] == "Unavailable" && why.contains("no safe connection"), "{url}: {refused}");
+        assert!(refused["error"] == "TypeError" && why.contains("no safe connection"), "{url}: {refused}");
     }
     assert_eq!(elsewhere.seen().len(), 1, "nothing was sent to who could not show who they are");
 }

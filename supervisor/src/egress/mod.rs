@@ -80,9 +80,10 @@ impl Settings {
 
     /// Whether a host is this server itself, or one of its apps. In the test network `localhost` is everybody's.
     fn is_own(&self, host: &str) -> bool {
-        let own = !self.domain.is_empty() && !(self.test_network && self.domain == "localhost");
-        own && (host == self.domain
-            || host.strip_suffix(&self.domain).is_some_and(|below| below.ends_with('.')))
+        let nobodys = self.domain.is_empty() || (self.test_network && self.domain == "localhost");
+        !nobodys
+            && (host == self.domain
+                || host.strip_suffix(&self.domain).is_some_and(|below| below.ends_with('.')))
     }
 }
 
@@ -135,8 +136,9 @@ pub(crate) async fn serve_here(
     socket: tokio::net::UnixStream,
     settings: Settings,
     names: Arc<dyn Names>,
+    certificates: &[u8],
 ) -> Result<(), Malformed> {
-    link::serve(socket, Arc::new(Client::new(settings, names, None))).await
+    link::serve(socket, Arc::new(Client::new(settings, names, connect::tls(certificates)))).await
 }
 
 /// Why the process ends before the kernel wants it to.

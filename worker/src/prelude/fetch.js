@@ -505,14 +505,20 @@ function send(args, body, signal) {
     drained(opened);
   };
   const answer = body === null ? call(FETCH, args, false, open) : callWith(FETCH, args, body, open);
-  if (signal === null) return answer;
+  if (signal === null) return answer.catch(unreachable);
   return new Promise((resolve, reject) => {
     signal.addEventListener("abort", () => {
       giveUp();
       reject(signal.reason);
     }, { once: true });
-    answer.then(resolve, reject);
+    answer.catch(unreachable).then(resolve, reject);
   });
+}
+
+// The web has one error for whatever keeps a request from being answered; what is not granted stays what it is.
+function unreachable(error) {
+  if (!["InvalidArgument", "TooLarge", "Unavailable"].includes(error?.name)) throw error;
+  throw Object.assign(new TypeError(error.message), { code: error.name });
 }
 
 // A call that bytes follow: a string, bytes, or a body that streams. A promise of [stream, reply].

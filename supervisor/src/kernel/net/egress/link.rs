@@ -23,6 +23,8 @@ pub(super) struct Link {
     /// Frames on their way: bounded by what streams may send without credit, and a request for each.
     out: mpsc::UnboundedSender<Vec<u8>>,
     closed: Notify,
+    /// Tells the task that holds the socket to let go of it.
+    shut: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -76,12 +78,14 @@ impl Link {
             table: Mutex::new(Table { idle: Some(Instant::now()), ..Table::default() }),
             out,
             closed: Notify::new(),
+            shut: Arc::default(),
         });
-        let reading = Arc::downgrade(&link);
+        let (reading, shut) = (Arc::downgrade(&link), Arc::clone(&link.shut));
         tokio::spawn(async move {
             let outcome = tokio::select! {
                 outcome = read(from, &reading) => outcome,
                 () = write(to, outbox) => Ok(()),
+                () = shut.notified() => Ok(()),
             };
             if let Err(malformed) = outcome {
                 tracing::error!(%malformed, "egress does not keep to the protocol: it is ended");
@@ -144,6 +148,7 @@ impl Link {
             }
             let _ = open.pieces.send(Piece::End(Err(gone())));
         }
+        self.shut.notify_one();
         self.closed.notify_waiters();
     }
 

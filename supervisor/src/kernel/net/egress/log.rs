@@ -44,7 +44,7 @@ impl Log {
         self.apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ring<'a>(apps: &'a mut HashMap<AppId, Ring>, app: AppId) -> &'a mut Ring {
+    fn ring(apps: &mut HashMap<AppId, Ring>, app: AppId) -> &mut Ring {
         if !apps.contains_key(&app) && apps.len() >= APPS_MAX {
             let oldest = apps.iter().min_by_key(|(_, ring)| ring.used).map(|(app, _)| *app);
             oldest.and_then(|oldest| apps.remove(&oldest));

@@ -33,7 +33,7 @@ use fazt_ipc::ids::AppId;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::kernel::fs::outbound::{
     Answered, Caller, Fault, FaultKind, Outbound, Outgoing, Receiving, Sending,
@@ -78,6 +78,8 @@ pub(crate) type Start = Box<dyn Fn() -> BoxFuture<'static, Result<Started, Strin
 pub(crate) struct Egress {
     start: Start,
     state: tokio::sync::Mutex<State>,
+    /// A process has gone for good.
+    gone: Notify,
     shown: Mutex<Shown>,
     callers: Mutex<Callers>,
     apps: Arc<Semaphore>,
@@ -138,6 +140,7 @@ impl Egress {
         Arc::new(Self {
             start,
             state: tokio::sync::Mutex::default(),
+            gone: Notify::new(),
             shown: Mutex::default(),
             callers: Mutex::default(),
             apps: Arc::new(Semaphore::new(APPS_TURNS_MAX)),
@@ -176,11 +179,17 @@ impl Egress {
 
     /// A process that lives, made if there is none.
     async fn link(self: &Arc<Self>) -> Result<Arc<Link>, Fault> {
-        let mut state = self.state.lock().await;
-        if let Some(link) = state.link.as_ref().filter(|link| link.lives()) {
-            return Ok(Arc::clone(link));
-        }
-        state.link = None;
+        let mut state = loop {
+            let gone = self.gone.notified();
+            let state = self.state.lock().await;
+            match &state.link {
+                Some(link) if link.lives() => return Ok(Arc::clone(link)),
+                // The launcher lets one live at a time: the next waits for its end.
+                Some(_) => drop(state),
+                None => break state,
+            }
+            gone.await;
+        };
         if let Some((due, _)) = state.back_off {
             tokio::time::sleep_until(due.into()).await;
         }
@@ -239,7 +248,7 @@ impl Egress {
     async fn keep(
         self: Arc<Self>,
         link: Arc<Link>,
-        exited: oneshot::Receiver<String>,
+        mut exited: oneshot::Receiver<String>,
         kill: Box<dyn Fn() + Send + Sync>,
     ) {
         let begun = Instant::now();
@@ -253,16 +262,18 @@ impl Egress {
             }
         };
         let why = tokio::select! {
-            exit = exited => Some(exit.unwrap_or_else(|_| "the launcher is gone".into())),
+            exit = &mut exited => Some(exit.unwrap_or_else(|_| "the launcher is gone".into())),
             () = link.closed() => Some("it broke the protocol, or closed its socket".into()),
             () = idle => None,
         };
         link.die();
         kill();
-        let mut state = self.state.lock().await;
-        if state.link.as_ref().is_some_and(|now| Arc::ptr_eq(now, &link)) {
-            state.link = None;
+        if !exited.is_terminated() {
+            // How it ended was not why; a launcher that does not say so is no reason to wait for ever.
+            let _ = tokio::time::timeout(START, &mut exited).await;
         }
+        let mut state = self.state.lock().await;
+        state.link = None;
         self.shown(|shown| shown.pid = None);
         match why {
             None => state.back_off = None,
@@ -278,6 +289,8 @@ impl Egress {
                 });
             }
         }
+        drop(state);
+        self.gone.notify_waiters();
     }
 
     async fn carry(

@@ -50,8 +50,12 @@ impl Names for Script {
 }
 
 fn egress(names: Arc<Script>, test_network: bool) -> Way {
+    trusting(names, test_network, Vec::new())
+}
+
+fn trusting(names: Arc<Script>, test_network: bool, trusted: Vec<u8>) -> Way {
     let start = move || -> BoxFuture<'static, Result<Started, String>> {
-        let names = Arc::clone(&names);
+        let (names, trusted) = (Arc::clone(&names), trusted.clone());
         Box::pin(async move {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(|error| error.to_string())?;
             let (tell, exited) = oneshot::channel();
@@ -62,7 +66,7 @@ fn egress(names: Arc<Script>, test_network: bool) -> Way {
                 socket.write_all(READY).await.expect("the kernel reads");
                 let mut word = [0; BEGIN.len()];
                 socket.read_exact(&mut word).await.expect("a word");
-                let outcome = serve_here(socket, settings, names).await;
+                let outcome = serve_here(socket, settings, names, &trusted).await;
                 let _ = tell.send(format!("{outcome:?}"));
             });
             Ok(Started { pid: 1, socket: ours, exited, kill: Box::new(|| {}) })
@@ -435,7 +439,7 @@ async fn what_is_no_kernel_is_not_served() {
     ToEgress::Cancel.encode(5, false, &mut cancel).expect("fits");
     for bytes in [vec![0xff; 32], cancel, vec![0; 16]] {
         let (ours, theirs) = UnixStream::pair().expect("sockets");
-        let serving = tokio::spawn(serve_here(theirs, Settings::default(), Script::new(&[&[]])));
+        let serving = tokio::spawn(serve_here(theirs, Settings::default(), Script::new(&[&[]]), b""));
         let mut ours = ours;
         ours.write_all(&bytes).await.expect("it reads");
         assert!(serving.await.expect("no panic").is_err(), "{bytes:?}");
@@ -483,4 +487,58 @@ async fn an_answer_that_says_how_long_it_is_good_is_not_asked_for_again() {
     assert_eq!(asked("/long"), 4);
     let (lines, _) = way.0.log().of(AppId::new(1, 1), 0);
     assert_eq!(lines.iter().filter(|line| line.cached).count(), 5, "two long, two tagged, one only");
+}
+
+#[tokio::test]
+async fn where_the_other_side_speaks_http_2_it_is_spoken() {
+    use http_body_util::BodyExt as _;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("protocols")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key);
+    let mut config = config.expect("a key for its certificate");
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let connections = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let answer = hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| async {
+                let about = format!("{:?} {}", request.version(), request.uri().host().unwrap_or_default());
+                let sent = request.into_body().collect().await?.to_bytes();
+                let body = [about.as_bytes(), b" ", &sent].concat();
+                Ok::<_, hyper::Error>(http::Response::new(http_body_util::Full::new(Bytes::from(body))))
+            });
+            let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(serving.serve_connection(TokioIo::new(stream), answer));
+        }
+    });
+    let way = trusting(Script::new(&[&["127.0.0.1"]]), true, made.cert.pem().into_bytes());
+    let post = |path: &str| Outgoing {
+        method: "POST".into(),
+        ..get(&format!("https://a.example:{port}{path}"))
+            .field("connection", "close")
+            .field("host", "evil.example")
+    };
+    for _ in 0..3 {
+        let pieces = [Ok(Bytes::from(vec![b'x'; 100_000])), Ok(Bytes::from(vec![b'y'; 100_000]))];
+        let answered = way.fetch(post("/"), Some(Box::new(Pieces(pieces.into())))).await.expect("an answer");
+        let body = String::from_utf8(answered.whole().await.expect("a body")).expect("text");
+        assert!(body.starts_with("HTTP/2.0 a.example xxx") && body.len() > 200_000, "{}", &body[..40]);
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1, "one connection for one lane");
+    let other = Outgoing { caller: Caller::Kernel("test"), ..get(&format!("https://a.example:{port}/")) };
+    assert!(whole(&way, other).await.is_ok_and(|body| body.starts_with("HTTP/2.0")));
+    assert_eq!(connections.load(Ordering::SeqCst), 2, "and another for another");
 }
