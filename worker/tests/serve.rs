@@ -414,6 +414,52 @@ fn system_calls_are_bound_from_the_table() {
 }
 
 #[test]
+fn assets_are_served_by_their_binding() {
+    let mut kernel = Kernel::app(
+        "export default { async fetch(request, env) {
+           const ask = async (path, init) => {
+             const r = await env.ASSETS.fetch(new URL(path, request.url), init);
+             return [path, r.status, await r.text(), r.headers.get('location') ?? r.headers.get('content-type')];
+           };
+           return Response.json([
+             await ask('/a.txt'), await ask('/a.txt', { method: 'HEAD' }), await ask('/a.txt', { method: 'POST' }),
+             await ask('/a.txt', { headers: { 'if-none-match': 'W/\"00\", \"11\"' } }),
+             await ask('/sub/'), await ask('/'), await ask('/dir?q'), await ask('/gone'), await ask('/gone/'), await ask('/%ff'),
+             [(await (await env.ASSETS.fetch(request)).text())],
+           ]); } };",
+    );
+    let answer = kernel.get("/b%20c");
+    let expect = r#"[["/a.txt",200,"abc","text/plain"],["/a.txt",200,"","text/plain"],["/a.txt",405,"Method Not Allowed","text/plain;charset=UTF-8"],["/a.txt",304,"","text/plain"],["/sub/",200,"abc","text/plain"],["/",200,"abc","text/plain"],["/dir?q",307,"","/dir/?q"],["/gone",404,"abc","text/plain"],["/gone/",404,"abc","text/plain"],["/%ff",400,"Bad Request","text/plain;charset=UTF-8"],["abc"]]"#;
+    assert_eq!(answer.text(), expect);
+    let paths: Vec<_> = answer
+        .calls
+        .iter()
+        .map(|call| match call {
+            Call::FsRead { path } => path.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expect = [
+        "public/a.txt",
+        "public/a.txt",
+        "public/a.txt",
+        "public/sub/index.html",
+        "public/index.html",
+        "public/dir",
+        "public/dir.html",
+        "public/dir/index.html",
+        "public/gone",
+        "public/gone.html",
+        "public/gone/index.html",
+        "public/404.html",
+        "public/gone/index.html",
+        "public/404.html",
+        "public/b c",
+    ];
+    assert_eq!(paths, expect);
+}
+
+#[test]
 fn log_lines_carry_the_place_and_are_bounded() {
     let mut kernel = Kernel::app(
         "export default { fetch() {\n  console.log('a', 1, { b: [2] });\n  console.error('x'.repeat(10000));\n  for (let i = 0; i < 500; i++) console.log(i);\n  return new Response('ok'); } };",

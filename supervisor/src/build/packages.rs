@@ -26,7 +26,7 @@ pub(super) fn bundle(
     for (place, packed) in bundling.packages.iter().zip(packages) {
         let unpacked = archive::tar_gz(&packed, ROOM, true)
             .map_err(|Refusal(why)| Refusal(format!("the package at {place}: {why}")))?;
-        for file in unpacked.into_iter().filter(|file| is_needed(file)) {
+        for file in unpacked.into_iter().filter(is_needed) {
             left = left.checked_sub(file.bytes.len()).ok_or_else(|| {
                 let max = PACKAGES_UNPACKED_BYTES_MAX >> 20;
                 Refusal(format!("the packages have more than {max} MiB together"))

@@ -153,7 +153,11 @@ impl Kernel {
             cpu_ms: limits.cpu_ms,
             user: Some(User { id: "u1".into(), name: "Ada".into(), role: "owner".into() }),
             env: vec![("API_KEY".into(), "s3cret".into())],
-            bindings: vec![("KV".into(), BindingKind::Kv), ("JOBS".into(), BindingKind::Queue)],
+            bindings: vec![
+                ("KV".into(), BindingKind::Kv),
+                ("JOBS".into(), BindingKind::Queue),
+                ("ASSETS".into(), BindingKind::Assets),
+            ],
             compatibility_date: "2026-11-20".into(),
             assets: "public".into(),
             spa: false,
@@ -347,6 +351,15 @@ impl Kernel {
                     bytes: 3,
                 };
                 let reply: Result<Reply, CallError> = Ok(Reply::FsList(vec![entry]));
+                self.send(KernelKind::Reply, stream, true, &reply);
+            }
+            // As the kernel answers: a folder is none, and neither is what is not there.
+            Call::FsRead { path }
+                if path.contains("gone") || path.ends_with("dir") || path.ends_with("dir.html") =>
+            {
+                let code =
+                    if path.ends_with("dir") { ErrorCode::InvalidArgument } else { ErrorCode::NotFound };
+                let reply: Result<Reply, CallError> = Err(CallError::new(code, "no file"));
                 self.send(KernelKind::Reply, stream, true, &reply);
             }
             Call::FsRead { path } => {

@@ -158,8 +158,10 @@ fn endless_and_nested_compression_comes_to_nothing() {
     assert!(tar_gz(&nested, ROOM, false).is_err(), "what was compressed twice is no archive");
 }
 
-/// A zip archive of (name, mode, method, content as it is said to be, as it is packed).
-fn zipped(entries: &[(&str, u32, u16, &[u8], &[u8])]) -> Vec<u8> {
+/// Name, mode, method, content as it is said to be, as it is packed.
+type Zipped<'a> = (&'a str, u32, u16, &'a [u8], &'a [u8]);
+
+fn zipped(entries: &[Zipped<'_>]) -> Vec<u8> {
     let (mut out, mut list) = (Vec::new(), Vec::new());
     for (name, mode, method, content, packed) in entries {
         let at = out.len() as u32;

@@ -47,14 +47,22 @@ pub trait Prepare: Send + Sync {
     ) -> BoxFuture<'static, Result<Plan, BuildError>>;
 
     /// Makes the files of a deploy: what is served, the manifest of the plan, and one script of all that the main
-    /// module imports. `packages`: as they came, each checked by [`Package::matches`], in the order of the plan. The
-    /// second list is what the author should know.
+    /// module imports. `packages`: as they came, each checked by [`Package::matches`], in the order of the plan.
     fn bundle(
         &self,
         plan: Arc<Plan>,
         files: Arc<Vec<RepoFile>>,
         packages: Vec<Bytes>,
-    ) -> BoxFuture<'static, Result<(Vec<RepoFile>, Vec<String>), BuildError>>;
+    ) -> BoxFuture<'static, Result<Bundled, BuildError>>;
+}
+
+/// The files of a deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Bundled {
+    /// By path.
+    pub files: Vec<RepoFile>,
+    /// What the author should know.
+    pub warnings: Vec<String>,
 }
 
 /// Characters of one line of a plan.
@@ -116,7 +124,7 @@ pub(in crate::kernel) fn bundled(
     plan: &Plan,
     files: &[RepoFile],
     bundle: Bundle,
-) -> Result<(Vec<RepoFile>, Vec<String>), BuildError> {
+) -> Result<Bundled, BuildError> {
     let manifest: serde_json::Value = serde_json::from_str(&plan.manifest).unwrap_or_default();
     let named =
         |key: &str| manifest[key].as_str().map(super::manifest::relative).filter(|path| !path.is_empty());
@@ -140,7 +148,7 @@ pub(in crate::kernel) fn bundled(
     let mut warnings = bundle.warnings;
     warnings.truncate(LINES_MAX);
     let warnings = warnings.into_iter().map(|line| Refusal(line).shown()).collect();
-    Ok((checked(deploy)?, warnings))
+    Ok(Bundled { files: checked(deploy)?, warnings })
 }
 
 /// A repository at one commit. Paths are checked by the rules of a deploy.

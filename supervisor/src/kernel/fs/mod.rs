@@ -53,8 +53,8 @@ use tokio::sync::{OwnedMutexGuard, broadcast};
 
 pub use asset::{AssetMatch, Encoding, Encodings, File, Sha256};
 pub use builder::{
-    BuildError, Builder, Compiled, Diagnostic, Inspect, Migrations, Package, Plan, Prepare, RepoFile, Source,
-    StripResult, Stripped, Unpack, Unpacked,
+    BuildError, Builder, Bundled, Compiled, Diagnostic, Inspect, Migrations, Package, Plan, Prepare,
+    RepoFile, Source, StripResult, Stripped, Unpack, Unpacked,
 };
 pub use code::{Code, CodeModule};
 pub use data::{CheckedFile, Used};

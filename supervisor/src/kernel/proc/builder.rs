@@ -25,8 +25,8 @@ use super::pool::{Pool, Warm};
 use super::spec::send_modules;
 use crate::build;
 use crate::kernel::fs::{
-    BuildError, Builder, Compiled, Diagnostic, Inspect, Plan, Prepare, RepoFile, Source, StripResult, Unpack,
-    Unpacked, builder,
+    BuildError, Builder, Bundled, Compiled, Diagnostic, Inspect, Plan, Prepare, RepoFile, Source,
+    StripResult, Unpack, Unpacked, builder,
 };
 
 /// Scripts that may fail to compile before the rest is given up: each costs a fresh worker.
@@ -121,7 +121,7 @@ impl Prepare for JailBuilder {
         plan: Arc<Plan>,
         files: Arc<Vec<RepoFile>>,
         packages: Vec<Bytes>,
-    ) -> BoxFuture<'static, Result<(Vec<RepoFile>, Vec<String>), BuildError>> {
+    ) -> BoxFuture<'static, Result<Bundled, BuildError>> {
         let (launcher, jobs) = (Arc::clone(&self.launcher), Arc::clone(&self.jobs));
         Box::pin(async move {
             let Some(entry) = plan.entry.clone() else {
