@@ -32,7 +32,7 @@ pub struct Plan {
     pub packages: Vec<Package>,
     /// Folders of the repository that stand for packages: where, and which.
     pub links: Vec<(String, String)>,
-    /// What is bundled; none: the files are deployed as they are.
+    /// What is bundled; none: the files are deployed as they are, see `unbundled` of the kernel.
     pub entry: Option<Entry>,
     /// SQL to be run before the app is, in this order.
     pub migrations: Vec<Migrations>,
@@ -88,8 +88,8 @@ pub(super) fn inspect(job: &Inspect, files: Vec<RepoFile>) -> Result<Plan, Refus
         return Ok(plan);
     }
     let names = bundle::scan(&entry, files.clone())?;
-    if plan.made_from.is_empty() && names.is_empty() {
-        // Nothing but its own files: they are deployed as they are.
+    if plan.made_from.is_empty() && names.is_empty() && !bundle::has_paths(&files) {
+        // Nothing but its own files, named as they are: they are deployed so.
         plan.entry = None;
         return Ok(plan);
     }

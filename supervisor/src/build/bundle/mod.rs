@@ -184,6 +184,11 @@ pub(super) fn bundle(entry: &Entry, files: Vec<RepoFile>) -> Result<Bundle, Refu
     Ok(Bundle { code: chunk.code.clone(), map, warnings })
 }
 
+/// Whether imports may be short for something else, which only bundling understands.
+pub(super) fn has_paths(files: &[RepoFile]) -> bool {
+    settings(files).paths.is_some()
+}
+
 /// What the app's own settings say.
 struct Settings {
     jsx: Jsx,

@@ -88,7 +88,7 @@ pub(super) fn needs(files: &[RepoFile], names: &BTreeSet<String>, registry: &str
         return Ok(Needs::default());
     }
     let find = |name: &&str| files.iter().find(|file| file.path == **name);
-    let Some(lock) = READ.iter().find_map(|name| find(name)) else {
+    let Some(lock) = READ.iter().find_map(&find) else {
         let declared = declared(files);
         let wanted: Vec<_> = missing.iter().filter(|name| declared.contains(**name)).copied().collect();
         if wanted.is_empty() {

@@ -94,6 +94,15 @@ pub(in crate::kernel) fn checked_plan(
     if plan.migrations.iter().flat_map(|one| &one.files).any(|path| !has(path)) {
         return died("a migration that there is not");
     }
+    if !plan.made_from.is_empty()
+        && let Ok(mut manifest) = serde_json::from_str::<serde_json::Value>(&plan.manifest)
+        // A worker may be called as it likes where it comes from. Here the owner names it.
+        && manifest["name"].as_str().is_some_and(|name| super::name::check(name).is_err())
+        && let Some(manifest) = manifest.as_object_mut()
+    {
+        manifest.remove("name");
+        plan.manifest = serde_json::to_string_pretty(manifest).unwrap_or_default();
+    }
     let mut places = HashSet::new();
     let fine = plan.packages.len() <= PACKAGES_MAX
         && plan.links.len() <= REPOSITORY_FILES_MAX
@@ -114,6 +123,27 @@ pub(in crate::kernel) fn checked_plan(
         }
     }
     Ok(plan)
+}
+
+/// The files of a deploy of which nothing is bundled: as they are, with the manifest of the plan. Of a repository that
+/// has no manifest of its own and no script, only what is served.
+///
+/// # Errors
+/// When they are not what may be deployed.
+pub fn unbundled(plan: &Plan, files: &[RepoFile]) -> Result<Vec<RepoFile>, BuildError> {
+    if plan.made_from.is_empty() {
+        return checked(files.to_vec());
+    }
+    let manifest: serde_json::Value = serde_json::from_str(&plan.manifest).unwrap_or_default();
+    let assets = manifest["assets"].as_str().map(super::manifest::relative).unwrap_or("public");
+    let served = files.iter().filter(|file| {
+        let below = file.path.strip_prefix(assets).is_some_and(|rest| rest.starts_with('/'));
+        (below || assets.is_empty()) && file.path != "app.json"
+    });
+    let mut deploy: Vec<RepoFile> = served.cloned().collect();
+    deploy.push(RepoFile { path: "app.json".into(), bytes: plan.manifest.clone().into_bytes() });
+    deploy.sort_by(|a, b| a.path.cmp(&b.path));
+    checked(deploy)
 }
 
 /// The files of a deploy: what is served and what the manifest names of a repository, and what was made of it.
@@ -200,4 +230,87 @@ pub enum BuildError {
     /// What it was given is not taken. For whoever brought it, on one line.
     #[error("{0}")]
     Refused(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(list: &[(&str, &str)]) -> Vec<RepoFile> {
+        let one =
+            |(path, text): &(&str, &str)| RepoFile { path: (*path).into(), bytes: text.as_bytes().to_vec() };
+        list.iter().map(one).collect()
+    }
+
+    fn paths(files: &[RepoFile]) -> Vec<&str> {
+        files.iter().map(|file| file.path.as_str()).collect()
+    }
+
+    const REGISTRY: &str = "https://registry.example.org";
+
+    fn package(path: &str, url: &str) -> Package {
+        let integrity = format!("sha512-{}==", "A".repeat(86));
+        Package { path: path.into(), name: "a".into(), version: "1".into(), url: url.into(), integrity }
+    }
+
+    #[test]
+    fn a_plan_from_a_jail_names_only_what_it_was_asked_for() {
+        let job = Inspect { registry: REGISTRY.into() };
+        let repository = files(&[("wrangler.toml", "x")]);
+        let good = Plan {
+            manifest: "{\"name\": \"admin\", \"main\": \"server.js\"}".into(),
+            made_from: "wrangler.toml".into(),
+            missing: vec!["a\u{1b}[2J\u{202e}b\n".into()],
+            packages: vec![package("node_modules/a", &format!("{REGISTRY}/a.tgz"))],
+            ..Plan::default()
+        };
+        let plan = checked_plan(good.clone(), &job, &repository).expect("good");
+        assert!(!plan.manifest.contains("admin"), "a name that no app can have: {}", plan.manifest);
+        assert!(!plan.missing[0].contains(|c: char| c.is_control() || c == '\u{202e}'), "{:?}", plan.missing);
+        let with = |package| Plan { packages: vec![package], ..good.clone() };
+        for (why, plan) in [
+            ("another registry", with(package("node_modules/a", "https://evil.example/a.tgz"))),
+            ("above the registry", with(package("node_modules/a", &format!("{REGISTRY}/../a.tgz")))),
+            ("a place that leads elsewhere", with(package("../a", &format!("{REGISTRY}/a.tgz")))),
+            ("no hash", with(Package { integrity: String::new(), ..good.packages[0].clone() })),
+            ("twice", Plan { packages: [&good.packages[..], &good.packages].concat(), ..good.clone() }),
+            ("no such configuration", Plan { made_from: "gone.toml".into(), ..good.clone() }),
+            (
+                "no such migration",
+                Plan {
+                    migrations: vec![Migrations { binding: "DB".into(), files: vec!["x.sql".into()] }],
+                    ..good.clone()
+                },
+            ),
+        ] {
+            assert!(checked_plan(plan, &job, &repository).is_err(), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_deploy_holds_what_is_served_and_what_was_made_and_no_source() {
+        let repository = files(&[
+            ("app.json", "{}"),
+            ("db/1.sql", "SELECT 1"),
+            ("logo.svg", "x"),
+            ("server.js", "old"),
+            ("site/index.html", "x"),
+            ("src/secret.ts", "x"),
+        ]);
+        let plan = Plan {
+            manifest: "{\"main\": \"server.js\", \"assets\": \"./site/\", \"icon\": \"logo.svg\"}".into(),
+            migrations: vec![Migrations { binding: "DB".into(), files: vec!["db/1.sql".into()] }],
+            ..Plan::default()
+        };
+        let bundle = Bundle { code: "new".into(), map: "{}".into(), ..Bundle::default() };
+        let deploy = bundled(&plan, &repository, bundle).expect("fine").files;
+        let expect = ["app.json", "db/1.sql", "logo.svg", "server.js", "server.js.map", "site/index.html"];
+        assert_eq!(paths(&deploy), expect);
+        assert_eq!(deploy[3].bytes, b"new");
+        assert_eq!(deploy[0].bytes, plan.manifest.as_bytes());
+        let plan = Plan { made_from: "wrangler.toml".into(), ..plan };
+        assert_eq!(paths(&unbundled(&plan, &repository).expect("fine")), ["app.json", "site/index.html"]);
+        let plan = Plan { made_from: String::new(), ..plan };
+        assert_eq!(unbundled(&plan, &repository).expect("fine"), repository);
+    }
 }
