@@ -9,7 +9,7 @@ use super::{inspect, pack};
 const ROOM: Room = Room { entries: 1_000, file_bytes: 1 << 20, bytes: 8 << 20 };
 /// Files whose text is looked at, each with the same bytes in it.
 const NAMES: [&str; 6] =
-    ["wrangler.toml", "wrangler.json", "package-lock.json", "bun.lock", "tsconfig.json", "package.json"];
+    ["wrangler.toml", "package-lock.json", "bun.lock", "pnpm-lock.yaml", "tsconfig.json", "package.json"];
 
 /// Reads the bytes in every way. Says whether one way took them.
 ///

@@ -52,6 +52,7 @@ pub(super) fn read(text: &str, registry: &str) -> Result<Graph, Refusal> {
             link: version.strip_prefix("workspace:").map(str::to_owned),
             bundled: about.is_some_and(|about| about["bundled"] == true),
             imports: [names_of("dependencies"), names_of("peerDependencies")].concat(),
+            id: String::new(),
         };
         graph.0.insert(place(&names), node);
     }

@@ -13,6 +13,8 @@ pub(super) struct Node {
     pub(super) version: String,
     pub(super) url: String,
     pub(super) integrity: String,
+    /// Which of several of that version it is, where a lock file tells them apart.
+    pub(super) id: String,
     /// Folder of the repository that stands for it.
     pub(super) link: Option<String>,
     /// It comes inside the package that it is a part of.
@@ -27,7 +29,7 @@ pub(super) struct Graph(pub(super) BTreeMap<String, Node>);
 
 impl Graph {
     /// Where a package at `from` finds `name`: in its own folder of packages, or in that of a folder above.
-    fn find(&self, from: &str, name: &str) -> Option<&str> {
+    pub(super) fn find(&self, from: &str, name: &str) -> Option<&str> {
         let mut below = from;
         loop {
             let place = if below.is_empty() {

@@ -8,10 +8,12 @@
 //! | `graph.rs` | from names that are imported to packages, whichever file they are locked in |
 //! | `package_lock.rs` | `package-lock.json` of npm 7 and later, `npm-shrinkwrap.json` |
 //! | `bun_lock.rs` | `bun.lock` |
+//! | `pnpm_lock.rs` | `pnpm-lock.yaml` |
 
 mod bun_lock;
 mod graph;
 mod package_lock;
+mod pnpm_lock;
 #[cfg(test)]
 mod tests;
 
@@ -68,9 +70,9 @@ pub(super) struct Needs {
 }
 
 /// Lock files that are read, the first that is there.
-const READ: [&str; 3] = ["package-lock.json", "npm-shrinkwrap.json", "bun.lock"];
+const READ: [&str; 4] = ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "bun.lock"];
 /// Lock files that are not.
-const UNREAD: [&str; 4] = ["pnpm-lock.yaml", "yarn.lock", "bun.lockb", "deno.lock"];
+const UNREAD: [&str; 3] = ["yarn.lock", "bun.lockb", "deno.lock"];
 
 /// Finds the packages that `names` lead to. `registry`: what every URL must begin with, without a slash at its end.
 /// What is committed in `node_modules` is there already.
@@ -115,6 +117,7 @@ pub(super) fn needs(files: &[RepoFile], names: &BTreeSet<String>, registry: &str
         std::str::from_utf8(&lock.bytes).map_err(|_| Refusal(format!("`{}` is not UTF-8", lock.path)))?;
     let graph = match lock.path.as_str() {
         "bun.lock" => bun_lock::read(text, registry),
+        "pnpm-lock.yaml" => pnpm_lock::read(text, registry, &missing),
         _ => package_lock::read(text, registry),
     };
     let graph = graph.map_err(|Refusal(why)| Refusal(format!("`{}`: {why}", lock.path)))?;

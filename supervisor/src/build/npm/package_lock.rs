@@ -61,6 +61,7 @@ pub(super) fn read(text: &str, registry: &str) -> Result<Graph, Refusal> {
             link,
             bundled: entry.in_bundle,
             imports,
+            id: String::new(),
         };
         graph.0.insert(place, node);
     }

@@ -93,6 +93,41 @@ fn bun_locks_by_the_names_that_lead_there() {
 }
 
 #[test]
+fn pnpm_locks_by_version_and_each_finds_its_own() {
+    let hash = hash('a');
+    let text = format!(
+        "lockfileVersion: '9.0'\n\nimporters:\n\n  .:\n    dependencies:\n      '@s/a':\n        specifier: ^1\n        version: 1.0.0(b@2.0.0)\n      b:\n        specifier: ^2\n        version: 2.0.0\n    devDependencies:\n      tool:\n        specifier: '*'\n        version: 1.0.0\n\n  sub:\n    dependencies:\n      b:\n        specifier: ^9\n        version: 9.0.0\n\npackages:\n\n  '@s/a@1.0.0':\n    resolution: {{integrity: {hash}}}\n    deprecated: |-\n      old: yes\n    peerDependencies:\n      b: '*'\n\n  b@1.0.0:\n    resolution: {{integrity: {hash}}}\n\n  b@2.0.0:\n    resolution: {{integrity: {hash}}}\n\n  c@1.0.0:\n    resolution: {{integrity: {hash}}}\n\n  tool@1.0.0:\n    resolution: {{integrity: {hash}}}\n\nsnapshots:\n\n  '@s/a@1.0.0(b@2.0.0)':\n    dependencies:\n      b: 2.0.0\n      c: 1.0.0\n      other: b@1.0.0\n\n  b@1.0.0: {{}}\n\n  b@2.0.0: {{}}\n\n  c@1.0.0:\n    dependencies:\n      b: 1.0.0\n      '@s/a': 1.0.0(b@2.0.0)\n\n  tool@1.0.0: {{}}\n"
+    );
+    let found = check(&[file("pnpm-lock.yaml", &text)], &["@s/a", "b"]).expect("good");
+    let places: Vec<_> = found
+        .packages
+        .iter()
+        .map(|one| (one.path.as_str(), one.name.as_str(), one.version.as_str()))
+        .collect();
+    let expect = [
+        ("node_modules/@s/a", "@s/a", "1.0.0"),
+        ("node_modules/b", "b", "2.0.0"),
+        ("node_modules/c", "c", "1.0.0"),
+        ("node_modules/c/node_modules/b", "b", "1.0.0"),
+        ("node_modules/other", "b", "1.0.0"),
+    ];
+    assert_eq!(places, expect);
+    assert_eq!(found.packages[0].url, format!("{REGISTRY}/@s/a/-/a-1.0.0.tgz"));
+    // As pnpm 8 wrote it.
+    let text = format!(
+        "lockfileVersion: '6.0'\n\ndependencies:\n  x:\n    specifier: ^1\n    version: 1.0.0\n\npackages:\n\n  /x@1.0.0:\n    resolution: {{integrity: {hash}}}\n    dependencies:\n      y: 2.0.0(z@1.0.0)\n    dev: false\n\n  /y@2.0.0(z@1.0.0):\n    resolution: {{integrity: {hash}, tarball: https://evil.example/y.tgz}}\n    dev: false\n"
+    );
+    let error = check(&[file("pnpm-lock.yaml", &text)], &["x"]).expect_err("another host");
+    assert!(error.0.contains("`y` does not come from the registry"), "{error}");
+    let text = text.replace(", tarball: https://evil.example/y.tgz", "");
+    let found = check(&[file("pnpm-lock.yaml", &text)], &["x"]).expect("good");
+    assert_eq!(
+        found.packages.iter().map(|one| one.path.as_str()).collect::<Vec<_>>(),
+        ["node_modules/x", "node_modules/y"]
+    );
+}
+
+#[test]
 fn what_nobody_vouches_for_is_refused() {
     let good = entry("node_modules/a", "1.0.0", "");
     for (why, packages, says) in [
@@ -136,7 +171,7 @@ fn a_missing_or_old_lock_says_what_the_author_can_do() {
     let package = file("package.json", "{\"devDependencies\": {\"a\": \"^1\"}}");
     for (files, says) in [
         (vec![package.clone()], "no lock file"),
-        (vec![package.clone(), file("pnpm-lock.yaml", "")], "`pnpm-lock.yaml` is not read"),
+        (vec![package.clone(), file("pnpm-lock.yaml", "lockfileVersion: 5.4\n")], "`5.4` is not known"),
         (vec![package.clone(), file("yarn.lock", "")], "`yarn.lock` is not read"),
         (vec![file("package-lock.json", "{\"lockfileVersion\": 1, \"dependencies\": {}}")], "old npm"),
         (vec![file("package-lock.json", "{")], "cannot be read"),
