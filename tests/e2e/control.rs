@@ -61,6 +61,7 @@ const ROUTES: &[(&str, &str, &str, u16)] = &[
     ("GET", "/api/apps/none/file?path=a", "", 404),
     ("GET", "/api/apps/none/logs", "", 404),
     ("GET", "/api/apps/none/trace", "", 404),
+    ("GET", "/api/apps/none/egress", "", 404),
 ];
 
 #[test]

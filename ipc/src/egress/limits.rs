@@ -24,13 +24,13 @@ pub const KERNEL_WALL_MS_MAX: u32 = 600_000;
 pub const FIELDS_MAX: usize = 100;
 /// Names and values of all header fields together. Secrets may be in them, so there is more room than what a worker
 /// may send.
-pub const FIELDS_BYTES_MAX: usize = 24 * 1024;
+pub const FIELDS_BYTES_MAX: usize = 20 * 1024;
 /// Hosts that one request may be led to.
 pub const HOSTS_MAX: usize = 100;
-/// Their names together.
-pub const HOSTS_BYTES_MAX: usize = 16 * 1024;
 /// Longest host name that DNS allows.
 pub const HOST_BYTES_MAX: usize = 253;
+/// Names of hosts together: as many and as long as a manifest may have them.
+pub const HOSTS_BYTES_MAX: usize = HOSTS_MAX * HOST_BYTES_MAX;
 /// Longest message of a fault.
 pub const MESSAGE_BYTES_MAX: usize = 1024;
 /// Redirects that are followed; one more is a fault.
@@ -39,6 +39,7 @@ pub const REDIRECTS_MAX: usize = 5;
 pub const REPLAY_BYTES_MAX: usize = 64 * 1024;
 
 const _: () = assert!(CREDIT_BYTES as usize >= FRAME_BODY_BYTES_MAX);
+const _: () = assert!(FIELDS_BYTES_MAX >= crate::limits::HEADER_BYTES_MAX);
 // Lengths in front of each field and host are at most three bytes.
 const _: () = assert!(
     FIELDS_BYTES_MAX + FIELDS_MAX * 8 + HOSTS_BYTES_MAX + HOSTS_MAX * 4 + URL_BYTES_MAX + 1024
