@@ -34,6 +34,16 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// What goes out.
     pub egress: Egress,
+    /// Apps from elsewhere.
+    pub install: Install,
+}
+
+/// Apps from elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Install {
+    /// Where packages of npm come from.
+    pub registry: String,
 }
 
 /// What goes out.
@@ -91,7 +101,14 @@ impl Default for Config {
             keep_versions: 10,
             sandbox: Sandbox::default(),
             egress: Egress::default(),
+            install: Install::default(),
         }
+    }
+}
+
+impl Default for Install {
+    fn default() -> Self {
+        Self { registry: "https://registry.npmjs.org".into() }
     }
 }
 

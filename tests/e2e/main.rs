@@ -8,6 +8,7 @@
 //! | permissions and consent | `grants.rs` |
 //! | one app at the data of another | `between.rs` |
 //! | apps from a Git server, updates | `install.rs` |
+//! | building them: packages, Wrangler | `bundle.rs` |
 //! | files of an app over HTTP | `assets.rs` |
 //! | handlers, streams, errors | `runtime.rs` |
 //! | hibernation, waking, restarts, orphans | `lifecycle.rs` |
@@ -33,6 +34,7 @@ mod api;
 mod assets;
 mod between;
 mod blobs;
+mod bundle;
 mod control;
 mod crash;
 mod deploy;

@@ -99,6 +99,12 @@ const FIELDS: &[Field] = &[
         "Layers that this machine may lack (`fazt proc doctor` names them). A permanent banner shows each; seccomp, namespaces, uid, capabilities and verification cannot be named.",
     ),
     (
+        "install.registry",
+        "URL",
+        |c| format!("{:?}", c.install.registry),
+        "Where the packages of npm that a lock file names come from when an app is installed from elsewhere; each is compared with the hash in the lock file.",
+    ),
+    (
         "egress.test_network",
         "true or false",
         |c| c.egress.test_network.to_string(),

@@ -246,6 +246,7 @@ fn fs_options(config: &Config, addresses: &[SocketAddr]) -> FsOptions {
     FsOptions {
         access_default: if loopback { Access::Public } else { Access::Owner },
         versions_kept: config.keep_versions,
+        registry: config.install.registry.trim_end_matches('/').to_owned(),
         ..FsOptions::default()
     }
 }

@@ -132,6 +132,17 @@ impl Fs {
                 return Err(error);
             }
         };
+        // Before anybody is led to the new code.
+        if let Some(source) = deploy.source.as_ref().filter(|source| !source.migrations.is_empty()) {
+            let quota = u64::from(outcome.manifest.limits.storage_mib) << 20;
+            match self.migrate(app, quota, &source.migrations).await {
+                Ok(said) => outcome.warnings.extend(said),
+                Err(error) => {
+                    self.take_back(app, fresh, replaced).await;
+                    return Err(error);
+                }
+            }
+        }
         if !routed {
             let inserted = row.clone();
             if let Err(error) = self.shared.storage.kernel(move |kernel| kernel.insert(&inserted)).await {
@@ -163,6 +174,9 @@ impl Fs {
             self.shared.storage.kernel(move |kernel| kernel.pin(app, &url, &reference, &commit)).await?;
         }
         let permissions = grants::list(&outcome.manifest, &self.shared.grants.of(app));
+        if let Some(source) = &deploy.source {
+            outcome.warnings.extend(source.warnings.iter().cloned());
+        }
         if outcome.manifest.env.iter().any(|variable| variable.required) {
             // The version is live whether or not this can be told.
             let rows = self.env_rows(app).await.unwrap_or_default();
@@ -177,6 +191,20 @@ impl Fs {
             permissions,
             warnings: outcome.warnings,
         })
+    }
+
+    /// Takes back a version whose migrations failed.
+    async fn take_back(&self, app: AppId, fresh: bool, replaced: Option<u64>) {
+        if fresh {
+            return self.undo(app).await;
+        }
+        let storage = Arc::clone(&self.shared.storage);
+        let Some(number) = replaced else { return };
+        let back = move || storage.change(app, false, |cartridge| cartridge.activate(number));
+        if let Err(error) = self.shared.storage.blocking(back).await {
+            tracing::warn!(%app, %error, "a version whose migrations failed stays");
+        }
+        self.changed(app);
     }
 
     /// Takes back the folder of an app that did not come to be.

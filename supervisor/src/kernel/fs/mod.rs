@@ -86,6 +86,8 @@ pub struct FsOptions {
     pub content_cache_bytes_max: usize,
     /// A deploy that nobody goes on with is thrown away.
     pub deploy_idle_s_max: u64,
+    /// Where packages of npm come from, such as `https://registry.example.org`, without a slash at its end.
+    pub registry: String,
     /// Largest cartridge: all versions that are kept, with everything built from them.
     pub cartridge_bytes_max: u64,
 }
@@ -97,6 +99,7 @@ impl Default for FsOptions {
             versions_kept: 10,
             content_cache_bytes_max: 8 << 20,
             deploy_idle_s_max: 15 * 60,
+            registry: String::new(),
             cartridge_bytes_max: 2 << 30,
         }
     }

@@ -22,6 +22,7 @@ use fazt_ipc::ids::{AppId, VersionId};
 use super::asset::{Encoding, Sha256};
 use super::code::is_asset;
 use super::error::FsError;
+use super::install::Migration;
 use super::manifest::Manifest;
 use super::shared::{Shared, unix_ms};
 use super::{media, path, timetable};
@@ -65,6 +66,10 @@ pub(super) struct Source {
     pub(super) origin: OriginInfo,
     /// It is to take the place of an older version.
     pub(super) update: bool,
+    /// What the owner should know.
+    pub(super) warnings: Vec<String>,
+    /// SQL to be run before its code.
+    pub(super) migrations: Vec<Migration>,
 }
 
 /// A file of the plan.

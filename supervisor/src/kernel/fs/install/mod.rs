@@ -11,8 +11,12 @@
 //! | task | file |
 //! |---|---|
 //! | questions to the Git server | `git.rs` |
+//! | packages, and one script of all | `build.rs` |
+//! | SQL that is run before its code | `migrate.rs` |
 
+mod build;
 mod git;
+mod migrate;
 
 use std::sync::Arc;
 
@@ -28,6 +32,7 @@ use super::origin::{GitError, Origin, OriginError, Reference};
 use super::outbound::{Fault, FaultKind};
 use super::{BuildError, Fs, FsError, Manifest, RepoFile, Unpack, lock, name};
 use git::Git;
+pub(super) use migrate::Migration;
 
 /// Lines that wait for whoever watches; further ones of those that only show progress are left out.
 pub const LINES_MAX: usize = 16;
@@ -81,6 +86,12 @@ pub enum Failed {
         "this token cannot be one: it is longer than {TOKEN_BYTES_MAX} bytes, or holds a space or control character"
     )]
     BadToken,
+    /// It needs what there is not.
+    #[error("this app needs what Fazt does not have:\n{}", .0.join("\n"))]
+    Needs(Vec<String>),
+    /// Its packages.
+    #[error("{0}")]
+    Packages(String),
     /// There is no process for requests to elsewhere.
     #[error("this server has no way out")]
     NoWayOut,
@@ -133,6 +144,8 @@ impl From<Failed> for Problem {
             Failed::NoOrigin(_) => {
                 (ErrorKind::Invalid, "`fazt app deploy DIR --name NAME` makes a new version of it")
             }
+            Failed::Needs(_) => (ErrorKind::Invalid, "nothing was installed"),
+            Failed::Packages(_) => (ErrorKind::Failed, ""),
             Failed::NoWayOut => (ErrorKind::Failed, "`fazt proc doctor` says more"),
         };
         Self { code, message, hint: hint.into() }
@@ -229,12 +242,19 @@ impl Fs {
             tree: unpacked.tree,
             committed_unix_s: unpacked.committed_unix_s,
         };
+        let built =
+            build::build(&**prepare, &*outbound, &self.shared.options.registry, unpacked.files, told).await?;
         let name = match &place.app {
             Some((_, name)) => name.clone(),
-            None => self.free_name(&wanted, &place.origin, &unpacked.files)?,
+            None => self.free_name(&wanted, &place.origin, &built.files)?,
         };
-        let source = Source { origin, update: place.app.is_some() };
-        let deploy = self.stage(&name, unpacked.files, source).await?;
+        let source = Source {
+            origin,
+            update: place.app.is_some(),
+            warnings: built.warnings,
+            migrations: built.migrations,
+        };
+        let deploy = self.stage(&name, built.files, source).await?;
         Ok(InstallLine::Ready { deploy })
     }
 
