@@ -11,17 +11,20 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use fazt_tests::{Folder, GitServer, Outcome, Server, ServerOptions};
 use serde_json::{Value, json};
 
+/// Packages and where they are.
+type Shelf = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A registry of npm on loopback: packages by their paths.
 struct Registry {
     url: String,
-    files: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    files: Shelf,
 }
 
 impl Registry {
     fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://127.0.0.1:{}", listener.local_addr().expect("an address").port());
-        let files = Arc::<Mutex<Vec<(String, Vec<u8>)>>>::default();
+        let files = Shelf::default();
         let shown = Arc::clone(&files);
         std::thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
@@ -225,7 +228,9 @@ fn a_repository_for_wrangler_becomes_an_app_with_its_bindings_and_migrations() {
         json!({ "greeting": "hi", "same": "hi", "cached": "cached", "results": [{ "text": "one", "mark": "new" }] })
     );
     assert_eq!(ask(&mut owner, "/asset"), "an asset");
-    server.fazt(&["proc", "run", "worker", "cron-1"]);
+    let schedules = server.fazt(&["proc", "schedules", "worker", "--json"]).ok().json();
+    let name = schedules[0]["name"].as_str().expect("a name").to_owned();
+    server.fazt(&["proc", "run", "worker", &name]).ok();
 
     // A migration that fails leaves the version before; what is needed and not there is listed.
     repository.commit(&worker(WRANGLER, second));

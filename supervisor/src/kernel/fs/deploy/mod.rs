@@ -161,6 +161,12 @@ fn tree(files: &[Planned]) -> Sha256 {
     Sha256(hash.finalize().into())
 }
 
+/// What becomes of what an app asks for.
+pub(super) type Answers = Vec<(Permission, Answer)>;
+
+/// Says so for a manifest, or refuses it.
+type Decide<'a> = dyn Fn(&Manifest) -> Result<Answers, FsError> + Send + Sync + 'a;
+
 /// What a commit came to.
 pub(super) struct Outcome {
     pub(super) row: VersionRow,
@@ -168,7 +174,7 @@ pub(super) struct Outcome {
     pub(super) warnings: Vec<String>,
     pub(super) manifest: Manifest,
     /// What becomes of what it asks for.
-    pub(super) answers: Vec<(Permission, Answer)>,
+    pub(super) answers: Answers,
 }
 
 /// Checks, builds and writes a version into an app's cartridge; `fresh`: it is made for it.
@@ -178,7 +184,7 @@ pub(super) async fn commit(
     fresh: bool,
     deploy: &Deploy,
     id: VersionId,
-    decide: &(dyn Fn(&Manifest) -> Result<Vec<(Permission, Answer)>, FsError> + Send + Sync),
+    decide: &Decide<'_>,
 ) -> Result<Outcome, FsError> {
     let missing = deploy.wanted.len() - deploy.got.len();
     if missing > 0 {
