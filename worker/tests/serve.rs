@@ -581,7 +581,7 @@ fn a_binding_is_in_env_and_asks_under_its_own_name() {
     assert_eq!(options.metadata.as_deref(), Some(r#"{"$$a":1}"#));
     assert_eq!(
         answer.text(),
-        r#"[["API_KEY","KV","JOBS"],true,["TypeError: Key name cannot be empty.","TypeError: \".\" is not allowed as a key name.","Error: KV GET failed: 414 UTF-8 encoded length ","TypeError: \"..\" is not allowed as a key name.","TypeError: KV put() accepts only strings, ArrayBuff","Error: KV PUT failed: 400 Invalid expiration_tt","Error: KV PUT failed: 413 Metadata length of 10","Error: KV GET failed: 400 Invalid key_count_lim","PermissionDenied"]]"#
+        r#"[["API_KEY","KV","JOBS","ASSETS"],true,["TypeError: Key name cannot be empty.","TypeError: \".\" is not allowed as a key name.","Error: KV GET failed: 414 UTF-8 encoded length ","TypeError: \"..\" is not allowed as a key name.","TypeError: KV put() accepts only strings, ArrayBuff","Error: KV PUT failed: 400 Invalid expiration_tt","Error: KV PUT failed: 413 Metadata length of 10","Error: KV GET failed: 400 Invalid key_count_lim","PermissionDenied"]]"#
     );
 }
 

@@ -152,7 +152,7 @@ mod tests {
         );
         // As many leaves as the structure has: a new field without a reason fails here.
         let leaves = format!("{:?}", Config::default()).matches(": ").count();
-        let groups = 4;
+        let groups = 5;
         assert_eq!(Config::default().explain().len(), leaves - groups);
     }
 }
