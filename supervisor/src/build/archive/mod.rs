@@ -64,6 +64,24 @@ pub(super) fn app(bytes: &[u8]) -> Result<Vec<RepoFile>, Refusal> {
     Ok(files)
 }
 
+fn wrong(what: &str) -> Refusal {
+    Refusal(format!("the archive is damaged: {what}"))
+}
+
+/// Whether an entry is a file that may come out; a folder is none, and is only looked at.
+fn is_file(folder: bool, path: &str, size: usize, room: Room) -> Result<bool, Refusal> {
+    match (folder, path) {
+        (true, _) if size == 0 => Ok(false),
+        (true, _) => Err(wrong("a folder has a content")),
+        (false, "") => Err(wrong("a file has no name")),
+        (false, _) if size > room.file_bytes => {
+            let max = room.file_bytes >> 20;
+            Err(Refusal(format!("`{path}` has {size} bytes; a file may have {max} MiB")))
+        }
+        (false, _) => Ok(true),
+    }
+}
+
 /// Checks a path and makes it relative: what no path may be, whatever the rules for a deploy say of it later.
 fn path(text: &[u8]) -> Result<String, Refusal> {
     let shown = || text.iter().take(200).copied().collect::<Vec<_>>().escape_ascii().to_string();

@@ -3,7 +3,7 @@
 //! in another field) refuses the archive.
 
 use super::super::job::{Refusal, RepoFile};
-use super::{Room, gzip, path};
+use super::{Room, gzip, is_file, path, wrong};
 
 const BLOCK: usize = 512;
 /// Bytes of one extended head.
@@ -12,10 +12,6 @@ const EXTENDED_BYTES_MAX: usize = 64 * 1024;
 /// Reads `.tar.gz`. `strip`: the first name of each path goes, as an archive of a package has one folder at its top.
 pub(in super::super) fn tar_gz(bytes: &[u8], room: Room, strip: bool) -> Result<Vec<RepoFile>, Refusal> {
     tar(&gzip::inflate(bytes, room.bytes)?, room, strip)
-}
-
-fn wrong(what: &str) -> Refusal {
-    Refusal(format!("the archive is damaged: {what}"))
 }
 
 /// Reads `.tar`.
@@ -72,20 +68,9 @@ pub(in super::super) fn tar(bytes: &[u8], room: Room, strip: bool) -> Result<Vec
                 };
                 let path = path(&name)?;
                 let path = if strip { path.split_once('/').map_or("", |(_, below)| below) } else { &path };
-                if folder || name.ends_with(b"/") {
-                    if size != 0 {
-                        return Err(wrong("a folder has a content"));
-                    }
-                    continue;
+                if is_file(folder || name.ends_with(b"/"), path, size, room)? {
+                    files.push(RepoFile { path: path.to_owned(), bytes: content.to_vec() });
                 }
-                if path.is_empty() {
-                    return Err(wrong("a file has no name"));
-                }
-                if size > room.file_bytes {
-                    let max = room.file_bytes >> 20;
-                    return Err(Refusal(format!("`{path}` has {size} bytes; a file may have {max} MiB")));
-                }
-                files.push(RepoFile { path: path.to_owned(), bytes: content.to_vec() });
             }
             other => {
                 let name = long.take().unwrap_or_else(|| short(head));

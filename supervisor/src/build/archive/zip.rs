@@ -5,17 +5,13 @@ use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::super::job::{Refusal, RepoFile};
 use super::super::limits::{RATIO_FREE_BYTES, RATIO_MAX};
-use super::{Room, path};
+use super::{Room, is_file, path, wrong};
 
 const END: &[u8] = b"PK\x05\x06";
 const END_BYTES: usize = 22;
 const COMMENT_BYTES_MAX: usize = 0xffff;
 const LISTED: &[u8] = b"PK\x01\x02";
 const LOCAL: &[u8] = b"PK\x03\x04";
-
-fn wrong(what: &str) -> Refusal {
-    Refusal(format!("the archive is damaged: {what}"))
-}
 
 /// Numbers in a record, the lowest byte first.
 struct Record<'a>(&'a [u8]);
@@ -66,18 +62,8 @@ pub(in super::super) fn zip(bytes: &[u8], room: Room) -> Result<Vec<RepoFile>, R
         let path = path(name)?;
         kind(&entry, &path)?;
         let (packed, size) = (entry.long(20)?, entry.long(24)?);
-        if name.ends_with(b"/") {
-            if size != 0 {
-                return Err(wrong("a folder has a content"));
-            }
+        if !is_file(name.ends_with(b"/"), &path, size, room)? {
             continue;
-        }
-        if path.is_empty() {
-            return Err(wrong("a file has no name"));
-        }
-        if size > room.file_bytes {
-            let max = room.file_bytes >> 20;
-            return Err(Refusal(format!("`{path}` has {size} bytes; a file may have {max} MiB")));
         }
         left = left.checked_sub(size).ok_or_else(|| {
             let max = room.bytes >> 20;
