@@ -122,12 +122,6 @@ impl Release {
         }
     }
 
-    /// Whether the app's `fetch` may reach a host: lowercase, without a trailing dot.
-    #[must_use]
-    pub fn may_reach(&self, host: &str) -> bool {
-        self.may(&Permission::Net(host.to_owned()))
-    }
-
     /// Every host that the app's `fetch` may reach, as patterns: of what this version asks for and what was granted, the
     /// narrower.
     #[must_use]
