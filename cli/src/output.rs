@@ -62,15 +62,16 @@ impl Out {
     pub(crate) fn document(self, value: &impl Serialize) -> Done {
         let text =
             if self.terminal { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-        self.line(text.map_err(|error| failed(format!("cannot write JSON: {error}")))?);
+        let text = text.map_err(|error| failed(format!("cannot write JSON: {error}")))?;
+        self.line(text::clean_json(&text));
         Ok(())
     }
 
     /// Prints one of several JSON documents, each on a line of its own.
     pub(crate) fn document_line(self, value: &impl Serialize) -> Done {
-        self.line(
-            serde_json::to_string(value).map_err(|error| failed(format!("cannot write JSON: {error}")))?,
-        );
+        let text = serde_json::to_string(value);
+        let text = text.map_err(|error| failed(format!("cannot write JSON: {error}")))?;
+        self.line(text::clean_json(&text));
         Ok(())
     }
 
@@ -118,7 +119,8 @@ pub(crate) fn print_problem(problem: &Problem, json: bool) {
     let mut stderr = io::stderr().lock();
     if json {
         let failed = Failed { error: problem.clone() };
-        let _ = writeln!(stderr, "{}", serde_json::to_string(&failed).unwrap_or_default());
+        let text = serde_json::to_string(&failed).unwrap_or_default();
+        let _ = writeln!(stderr, "{}", text::clean_json(&text));
         return;
     }
     let red = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

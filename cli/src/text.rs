@@ -45,6 +45,26 @@ pub(crate) fn clean_lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| c == '\n' || c == '\t')
 }
 
+/// A JSON document, in which what drives a terminal stands in strings only: it is written as `\u009b`, which means the
+/// same. JSON itself escapes only the lowest of them.
+pub(crate) fn clean_json(text: &str) -> Cow<'_, str> {
+    let bad = |c: char| drives_terminal(c) && c != '\n';
+    if !text.contains(bad) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match bad(c) {
+            // None of them needs two units of UTF-16.
+            true => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// `1.4 MB`, in steps of 1,024.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KB", "MB", "GB", "TB"];
@@ -156,6 +176,8 @@ mod tests {
             assert_eq!(clean(input), expect);
         }
         assert_eq!(clean_lines("a\n\tb\x1b[2J\r"), "a\n\tb\\u{1b}[2J\\r");
+        let json = serde_json::to_string_pretty(&["\u{9b}31m\u{202e}\x1b\n"]).expect("JSON");
+        assert_eq!(clean_json(&json), "[\n  \"\\u009b31m\\u202e\\u001b\\n\"\n]");
     }
 
     #[test]
