@@ -55,6 +55,11 @@ pub struct Update {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "step", rename_all = "lowercase")]
 pub enum InstallLine {
+    /// Others are being fetched, and it waits for them.
+    Wait {
+        /// How many.
+        before: u64,
+    },
     /// A server is asked for the commit.
     Resolve {
         /// Address of the repository.

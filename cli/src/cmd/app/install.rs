@@ -191,6 +191,9 @@ async fn fetch(client: &Client, url: &str, wanted: &impl Serialize, how: &How, o
 
 fn say(line: &InstallLine, out: Out) {
     match line {
+        InstallLine::Wait { before } => {
+            out.note(format!("waiting for {} to be fetched", text::count(*before, "other app")));
+        }
         InstallLine::Resolve { url } => out.note(format!("asking {}", text::clean(url))),
         InstallLine::Fetch { commit, bytes: 0 } => out.note(format!("fetching commit {}", short(commit))),
         InstallLine::Fetch { bytes, .. } => out.note(format!("  {}", text::bytes(*bytes))),

@@ -162,6 +162,8 @@ pub struct Fs {
     deploys: Mutex<Deploys>,
     /// Whoever changes an app holds the lock of its name.
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    /// Apps from elsewhere are fetched one after the other.
+    turns: install::Turns,
     changes: broadcast::Sender<AppId>,
     /// Counts changes.
     epoch: Mutex<u64>,
@@ -222,6 +224,7 @@ impl Fs {
             summaries: Mutex::default(),
             deploys: Mutex::default(),
             locks: Mutex::default(),
+            turns: install::Turns::default(),
             changes: broadcast::channel(1024).0,
             epoch: Mutex::new(0),
         });

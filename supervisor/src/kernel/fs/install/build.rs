@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::super::builder::unbundled;
 use super::super::outbound::{Cache, Caller, Outbound, Outgoing};
-use super::super::{Inspect, Migrations, Package, Plan, Prepare, RepoFile};
+use super::super::{FsError, Inspect, Manifest, Migrations, Package, Plan, Prepare, RepoFile};
 use super::{Failed, Migration, Told, migrate};
 use crate::build::limits::{PACKAGE_BYTES_MAX, PACKAGES_BYTES_MAX};
 
@@ -35,6 +35,10 @@ pub(super) async fn build(
     files: Vec<RepoFile>,
     told: &Told,
 ) -> Result<Built, Failed> {
+    // As its author wrote it. What is made of it later has each key once, and hides what was wrong.
+    if let Some(own) = files.iter().find(|file| file.path == "app.json") {
+        Manifest::parse_new(&own.bytes).map_err(FsError::Manifest)?;
+    }
     let files = Arc::new(files);
     let job = Inspect { registry: registry.to_owned() };
     let plan = Arc::new(prepare.inspect(job, Arc::clone(&files)).await?);

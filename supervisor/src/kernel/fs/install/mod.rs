@@ -13,10 +13,12 @@
 //! | questions to the Git server | `git.rs` |
 //! | packages, and one script of all | `build.rs` |
 //! | SQL that is run before its code | `migrate.rs` |
+//! | one at a time | `turn.rs` |
 
 mod build;
 mod git;
 mod migrate;
+mod turn;
 
 use std::sync::Arc;
 
@@ -33,6 +35,7 @@ use super::outbound::{Fault, FaultKind};
 use super::{BuildError, Fs, FsError, Manifest, RepoFile, Unpack, lock, name};
 use git::Git;
 pub(super) use migrate::Migration;
+pub(super) use turn::Turns;
 
 /// Lines that wait for whoever watches; further ones of those that only show progress are left out.
 pub const LINES_MAX: usize = 16;
@@ -95,6 +98,9 @@ pub enum Failed {
     /// There is no process for requests to elsewhere.
     #[error("this server has no way out")]
     NoWayOut,
+    /// Too many others wait already, or those before it take too long.
+    #[error("{0}")]
+    Busy(String),
     /// The jail, the disk, the files.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -146,6 +152,10 @@ impl From<Failed> for Problem {
             }
             Failed::Needs(_) => (ErrorKind::Invalid, "nothing was installed"),
             Failed::Packages(_) => (ErrorKind::Failed, ""),
+            Failed::Busy(_) => (
+                ErrorKind::RateLimited,
+                "try again when the others are done; `fazt app list` shows what came",
+            ),
             Failed::NoWayOut => (ErrorKind::Failed, "`fazt proc doctor` says more"),
         };
         Self { code, message, hint: hint.into() }
@@ -218,6 +228,8 @@ impl Fs {
         }
         let place = self.place(&wanted, test).await?;
         let outbound = self.outbound().ok_or(Failed::NoWayOut)?;
+        // Until it is staged: before that it is in memory.
+        let _turn = self.turns.take(told).await?;
         told.say(InstallLine::Resolve { url: place.origin.url() });
         let mut git = Git::new(&*outbound, &place.origin, token);
         let reference = git.resolve().await?;
