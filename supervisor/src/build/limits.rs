@@ -33,7 +33,7 @@ pub const NAME_BYTES_MAX: usize = 255;
 /// Bytes of a lock file.
 pub const LOCK_BYTES_MAX: usize = 8 * MIB;
 /// Packages of one app.
-pub const PACKAGES_MAX: usize = 400;
+pub const PACKAGES_MAX: usize = 1_000;
 /// One package as it travels.
 pub const PACKAGE_BYTES_MAX: usize = 12 * MIB;
 /// All packages of one app as they travel.

@@ -19,8 +19,9 @@ pub(in super::super) fn tar(bytes: &[u8], room: Room, strip: bool) -> Result<Vec
     let mut files = Vec::new();
     let mut entries = 0;
     let mut rest = bytes;
-    // The name that an extended head gives the next entry.
+    // The name that an extended head gives the next entry, and the size.
     let mut long: Option<Vec<u8>> = None;
+    let mut said: Option<usize> = None;
     loop {
         let Some((head, tail)) = rest.split_first_chunk::<BLOCK>() else {
             return Err(wrong("it ends too early"));
@@ -42,11 +43,15 @@ pub(in super::super) fn tar(bytes: &[u8], room: Room, strip: bool) -> Result<Vec
         let content = rest.get(..size).ok_or_else(|| wrong("it ends too early"))?;
         let padded = size.next_multiple_of(BLOCK);
         rest = rest.get(padded..).ok_or_else(|| wrong("it ends too early"))?;
+        if !matches!(head[156], b'x' | b'L' | b'g') && said.take().is_some_and(|said| said != size) {
+            return Err(Refusal("a file in the archive has two sizes".into()));
+        }
         match head[156] {
             b'x' => {
-                let mut name = extended(content)?;
+                let found = extended(content)?;
                 // Two of them for one entry: the later one counts, as everywhere.
-                long = name.take().or(long);
+                long = found.name.or(long);
+                said = found.size.or(said);
             }
             b'L' => {
                 if size > EXTENDED_BYTES_MAX {
@@ -56,8 +61,8 @@ pub(in super::super) fn tar(bytes: &[u8], room: Room, strip: bool) -> Result<Vec
             }
             // For the whole archive: who made it.
             b'g' => {
-                if extended(content)?.is_some() {
-                    return Err(Refusal("the archive gives all of its files one name".into()));
+                if extended(content)? != Extended::default() {
+                    return Err(Refusal("the archive gives all of its files one name or size".into()));
                 }
             }
             b'0' | 0 | b'5' => {
@@ -124,12 +129,19 @@ fn short(head: &[u8; BLOCK]) -> Vec<u8> {
     if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
 }
 
-/// Records of an extended head, `length key=value\n`; gives the name if there is one.
-fn extended(mut content: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+/// What an extended head says of the next entry.
+#[derive(Default, PartialEq)]
+struct Extended {
+    name: Option<Vec<u8>>,
+    size: Option<usize>,
+}
+
+/// Records of an extended head, `length key=value\n`.
+fn extended(mut content: &[u8]) -> Result<Extended, Refusal> {
     if content.len() > EXTENDED_BYTES_MAX {
         return Err(Refusal("an extended head in the archive has more than 64 KiB".into()));
     }
-    let mut name = None;
+    let mut found = Extended::default();
     while !content.is_empty() {
         let space = content.iter().take(8).position(|byte| *byte == b' ');
         let length = space
@@ -144,16 +156,19 @@ fn extended(mut content: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
         let (key, value) = record.split_at(equals.ok_or_else(|| wrong("an extended head cannot be read"))?);
         let value = &value[1..];
         match key {
-            b"path" => name = Some(value.to_vec()),
-            b"size" => return Err(Refusal("a file in the archive has two sizes".into())),
-            b"linkpath" => return Err(Refusal("there is a link in the archive".into())),
-            key if key.starts_with(b"GNU.sparse") || key.starts_with(b"SCHILY.dev") => {
-                return Err(Refusal("there is a sparse file or a device in the archive".into()));
+            b"path" => found.name = Some(value.to_vec()),
+            b"size" => {
+                let size = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok());
+                found.size = Some(size.ok_or_else(|| wrong("a number in it is none"))?);
             }
-            // Times, owners, comments, attributes: nothing that a deploy keeps.
+            b"linkpath" => return Err(Refusal("there is a link in the archive".into())),
+            key if key.starts_with(b"GNU.sparse") => {
+                return Err(Refusal("there is a sparse file in the archive".into()));
+            }
+            // Times, owners, comments, attributes, the disk that it was on: nothing that a deploy keeps.
             _ => {}
         }
         content = &content[length..];
     }
-    Ok(name)
+    Ok(found)
 }

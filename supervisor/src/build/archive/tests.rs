@@ -58,7 +58,11 @@ fn files_and_folders_come_out_and_long_names_too() {
         entry(b'5', "package/", b""),
         entry(b'0', "package/a.js", b"one"),
         entry(0, "./package/empty", b""),
-        entry(b'x', "PaxHeader", &[record("mtime", "1.5"), record("path", &long)].concat()),
+        entry(
+            b'x',
+            "PaxHeader",
+            &[record("SCHILY.dev", "16777218"), record("size", "3"), record("path", &long)].concat(),
+        ),
         entry(b'0', "short", b"two"),
         entry(b'L', "././@LongLink", format!("{long}x\0").as_bytes()),
         entry(b'0', "short", b"three"),
@@ -92,7 +96,11 @@ fn what_is_no_file_or_leads_elsewhere_is_refused() {
         ("sparse", vec![entry(b'S', "a", b"")], "sparse"),
         ("sparse by extension", vec![entry(b'x', "p", &record("GNU.sparse.major", "1"))], "sparse"),
         ("link by extension", vec![entry(b'x', "p", &record("linkpath", "/etc/passwd"))], "link"),
-        ("size by extension", vec![entry(b'x', "p", &record("size", "99999999999"))], "two sizes"),
+        (
+            "size by extension",
+            vec![entry(b'x', "p", &record("size", "99999999999")), entry(b'0', "a", b"x")],
+            "two sizes",
+        ),
         ("name for all", vec![entry(b'g', "p", &record("path", "a"))], "one name"),
         (
             "long name that leads elsewhere",

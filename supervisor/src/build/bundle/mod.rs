@@ -51,9 +51,9 @@ const WARNINGS_MAX: usize = 10;
 pub struct Entry {
     /// Path of the main module.
     pub main: String,
-    /// Endings of files that are imported as text, beside the usual ones; without a dot.
+    /// What is imported as text, beside the usual: patterns of paths, where `*` is anything.
     pub text: Vec<String>,
-    /// Endings of files that are imported as bytes.
+    /// What is imported as bytes.
     pub data: Vec<String>,
     /// Specifiers that stand for others.
     pub alias: Vec<(String, String)>,
@@ -173,6 +173,10 @@ pub(super) fn bundle(entry: &Entry, files: Vec<RepoFile>) -> Result<Bundle, Refu
             open.join(", "),
             unresolved.join("; ")
         )));
+    }
+    if let Some(wasm) = chunk.module_ids.iter().find(|id| plugin::file_of(id.as_str()).ends_with(".wasm")) {
+        let path = plugin::file_of(wasm.as_str()).trim_start_matches(TOP).trim_start_matches('/');
+        return Err(Refusal(format!("the app needs what Fazt does not have: WebAssembly (`{path}`)")));
     }
     for name in made.lacking {
         if chunk.module_ids.iter().any(|id| id.as_str() == plugin::lacking_id(&name)) {

@@ -80,12 +80,12 @@ impl Modules {
         if let Some(name) = id.strip_prefix(LACKING) {
             return Ok((lacking(name), ModuleType::Js));
         }
-        // What follows a `?` tells a bundler something; there is no such file.
-        let path = id.split('?').next().unwrap_or(id);
+        let path = file_of(id);
         let bytes = self.fs.get(path).ok_or_else(|| format!("{id} is no file"))?;
         let ending = extension(path);
-        let is = |endings: &[String]| {
-            endings.iter().any(|one| path.strip_suffix(one.as_str()).is_some_and(|rest| rest.ends_with('.')))
+        let shown = path.trim_start_matches(TOP).trim_start_matches('/');
+        let is = |patterns: &[String]| {
+            patterns.iter().any(|one| matches(one, path) || matches(one.trim_start_matches("./"), shown))
         };
         let kind = match ending {
             _ if is(&self.text) => ModuleType::Text,
@@ -104,10 +104,28 @@ impl Modules {
                 format!("export default Uint8Array.from(atob({text:?}), (c) => c.charCodeAt(0)).buffer;\n");
             return Ok((code, ModuleType::Js));
         }
-        let shown = path.trim_start_matches(TOP).trim_start_matches('/');
         let text = std::str::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8"))?;
         Ok((text.trim_start_matches('\u{feff}').to_owned(), kind))
     }
+}
+
+/// The file of a module. What follows a `?` tells a bundler something; there is no such file.
+pub(super) fn file_of(id: &str) -> &str {
+    id.split('?').next().unwrap_or(id)
+}
+
+/// Whether a path is like a pattern, where `*` is anything, slashes too: so Wrangler means it.
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = path.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 /// A module whose every name is a function that says what is missing. `module.exports` has it as its prototype, which
@@ -152,6 +170,29 @@ impl Plugin for Modules {
                 module_type: Some(kind),
                 ..HookLoadOutput::default()
             }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_star_is_anything() {
+        for (pattern, path, expect) in [
+            ("**/*.html", "/app/src/a.html", true),
+            ("*/frontend/**", "/app/frontend/x/index.js", true),
+            ("*/frontend/**", "/app/src/index.js", false),
+            ("src/a.txt", "src/a.txt", true),
+            ("src/a.txt", "src/a.txt.js", false),
+            ("a*b*c", "abc", true),
+            ("a*b*b", "ab", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(matches(pattern, path), expect, "{pattern} {path}");
         }
     }
 }

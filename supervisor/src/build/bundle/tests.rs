@@ -133,8 +133,8 @@ fn packages_that_are_imported_are_found_before_they_are_there() {
 fn other_endings_and_names_are_what_the_configuration_says() {
     let entry = Entry {
         main: "a.js".into(),
-        text: vec!["tmpl".into()],
-        data: vec!["dat".into()],
+        text: vec!["**/*.tmpl".into()],
+        data: vec!["*.dat".into()],
         alias: vec![("old".into(), "/app/new.js".into())],
         define: vec![("VERSION".into(), "\"1.2\"".into())],
     };
@@ -151,6 +151,15 @@ fn other_endings_and_names_are_what_the_configuration_says() {
     for part in ["<b>text</b>", "Ynl0ZXM=", "from the alias", "1.2"] {
         assert!(made.code.contains(part), "{part}: {}", made.code);
     }
+}
+
+#[test]
+fn webassembly_is_named_as_missing() {
+    let list =
+        files(&[("a.js", "import wasm from './x/y.wasm'; export default wasm;"), ("x/y.wasm", "bytes")]);
+    let entry = Entry { main: "a.js".into(), ..Entry::default() };
+    let error = bundle(&entry, list).expect_err("there is none");
+    assert!(error.0.contains("WebAssembly (`x/y.wasm`)"), "{error}");
 }
 
 #[test]

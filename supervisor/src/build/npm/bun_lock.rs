@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::super::job::Refusal;
 use super::super::jsonc::without_comments;
 use super::graph::{Graph, Node};
-use super::usual_url;
 
 #[derive(Deserialize)]
 struct Lock {
@@ -18,7 +17,7 @@ struct Lock {
     packages: BTreeMap<String, Vec<Value>>,
 }
 
-pub(super) fn read(text: &str, registry: &str) -> Result<Graph, Refusal> {
+pub(super) fn read(text: &str) -> Result<Graph, Refusal> {
     let lock: Lock = serde_json::from_str(&without_comments(text))
         .map_err(|error| Refusal(format!("it cannot be read: {error}")))?;
     if lock.version > 1 {
@@ -46,7 +45,7 @@ pub(super) fn read(text: &str, registry: &str) -> Result<Graph, Refusal> {
             version: version.to_owned(),
             url: match texts.first() {
                 Some(url) if url.starts_with("http") => (*url).to_owned(),
-                _ => usual_url(registry, name, version),
+                _ => String::new(),
             },
             integrity: texts.last().map_or(String::new(), |hash| (*hash).to_owned()),
             link: version.strip_prefix("workspace:").map(str::to_owned),

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::job::Refusal;
 use super::super::limits::PACKAGES_MAX;
-use super::{Needs, Package, is_name, is_version};
+use super::{Needs, Package, is_name, is_version, usual_url};
 
 /// A package at its place.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) version: String,
+    /// Where its author had it from; empty: a registry.
     pub(super) url: String,
     pub(super) integrity: String,
     /// Which of several of that version it is, where a lock file tells them apart.
@@ -86,14 +87,15 @@ impl Node {
         if !is_name(name) || !is_version(version) || !plain || place.len() > 400 {
             return refuse("has a name, version or place that cannot be");
         }
-        let below = url.strip_prefix(registry).and_then(|rest| rest.strip_prefix('/'));
-        let fetched = below.is_some_and(|below| {
-            url.len() <= 1_000
-                && below.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.~@%+".contains(&byte))
-                && below.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        });
-        if !fetched {
-            return refuse("does not come from the registry, and is taken from nowhere else");
+        // Which registry its author asked does not matter: it is asked for by its name and version where everything
+        // is, and what comes has to have the hash. What never was in a registry is in none.
+        let last = name.rsplit('/').next().unwrap_or(name);
+        let file = |version: &str| format!("/{last}-{version}.tgz");
+        let published = url.is_empty()
+            || (url.starts_with("https://") || url.starts_with("http://"))
+                && (url.ends_with(&file(version)) || url.ends_with(&file(&version.replace('+', "%2B"))));
+        if !published {
+            return refuse("does not come from a registry, and is taken from nowhere else");
         }
         let hash = integrity.split_whitespace().find(|hash| hash.starts_with("sha512-"));
         let Some(hash) = hash.filter(|hash| hash.len() == "sha512-".len() + 88) else {
@@ -105,7 +107,7 @@ impl Node {
             path: place.to_owned(),
             name: name.clone(),
             version: version.clone(),
-            url: url.clone(),
+            url: usual_url(registry, name, version),
             integrity: hash.to_owned(),
         })
     }

@@ -6,18 +6,22 @@
 //! | file | what |
 //! |---|---|
 //! | `graph.rs` | from names that are imported to packages, whichever file they are locked in |
-//! | `package_lock.rs` | `package-lock.json` of npm 7 and later, `npm-shrinkwrap.json` |
+//! | `hoist.rs` | places for packages of lock files that know none |
+//! | `package_lock.rs` | `package-lock.json`, `npm-shrinkwrap.json` |
 //! | `bun_lock.rs` | `bun.lock` |
 //! | `pnpm_lock.rs` | `pnpm-lock.yaml` |
+//! | `yarn_lock.rs` | `yarn.lock` of yarn 1 |
 
 mod bun_lock;
 mod graph;
+mod hoist;
 mod package_lock;
 mod pnpm_lock;
 #[cfg(test)]
 mod tests;
+mod yarn_lock;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -70,11 +74,12 @@ pub(super) struct Needs {
 }
 
 /// Lock files that are read, the first that is there.
-const READ: [&str; 4] = ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "bun.lock"];
+const READ: [&str; 5] =
+    ["package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "bun.lock", "yarn.lock"];
 /// Lock files that are not.
-const UNREAD: [&str; 3] = ["yarn.lock", "bun.lockb", "deno.lock"];
+const UNREAD: [&str; 2] = ["bun.lockb", "deno.lock"];
 
-/// Finds the packages that `names` lead to. `registry`: what every URL must begin with, without a slash at its end.
+/// Finds the packages that `names` lead to. `registry`: where all of them come from, without a slash at its end.
 /// What is committed in `node_modules` is there already.
 ///
 /// # Errors
@@ -92,7 +97,7 @@ pub(super) fn needs(files: &[RepoFile], names: &BTreeSet<String>, registry: &str
     let find = |name: &&str| files.iter().find(|file| file.path == **name);
     let Some(lock) = READ.iter().find_map(&find) else {
         let declared = declared(files);
-        let wanted: Vec<_> = missing.iter().filter(|name| declared.contains(**name)).copied().collect();
+        let wanted: Vec<_> = missing.iter().filter(|name| declared.contains_key(**name)).copied().collect();
         if wanted.is_empty() {
             return Ok(Needs::default());
         }
@@ -116,23 +121,26 @@ pub(super) fn needs(files: &[RepoFile], names: &BTreeSet<String>, registry: &str
     let text =
         std::str::from_utf8(&lock.bytes).map_err(|_| Refusal(format!("`{}` is not UTF-8", lock.path)))?;
     let graph = match lock.path.as_str() {
-        "bun.lock" => bun_lock::read(text, registry),
-        "pnpm-lock.yaml" => pnpm_lock::read(text, registry, &missing),
-        _ => package_lock::read(text, registry),
+        "bun.lock" => bun_lock::read(text),
+        "pnpm-lock.yaml" => pnpm_lock::read(text, &missing),
+        "yarn.lock" => yarn_lock::read(text, &missing, &declared(files)),
+        _ => package_lock::read(text),
     };
     let graph = graph.map_err(|Refusal(why)| Refusal(format!("`{}`: {why}", lock.path)))?;
     graph.needs(&missing, registry)
 }
 
-/// Names that `package.json` asks for.
-fn declared(files: &[RepoFile]) -> BTreeSet<String> {
+/// Names that `package.json` asks for, and which versions.
+fn declared(files: &[RepoFile]) -> BTreeMap<String, String> {
     let file = files.iter().find(|file| file.path == "package.json" && file.bytes.len() <= LOCK_BYTES_MAX);
     let value: serde_json::Value =
         file.and_then(|file| serde_json::from_slice(&file.bytes).ok()).unwrap_or_default();
-    ["dependencies", "devDependencies", "peerDependencies", "optionalDependencies"]
+    // The first of these is what counts.
+    ["optionalDependencies", "peerDependencies", "devDependencies", "dependencies"]
         .iter()
         .filter_map(|key| value[key].as_object())
-        .flat_map(|names| names.keys().cloned())
+        .flatten()
+        .map(|(name, range)| (name.clone(), range.as_str().unwrap_or_default().to_owned()))
         .collect()
 }
 
@@ -168,7 +176,7 @@ fn is_version(version: &str) -> bool {
         && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-+".contains(&byte))
 }
 
-/// Where a registry keeps a version, when the lock file does not say.
+/// Where a registry keeps a version.
 fn usual_url(registry: &str, name: &str, version: &str) -> String {
     let last = name.rsplit('/').next().unwrap_or(name);
     format!("{registry}/{name}/-/{last}-{version}.tgz")

@@ -1,90 +1,27 @@
-//! `pnpm-lock.yaml` of pnpm 8 and later: packages by name and version, and for each what its imports mean. pnpm links
-//! them to each other; here there are no links, and each is put where those that import it find it, as npm does.
+//! `pnpm-lock.yaml` of pnpm 8 and later: packages by name and version, and for each what its imports mean.
 //!
 //! Only what pnpm itself writes is read: one entry on a line, two spaces for each step inwards. Everything else of YAML
 //! is not understood, and what is not understood is not there.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use super::super::job::Refusal;
-use super::super::limits::PACKAGES_MAX;
-use super::graph::{Graph, Node};
-use super::usual_url;
+use super::graph::Graph;
+use super::hoist::Resolved;
 
-/// What the file says, before anything has a place.
 #[derive(Default)]
 struct Lock {
     version: String,
-    /// What the app itself imports: name, and which package.
-    top: BTreeMap<String, String>,
-    /// Hash and address of each package, by name and version.
-    packages: BTreeMap<String, (String, Option<String>)>,
-    /// What each package imports, by name, version and the packages that it was resolved with.
-    imports: BTreeMap<String, BTreeMap<String, String>>,
+    resolved: Resolved,
 }
 
-pub(super) fn read(text: &str, registry: &str, names: &BTreeSet<&str>) -> Result<Graph, Refusal> {
+pub(super) fn read(text: &str, names: &BTreeSet<&str>) -> Result<Graph, Refusal> {
     let lock = parse(text);
     if !lock.version.starts_with("6.") && !lock.version.starts_with("9.") {
         let version: String = lock.version.chars().take(20).collect();
         return Err(Refusal(format!("its version `{version}` is not known; pnpm 8 to 10 write 6.0 and 9.0")));
     }
-    let mut graph = Graph::default();
-    let mut work: VecDeque<(String, String)> = VecDeque::new();
-    for name in names {
-        if let Some(id) = lock.top.get(*name) {
-            put(&lock, &mut graph, &mut work, format!("node_modules/{name}"), id, registry)?;
-        }
-    }
-    // All that one imports is put before what those import: nothing that comes later hides what was found before.
-    while let Some((place, id)) = work.pop_front() {
-        for (name, id) in lock.imports.get(&id).into_iter().flatten() {
-            let found = graph.find(&place, name).map(str::to_owned);
-            let same = found.as_ref().and_then(|found| graph.0.get(found)).is_some_and(|node| node.id == *id);
-            if same {
-                continue;
-            }
-            let free = if found.is_none() {
-                format!("node_modules/{name}")
-            } else {
-                format!("{place}/node_modules/{name}")
-            };
-            put(&lock, &mut graph, &mut work, free, id, registry)?;
-        }
-    }
-    Ok(graph)
-}
-
-fn put(
-    lock: &Lock,
-    graph: &mut Graph,
-    work: &mut VecDeque<(String, String)>,
-    place: String,
-    id: &str,
-    registry: &str,
-) -> Result<(), Refusal> {
-    if graph.0.len() >= PACKAGES_MAX || place.len() > 400 {
-        return Err(Refusal(format!("the app needs more than {PACKAGES_MAX} packages")));
-    }
-    // Without what it was resolved with: `a@1.0.0(b@2.0.0)`.
-    let plain = id.split('(').next().unwrap_or(id);
-    let (name, version) = plain
-        .get(1..)
-        .and_then(|rest| rest.find('@'))
-        .map_or((plain, ""), |at| (&plain[..=at], &plain[at + 2..]));
-    let (integrity, tarball) = lock.packages.get(plain).cloned().unwrap_or_default();
-    let node = Node {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        url: tarball.unwrap_or_else(|| usual_url(registry, name, version)),
-        integrity,
-        id: id.to_owned(),
-        imports: lock.imports.get(id).into_iter().flat_map(|names| names.keys().cloned()).collect(),
-        ..Node::default()
-    };
-    graph.0.insert(place.clone(), node);
-    work.push_back((place, id.to_owned()));
-    Ok(())
+    lock.resolved.place(names)
 }
 
 /// One pass over the lines. A key inwards belongs to the last one outwards.
@@ -112,7 +49,7 @@ fn parse(text: &str) -> Lock {
                 "version",
             ]
             | ["dependencies" | "devDependencies" | "optionalDependencies", name, "version"] => {
-                lock.top.insert(name.to_owned(), id(name, value));
+                lock.resolved.top.insert(name.to_owned(), id(name, value));
             }
             ["packages", package, "resolution"] => {
                 let field = |name: &str| {
@@ -121,11 +58,12 @@ fn parse(text: &str) -> Lock {
                     fields.find_map(|field| field.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned)
                 };
                 let plain = bare(package).split('(').next().unwrap_or_default();
-                lock.packages
+                lock.resolved
+                    .packages
                     .insert(plain.to_owned(), (field("integrity").unwrap_or_default(), field("tarball")));
             }
             ["snapshots" | "packages", package, "dependencies", name] => {
-                let imports = lock.imports.entry(bare(package).to_owned()).or_default();
+                let imports = lock.resolved.imports.entry(bare(package).to_owned()).or_default();
                 imports.insert(name.to_owned(), id(name, value));
             }
             _ => {}

@@ -13,6 +13,7 @@
 
 mod config;
 mod cron;
+mod package;
 #[cfg(test)]
 mod tests;
 
@@ -65,7 +66,7 @@ const LACKING: [(&str, &str); 21] = [
     ("wasm_modules", "WebAssembly"),
 ];
 /// Sections that are about Cloudflare's side and mean nothing here.
-const ELSEWHERE: [&str; 28] = [
+const ELSEWHERE: [&str; 32] = [
     "$schema",
     "account_id",
     "compatibility_flags",
@@ -92,8 +93,12 @@ const ELSEWHERE: [&str; 28] = [
     "topLevel",
     "tsconfig",
     "upload_source_maps",
+    "target_type",
+    "type",
     "usage_model",
+    "webpack_config",
     "workers_dev",
+    "zone_id",
 ];
 /// Sections that are read below.
 const READ: [&str; 17] = [
@@ -197,9 +202,7 @@ impl Reader<'_> {
         if let Some(date) = self.get("compatibility_date").as_str() {
             made.manifest.insert("compatibilityDate".into(), date.into());
         }
-        let package = self.files.iter().find(|file| file.path == "package.json");
-        let package: Value =
-            package.and_then(|file| serde_json::from_slice(&file.bytes).ok()).unwrap_or_default();
+        let package = package::read(self.files);
         for (key, chars) in [("version", 64), ("description", 500), ("license", 100)] {
             if let Some(text) = package[key].as_str() {
                 let text: String =
@@ -209,14 +212,46 @@ impl Reader<'_> {
         }
         if let Some(command) = self.get("build")["command"].as_str() {
             let command: String = command.chars().take(80).collect();
-            made.missing
-                .push(format!("a build by the author's own program (`{command}`), which is never run"));
+            // What it makes is not there, or it is: then it has been made before, or is not needed to bundle.
+            made.warnings
+                .push(format!("the author's own program `{command}` would be run to build it; it is not"));
         }
     }
 
+    /// Where the main module is: said by the configuration, or by what older versions of Wrangler went by.
+    fn main(&self) -> Option<String> {
+        if let Some(main) = self.get("main").as_str() {
+            return Some(relative(main).to_owned());
+        }
+        // Wrangler 1, modules.
+        let upload = &self.get("build")["upload"];
+        if let Some(main) = upload["main"].as_str() {
+            let folder = relative(upload["dir"].as_str().unwrap_or("dist"));
+            let main = relative(main);
+            return Some(if folder.is_empty() { main.to_owned() } else { format!("{folder}/{main}") });
+        }
+        let package = package::read(self.files);
+        // Named on the command line: `wrangler deploy src/index.ts`.
+        let named =
+            package::arguments_of(&package, "wrangler").map(relative).find(|path| self.is_script(path));
+        if let Some(main) = named {
+            return Some(main.to_owned());
+        }
+        // Wrangler 1, service workers.
+        let old = self.get("type").is_string();
+        let main = old
+            .then(|| relative(package["main"].as_str().unwrap_or("index.js")))
+            .filter(|path| self.is_script(path));
+        main.map(str::to_owned)
+    }
+
+    fn is_script(&self, path: &str) -> bool {
+        super::is_script(path) && self.has(path)
+    }
+
     fn script(&self, made: &mut Made) -> Result<(), Refusal> {
-        let Some(main) = self.get("main").as_str() else { return Ok(()) };
-        let main = relative(main);
+        let Some(main) = self.main() else { return Ok(()) };
+        let main = main.as_str();
         if !self.has(main) {
             let what = format!(
                 "`main` is `{main}`, which is not in the repository; is it made by a build? Such are not run"
@@ -225,16 +260,11 @@ impl Reader<'_> {
         }
         let mut entry = Entry { main: main.to_owned(), ..Entry::default() };
         for rule in self.list("rules") {
-            let endings = rule["globs"].as_array().into_iter().flatten().filter_map(|glob| {
-                let ending = glob.as_str()?.rsplit('/').next()?.strip_prefix("*.")?;
-                ending
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
-                    .then(|| ending.to_owned())
-            });
+            let globs = rule["globs"].as_array().into_iter().flatten();
+            let globs = globs.filter_map(|glob| glob.as_str().map(str::to_owned));
             match rule["type"].as_str() {
-                Some("Text") => entry.text.extend(endings),
-                Some("Data" | "CompiledWasm") => entry.data.extend(endings),
+                Some("Text") => entry.text.extend(globs),
+                Some("Data" | "CompiledWasm") => entry.data.extend(globs),
                 _ => {}
             }
         }

@@ -74,7 +74,7 @@ fn a_worker_becomes_a_manifest() {
     });
     assert_eq!(Value::Object(made.manifest), expect);
     let entry = made.entry.expect("a script");
-    assert_eq!((entry.main.as_str(), &*entry.text), ("src/index.ts", &["tmpl".to_owned()][..]));
+    assert_eq!((entry.main.as_str(), &*entry.text), ("src/index.ts", &["**/*.tmpl".to_owned()][..]));
     assert_eq!(entry.alias, [("old".to_owned(), "/app/src/new.ts".to_owned())]);
     let expect = ["db/migrations/0001_a.sql", "db/migrations/0002_b.sql"].map(str::to_owned).to_vec();
     assert_eq!(made.migrations, [Migrations { binding: "DB".into(), files: expect }]);
@@ -85,6 +85,38 @@ fn the_same_in_json_with_comments() {
     let text = "{\n  // a worker\n  \"name\": \"a\",\n  \"main\": \"index.js\", /* x */\n}";
     let made = check(("wrangler.jsonc", text), &["index.js"]).expect("good");
     assert_eq!(Value::Object(made.manifest), json!({ "name": "a", "main": "server.js" }));
+}
+
+#[test]
+fn the_main_module_is_where_older_versions_look_for_it() {
+    for (config, package, main) in [
+        (
+            "name = 'a'",
+            r#"{"scripts": {"dev": "wrangler dev a.ts", "deploy": "tsc && wrangler deploy --minify ./src/index.ts"}}"#,
+            Some("src/index.ts"),
+        ),
+        ("name = 'a'", r#"{"scripts": {"dev": "npx wrangler dev 'a.ts' --port 1"}}"#, Some("a.ts")),
+        ("name = 'a'", r#"{"scripts": {"build": "esbuild a.ts", "gone": "wrangler dev gone.ts"}}"#, None),
+        ("type = 'javascript'", "{}", Some("index.js")),
+        ("type = 'webpack'", r#"{"main": "./src/index.ts"}"#, Some("src/index.ts")),
+        ("name = 'a'", r#"{"main": "src/index.ts"}"#, None),
+        ("[build.upload]\nformat = 'modules'\ndir = 'src'\nmain = './index.ts'", "{}", Some("src/index.ts")),
+        ("main = 'a.ts'\n[build]\ncommand = 'make'", "{}", Some("a.ts")),
+    ] {
+        let files = [
+            ("package.json", package),
+            ("a.ts", ""),
+            ("index.js", ""),
+            ("src/index.ts", ""),
+            ("wrangler.toml", config),
+        ];
+        let files = files.map(|(path, text)| file(path, text));
+        let mut files = files.to_vec();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let made = understand(find(&files).expect("a configuration"), &files).expect("good");
+        assert_eq!(made.entry.map(|entry| entry.main).as_deref(), main, "{config} {package}");
+        assert_eq!(made.missing, Vec::<String>::new());
+    }
 }
 
 #[test]
@@ -103,13 +135,17 @@ fn what_there_is_not_is_listed_all_of_it() {
     }"#;
     let made = check(("wrangler.json", text), &["a.js"]).expect("understood");
     let all = made.missing.join("\n");
-    for what in
-        ["Durable Objects", "Workers AI", "service bindings", "npm run build", "`0 0 LW * *`", "`dist`"]
-    {
+    for what in ["Durable Objects", "Workers AI", "service bindings", "`0 0 LW * *`", "`dist`"] {
         assert!(all.contains(what), "{what}: {all}");
     }
-    assert_eq!(made.missing.len(), 6, "{all}");
-    assert_eq!(made.warnings, ["`something_new` in wrangler.json is not understood, and left out"]);
+    assert_eq!(made.missing.len(), 5, "{all}");
+    assert_eq!(
+        made.warnings,
+        [
+            "`something_new` in wrangler.json is not understood, and left out",
+            "the author's own program `npm run build` would be run to build it; it is not"
+        ]
+    );
 }
 
 #[test]
