@@ -1,6 +1,7 @@
 //! What a repository is, before anything of it is built: its manifest, or one made from what it has instead; the
 //! packages that it needs; what it needs that there is not. Inside the jail.
 
+use fazt_ipc::limits::MANIFEST_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -69,6 +70,12 @@ pub(super) fn inspect(job: &Inspect, files: Vec<RepoFile>) -> Result<Plan, Refus
         let made = wrangler::understand(config, &files)?;
         plan.manifest = serde_json::to_string_pretty(&made.manifest).unwrap_or_default();
         plan.made_from = config.path.clone();
+        if plan.manifest.len() > MANIFEST_BYTES_MAX {
+            let (from, bytes) = (&config.path, plan.manifest.len());
+            return Err(Refusal(format!(
+                "`{from}` comes to {bytes} bytes of app.json; at most {MANIFEST_BYTES_MAX}"
+            )));
+        }
         (plan.entry, plan.missing, plan.migrations) = (made.entry, made.missing, made.migrations);
         plan.warnings = made.warnings;
         if plan.entry.is_none() && !made.manifest.contains_key("assets") && plan.missing.is_empty() {

@@ -43,6 +43,8 @@ const TOP: &str = "/app";
 pub const BUNDLE: &str = "server.js";
 /// Errors that are told of one bundle.
 const ERRORS_MAX: usize = 5;
+/// What would have to be done to an import that is not found.
+const NOWHERE: &str = "it is neither in the repository nor among the packages of its lock file";
 /// Warnings that are told of one bundle.
 const WARNINGS_MAX: usize = 10;
 
@@ -167,12 +169,12 @@ pub(super) fn bundle(entry: &Entry, files: Vec<RepoFile>) -> Result<Bundle, Refu
         .filter(|name| runtime::find(name).is_none() && *name != chunk.filename.as_str())
         .collect();
     if !open.is_empty() {
-        let unresolved = told(&made.output.warnings, ERRORS_MAX);
-        return Err(Refusal(format!(
-            "imports that lead nowhere: {}; they are neither in the repository nor among the packages of its lock file ({})",
-            open.join(", "),
-            unresolved.join("; ")
-        )));
+        // Of a URL nothing is said.
+        let why = match told(&made.output.warnings, ERRORS_MAX) {
+            places if places.is_empty() => NOWHERE.to_owned(),
+            places => places.join("; "),
+        };
+        return Err(Refusal(format!("imports that lead nowhere: {}: {why}", open.join(", "))));
     }
     if let Some(wasm) = chunk.module_ids.iter().find(|id| plugin::file_of(id.as_str()).ends_with(".wasm")) {
         let path = plugin::file_of(wasm.as_str()).trim_start_matches(TOP).trim_start_matches('/');
@@ -269,7 +271,7 @@ fn told(found: &[BuildDiagnostic], max: usize) -> Vec<String> {
     let options = DiagnosticOptions { cwd: TOP.into() };
     let one = |diagnostic: &BuildDiagnostic| {
         let diagnostic = diagnostic.to_diagnostic_with(&options);
-        let message = diagnostic.to_string().replace('\n', " ");
+        let message = plain(&diagnostic.to_string());
         match diagnostic.get_primary_location() {
             Some((path, line, column, _)) => {
                 format!(
@@ -282,4 +284,20 @@ fn told(found: &[BuildDiagnostic], max: usize) -> Vec<String> {
         }
     };
     found.iter().take(max).map(one).collect()
+}
+
+/// What the bundler says, on one line: its first, and what it has written below the place, without the drawing.
+fn plain(drawn: &str) -> String {
+    let mut lines = drawn.lines();
+    let first = lines.next().unwrap_or_default();
+    let (code, text) = first.strip_prefix('[').and_then(|rest| rest.split_once("] ")).unwrap_or(("", first));
+    let below = lines.filter_map(|line| line.split_once('╰'));
+    let mut below =
+        below.map(|(_, label)| label.trim_matches(['─', '╯', ' '])).filter(|label| !label.is_empty());
+    let more = match (code, below.next()) {
+        ("UNRESOLVED_IMPORT", _) => NOWHERE,
+        (_, Some(label)) => label,
+        (_, None) => return text.to_owned(),
+    };
+    format!("{text}; {more}")
 }

@@ -7,7 +7,8 @@ use super::*;
 const REGISTRY: &str = "https://registry.example.org";
 
 fn hash(letter: char) -> String {
-    format!("sha512-{}==", letter.to_string().repeat(86))
+    // The last letter has four bits that are none of the hash.
+    format!("sha512-{}A==", letter.to_string().repeat(85))
 }
 
 fn file(path: &str, text: &str) -> RepoFile {
@@ -209,7 +210,7 @@ fn what_nobody_vouches_for_is_refused() {
         ("a folder", good.replace(&format!("{REGISTRY}/a/-/a-1.0.0.tgz"), "file:../a-1.0.0.tgz"), "registry"),
         ("a query", good.replace(".tgz", ".tgz?x"), "registry"),
         ("no hash", good.replace("sha512-", "sha1-"), "SHA-512"),
-        ("a short hash", good.replace(&"a".repeat(86), "aaaa"), "SHA-512"),
+        ("a short hash", good.replace(&"a".repeat(85), "aaaa"), "SHA-512"),
         (
             "a version that is a path",
             good.replace("\"version\": \"1.0.0\"", "\"version\": \"../1\""),

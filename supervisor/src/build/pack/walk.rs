@@ -157,14 +157,21 @@ fn join(below: &str, name: &[u8]) -> Result<String, Refusal> {
     }
     let text = std::str::from_utf8(name)
         .map_err(|_| Refusal(format!("a name in `{below}/` is not UTF-8: {}", name.escape_ascii())))?;
-    let forbidden = text.is_empty()
-        || matches!(text, "." | "..")
-        || text.contains(['/', '\\', '\0'])
-        || text.eq_ignore_ascii_case(".git");
+    let forbidden =
+        text.is_empty() || matches!(text, "." | "..") || text.contains(['/', '\\', '\0']) || is_git(text);
     if forbidden {
         return Err(Refusal(format!("`{text}` cannot be a name in `{below}/`")));
     }
     Ok(if below.is_empty() { text.to_owned() } else { format!("{below}/{text}") })
+}
+
+/// Whether a name is that of Git's own folder on some system: Macs leave out letters that are not seen, Windows leaves
+/// out dots and spaces at the end and has a short name for it, and a colon begins another stream of the same file.
+fn is_git(name: &str) -> bool {
+    let unseen = |c: &char| matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
+    let seen: String = name.chars().filter(|c| !unseen(c)).collect();
+    let file = seen.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
+    file.eq_ignore_ascii_case(".git") || file.eq_ignore_ascii_case("git~1")
 }
 
 impl Unpack {

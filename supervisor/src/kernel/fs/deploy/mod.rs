@@ -351,7 +351,8 @@ impl Contents<'_> {
     async fn manifest(&self) -> Result<Manifest, FsError> {
         match self.deploy.files.iter().find(|file| file.path == "app.json") {
             Some(file) if file.bytes > fazt_ipc::limits::MANIFEST_BYTES_MAX as u64 => {
-                Err(FsError::TooLarge(format!("app.json has {} bytes", file.bytes)))
+                let (bytes, max) = (file.bytes, fazt_ipc::limits::MANIFEST_BYTES_MAX);
+                Err(FsError::TooLarge(format!("app.json has {bytes} bytes; at most {max}")))
             }
             Some(file) if self.fresh && !self.deploy.got.contains(&file.sha256) => {
                 Err(FsError::BadDeploy("app.json was not sent yet".into()))

@@ -9,9 +9,9 @@ use fazt_ipc::control::InstallLine;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::super::builder::unbundled;
-use super::super::outbound::{Cache, Caller, Outbound, Outgoing};
+use super::super::outbound::{Cache, Caller, Fault, Outbound, Outgoing};
 use super::super::{FsError, Inspect, Manifest, Migrations, Package, Plan, Prepare, RepoFile};
-use super::{Failed, Migration, Told, migrate};
+use super::{Failed, Migration, Told, at_its_host, migrate};
 use crate::build::limits::{PACKAGE_BYTES_MAX, PACKAGES_BYTES_MAX};
 
 /// Packages that come at once.
@@ -115,16 +115,18 @@ async fn one(outbound: &dyn Outbound, host: &str, package: Package) -> Result<By
     outgoing.decode = false;
     outgoing.bytes_max = PACKAGE_BYTES_MAX as u64;
     outgoing.wall = WALL;
-    let mut answer = outbound.fetch(outgoing, None).await?;
+    let failed =
+        |fault: Fault| Failed::Packages(format!("the package {name} did not come: {}", at_its_host(&fault)));
+    let mut answer = outbound.fetch(outgoing, None).await.map_err(failed)?;
     if answer.head.status != 200 {
         let status = answer.head.status;
         return Err(Failed::Packages(format!("{host} answered with status {status} for the package {name}")));
     }
     let mut pieces = Vec::new();
-    while let Some(bytes) = answer.body.next().await? {
+    while let Some(bytes) = answer.body.next().await.map_err(failed)? {
         pieces.push(bytes);
     }
-    if !package.matches(&pieces) {
+    if pieces.is_empty() || !package.matches(&pieces) {
         return Err(Failed::Packages(format!(
             "the package {name} is not the one of the lock file: its hash is another one"
         )));

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use fazt_ipc::control::InstallLine;
 
 use super::super::origin::{Client, GitError, Origin, PackReader, Reference, Request};
-use super::super::outbound::{Answered, Cache, Caller, Outbound, Outgoing, Redirect};
+use super::super::outbound::{
+    Cache, Caller, Fault, FaultKind, Outbound, Outgoing, Receiving, Redirect, Sending,
+};
 use super::{Failed, Told};
 
 /// From the first byte of a question to the last of its answer.
@@ -39,16 +41,16 @@ impl<'a> Git<'a> {
     pub(super) async fn resolve(&mut self) -> Result<Reference, Failed> {
         let mut answer = self.ask(self.client.advertisement()).await?;
         let mut body = Vec::new();
-        while let Some(bytes) = answer.body.next().await? {
+        while let Some(bytes) = answer.next().await? {
             body.extend_from_slice(&bytes);
         }
-        self.client.advertised(&answer.head.url, &body)?;
+        self.client.advertised(&answer.url, &body)?;
         if let Some(known) = self.client.known() {
             return Ok(known);
         }
         let mut answer = self.ask(self.client.refs()).await?;
         let mut reader = self.client.read_refs();
-        while let Some(bytes) = answer.body.next().await? {
+        while let Some(bytes) = answer.next().await? {
             reader.push(&bytes)?;
         }
         Ok(reader.finish()?)
@@ -59,7 +61,7 @@ impl<'a> Git<'a> {
         let mut answer = self.ask(self.client.fetch(reference)).await?;
         let mut reader = PackReader::default();
         let mut said = 0;
-        while let Some(bytes) = answer.body.next().await? {
+        while let Some(bytes) = answer.next().await? {
             reader.push(&bytes)?;
             let bytes = reader.packed_bytes() as u64;
             if bytes - said >= TOLD_BYTES {
@@ -70,7 +72,7 @@ impl<'a> Git<'a> {
         Ok(reader.finish()?)
     }
 
-    async fn ask(&self, request: Request) -> Result<Answered, Failed> {
+    async fn ask(&self, request: Request) -> Result<Answer, Failed> {
         let mut outgoing = Outgoing::get(Caller::Kernel("install"), request.url, vec![self.host.clone()]);
         outgoing.method = request.method.into();
         outgoing.redirect = Redirect::Follow;
@@ -86,19 +88,42 @@ impl<'a> Git<'a> {
             outgoing = outgoing.secret("authorization", format!("Basic {pair}"));
         }
         let body = Some(Bytes::from(request.body)).filter(|body| !body.is_empty());
-        let answer = match body {
-            Some(body) => self.outbound.fetch(outgoing, Some(Box::new(Some(body)))).await?,
-            None => self.outbound.fetch(outgoing, None).await?,
-        };
+        let body = body.map(|body| Box::new(Some(body)) as Box<dyn Sending>);
+        let too_large = request.too_large;
+        let answer = self.outbound.fetch(outgoing, body).await.map_err(|fault| told(fault, &too_large))?;
         let kind = answer.head.fields.iter().find(|(name, _)| name == "content-type");
         let kind = kind.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default();
         match answer.head.status {
-            200 if kind.split(';').next().is_some_and(|kind| kind.trim() == request.expect) => Ok(answer),
+            200 if kind.split(';').next().is_some_and(|kind| kind.trim() == request.expect) => {
+                Ok(Answer { url: answer.head.url, body: answer.body, too_large })
+            }
             200 => Err(GitError::Protocol("it answers with something that is not Git's").into()),
             401 | 403 | 404 if self.token.is_none() => Err(Failed::Missing(self.host.clone())),
             401 | 403 => Err(Failed::Token(self.host.clone())),
             404 => Err(Failed::Missing(self.host.clone())),
             status => Err(Failed::Status(self.host.clone(), status)),
         }
+    }
+}
+
+/// An answer of the server, as it comes.
+struct Answer {
+    /// Where it came from, after redirects.
+    url: String,
+    body: Box<dyn Receiving>,
+    too_large: GitError,
+}
+
+impl Answer {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failed> {
+        self.body.next().await.map_err(|fault| told(fault, &self.too_large))
+    }
+}
+
+/// What is too large is so for a reason that can be said.
+fn told(fault: Fault, too_large: &GitError) -> Failed {
+    match fault.kind {
+        FaultKind::TooLarge => too_large.clone().into(),
+        _ => fault.into(),
     }
 }

@@ -33,6 +33,8 @@ pub struct Request {
     pub expect: &'static str,
     /// Bytes that the answer may have.
     pub answer_bytes_max: usize,
+    /// What is said of one that has more.
+    pub too_large: GitError,
 }
 
 /// Why a server's answer is of no use.
@@ -105,6 +107,7 @@ impl Client {
             body: Vec::new(),
             expect: "application/x-git-upload-pack-advertisement",
             answer_bytes_max: CAPABILITIES_BYTES_MAX,
+            too_large: endless_capabilities(),
         }
     }
 
@@ -115,7 +118,7 @@ impl Client {
     /// When it is no Git server that this client can talk to.
     pub fn advertised(&mut self, url: &str, body: &[u8]) -> Result<(), GitError> {
         if body.len() > CAPABILITIES_BYTES_MAX {
-            return Err(GitError::Protocol("a list of capabilities without end"));
+            return Err(endless_capabilities());
         }
         let mut pkts = Pkts::default();
         pkts.push(body);
@@ -171,7 +174,7 @@ impl Client {
             line(&mut body, &format!("ref-prefix {name}"));
         }
         body.extend_from_slice(FLUSH);
-        self.post(body, REFS_BYTES_MAX)
+        self.post(body, REFS_BYTES_MAX, large_list())
     }
 
     /// Names that the reference may have, the first that is there counts.
@@ -211,10 +214,10 @@ impl Client {
         line(&mut body, &format!("want {}", commit.commit));
         line(&mut body, "done");
         body.extend_from_slice(FLUSH);
-        self.post(body, ANSWER_BYTES_MAX)
+        self.post(body, ANSWER_BYTES_MAX, large_pack())
     }
 
-    fn post(&self, body: Vec<u8>, answer_bytes_max: usize) -> Request {
+    fn post(&self, body: Vec<u8>, answer_bytes_max: usize, too_large: GitError) -> Request {
         Request {
             method: "POST",
             url: format!("{}/git-upload-pack", self.url),
@@ -227,8 +230,21 @@ impl Client {
             body,
             expect: "application/x-git-upload-pack-result",
             answer_bytes_max,
+            too_large,
         }
     }
+}
+
+fn endless_capabilities() -> GitError {
+    GitError::Protocol("a list of capabilities without end")
+}
+
+fn large_list() -> GitError {
+    GitError::TooLarge(format!("the list of references has more than {} MiB", REFS_BYTES_MAX >> 20))
+}
+
+fn large_pack() -> GitError {
+    GitError::TooLarge(format!("the repository has more than {} MiB, packed", PACKED_BYTES_MAX >> 20))
 }
 
 const SERVICE: &str = "/info/refs?service=git-upload-pack";
@@ -252,10 +268,7 @@ impl RefsReader {
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), GitError> {
         self.bytes += bytes.len();
         if self.bytes > REFS_BYTES_MAX {
-            return Err(GitError::TooLarge(format!(
-                "the list of references has more than {} MiB",
-                REFS_BYTES_MAX >> 20
-            )));
+            return Err(large_list());
         }
         self.pkts.push(bytes);
         while let Some(pkt) = self.pkts.next()? {
@@ -341,8 +354,7 @@ impl PackReader {
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), GitError> {
         self.bytes += bytes.len();
         if self.bytes > ANSWER_BYTES_MAX {
-            let max = PACKED_BYTES_MAX >> 20;
-            return Err(GitError::TooLarge(format!("the repository has more than {max} MiB, packed")));
+            return Err(large_pack());
         }
         self.pkts.push(bytes);
         while let Some(pkt) = self.pkts.next()? {
@@ -362,10 +374,7 @@ impl PackReader {
                 (Section::Pack, Pkt::Line([1, data @ ..])) => {
                     self.pack_bytes += data.len();
                     if self.pack_bytes > PACKED_BYTES_MAX {
-                        return Err(GitError::TooLarge(format!(
-                            "the repository has more than {} MiB, packed",
-                            PACKED_BYTES_MAX >> 20
-                        )));
+                        return Err(large_pack());
                     }
                     self.piece.extend_from_slice(data);
                     if self.piece.len() >= PIECE_BYTES_MAX {
