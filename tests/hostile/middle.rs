@@ -24,13 +24,14 @@ fn interrupt(child: &mut Child) {
     child.wait().expect("ended");
 }
 
-/// Processes of the server that build, locked up and at work.
+/// Processes of the server that build and are at work: they have more in memory than any that only begins.
 fn builders(stage: &Stage) -> Vec<u32> {
     let builds = |pid: &u32| {
-        let read = |what: &str| std::fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
-        let locked = |line: &&str| line.starts_with("Seccomp:") && line.ends_with('2');
-        read("cmdline").windows(5).any(|word| word == b"build")
-            && String::from_utf8_lossy(&read("status")).lines().any(|line| locked(&line))
+        let read = |what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        let status = read("status");
+        let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().split(' ').next());
+        let kib = memory.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0);
+        read("cmdline").contains("build") && kib > 10 << 10
     };
     stage.server.descendants().into_iter().filter(builds).collect()
 }

@@ -173,12 +173,17 @@ fn what_would_be_built_without_end_is_refused() {
         heavy(format!("export default {}1{};", open.repeat(200_000), close.repeat(200_000)))
     };
     check(&[
-        row("brackets upon brackets", 1, &["build process"], deep("[", "]")),
-        row("functions in functions", 1, &["build process"], deep("()=>{return ", "}")),
+        row("brackets upon brackets", 1, &["the build process failed", "nested very deeply"], deep("[", "]")),
+        row(
+            "functions in functions",
+            1,
+            &["the build process failed", "nested very deeply"],
+            deep("()=>{return ", "}"),
+        ),
         row(
             "types in types",
             1,
-            &["build process"],
+            &["the build process failed", "nested very deeply"],
             app(
                 format!(
                     "const x: {}1{} = 1; export default {{}};",
@@ -226,6 +231,163 @@ fn what_would_be_built_without_end_is_refused() {
         ),
     ]);
 }
+
+/// Modules in layers: each says this of both of the next.
+fn layers(deep: usize, says: impl Fn(&str) -> String) -> impl Fn(&Stage) -> String {
+    let mut files =
+        vec![("server.ts".to_owned(), format!("{}{}export default {{}};", says("./a0"), says("./b0")))];
+    for layer in 0..deep {
+        for name in ["a", "b"] {
+            let next = layer + 1;
+            let both = says(&format!("./a{next}")) + &says(&format!("./b{next}"));
+            let both = if next == deep { format!("export const {name}{layer} = 1;") } else { both };
+            files.push((format!("{name}{layer}.ts"), both));
+        }
+    }
+    files.push(("wrangler.toml".into(), "main = 'server.ts'".into()));
+    move |stage| {
+        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
+        stage.files(&files)
+    }
+}
+
+#[test]
+fn what_grows_with_each_step_is_bounded() {
+    let doubling = |begin: &str, step: &dyn Fn(usize) -> String, end: &str| {
+        let steps: String = (1..60).map(step).collect();
+        heavy(format!("{begin}{steps}{end}"))
+    };
+    let started = &["live as version 1"];
+    let package = |text: &'static str| {
+        app(
+            "import x from 'a'; export default { fetch: () => new Response(x) };",
+            Box::leak(Box::new([
+                ("node_modules/a/package.json", text),
+                ("node_modules/a/i.js", "export default 1;"),
+            ])),
+        )
+    };
+    check(&[
+        row("stars upon stars", 0, started, layers(10, |path| format!("export * from '{path}';"))),
+        row("imports upon imports", 0, started, layers(40, |path| format!("import '{path}';"))),
+        row(
+            "an enum of texts that double",
+            1,
+            &["the build process failed", "nested very deeply"],
+            doubling(
+                "enum E { A0 = 'x'",
+                &|at| format!(", A{at} = A{0} + A{0}", at - 1),
+                "} export default { fetch: () => new Response(E.A0) };",
+            ),
+        ),
+        row(
+            "templates that double",
+            0,
+            started,
+            doubling(
+                "const a0 = 'x';",
+                &|at| format!("const a{at} = `${{a{0}}}${{a{0}}}`;", at - 1),
+                "export default { fetch: () => new Response(a0) };",
+            ),
+        ),
+        row(
+            "types that double",
+            0,
+            started,
+            doubling(
+                "type T0 = 1;",
+                &|at| format!("type T{at} = [T{0}, T{0}];", at - 1),
+                "const t: T59 | 1 = 1; export default { fetch: () => new Response(String(t)) };",
+            ),
+        ),
+        row(
+            "aliases in a circle",
+            2,
+            &["Could not resolve"],
+            app(
+                "import x from 'x'; export default { fetch: () => new Response(x) };",
+                &[("wrangler.toml", "main = 'server.ts'\n[alias]\nx = 'y'\ny = 'x'")],
+            ),
+        ),
+        row(
+            "paths in a circle",
+            2,
+            &["nor among the packages"],
+            app(
+                "import x from 'x'; export default { fetch: () => new Response(x) };",
+                &[(
+                    "tsconfig.json",
+                    r#"{ "compilerOptions": { "paths": { "*": ["*"], "x": ["x", "./x", "*"] } } }"#,
+                )],
+            ),
+        ),
+        row(
+            "files of a package in a circle",
+            2,
+            &["Could not resolve"],
+            package(r#"{ "main": "./a.js", "browser": { "./a.js": "./b.js", "./b.js": "./a.js" } }"#),
+        ),
+        row(
+            "imports of a package in a circle",
+            2,
+            &["Could not resolve"],
+            package(r##"{ "exports": "./x.js", "imports": { "#a": "#b", "#b": "#a" } }"##),
+        ),
+        row("a package that is itself", 2, &["Could not resolve"], package(r#"{ "exports": { ".": "a" } }"#)),
+        row("JSON in JSON", 2, &["deep.json:1:", "recursion limit"], |stage: &Stage| {
+            let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+            let noise = noise(300_000);
+            stage.files(&[
+                ("deep.json", deep.as_bytes()),
+                ("noise", &noise),
+                ("server.js", b"import x from './deep.json'; export default x;"),
+                ("wrangler.toml", b"main = 'server.js'"),
+            ])
+        }),
+        row("a pattern of very many stars", 0, started, |stage: &Stage| {
+            let config = json!({ "main": "a.js", "rules": [{ "type": "Text", "globs": ["*a".repeat(20_000) + "b"] }] });
+            let path = format!("{}/x.txt", ["a".repeat(200), "a".repeat(200)].join("/"));
+            let script =
+                format!("import x from './{path}'; export default {{ fetch: () => new Response(x) }};");
+            stage.files(&[
+                ("a.js", script.as_bytes()),
+                (&path, b"x"),
+                ("wrangler.json", config.to_string().as_bytes()),
+            ])
+        }),
+        row("a map in a map", 0, started, |stage: &Stage| {
+            let section = r#"{ "version": 3, "sections": [{ "offset": { "line": 0, "column": 0 }, "map": "#;
+            let deep = format!("{}{{}}{}", section.repeat(50_000), "}] }".repeat(50_000));
+            let noise = noise(300_000);
+            stage.files(&[
+                ("server.js", HELLO.as_bytes()),
+                ("server.js.map", deep.as_bytes()),
+                ("noise", &noise),
+            ])
+        }),
+        row("a map of very many places", 0, started, |stage: &Stage| {
+            let map =
+                json!({ "version": 3, "sources": ["a"], "names": [], "mappings": "AAAA,".repeat(900_000) });
+            let noise = noise(300_000);
+            stage.files(&[
+                ("server.js", HELLO.as_bytes()),
+                ("server.js.map", map.to_string().as_bytes()),
+                ("noise", &noise),
+            ])
+        }),
+        row("a map of places that are none", 0, started, |stage: &Stage| {
+            let map = json!({ "version": 3, "sources": ["a"], "mappings": format!("{};{}", "g".repeat(100_000), "D".repeat(1_000)) });
+            let noise = noise(300_000);
+            stage.files(&[
+                ("server.js", HELLO.as_bytes()),
+                ("server.js.map", map.to_string().as_bytes()),
+                ("noise", &noise),
+            ])
+        }),
+    ]);
+}
+
+const HELLO: &str = "export default { fetch: () => new Response('x') };";
 
 #[test]
 fn a_configuration_of_wrangler_that_is_a_bomb_is_refused() {
@@ -298,6 +460,14 @@ fn a_migration_that_reaches_out_or_does_not_end_is_refused_and_the_app_with_it()
             migration("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'x';"),
         ),
         row("where temporary files are", 2, named, migration("PRAGMA temp_store_directory = '/etc';")),
+        row(
+            "rows without end",
+            2,
+            named,
+            migration(
+                "CREATE TABLE t(x); WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) INSERT INTO t SELECT zeroblob(1000000) FROM c;",
+            ),
+        ),
         row("no SQL", 2, named, migration("\u{1b}[2J\u{202e};")),
         row("half a statement", 2, named, migration("CREATE TABLE x(")),
         row(

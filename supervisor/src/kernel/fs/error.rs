@@ -205,6 +205,9 @@ impl FsError {
             Self::NotAsked { .. } | Self::NotGranted { .. } => "`fazt app grants APP` lists what it asks for",
             Self::NoDeploy(_) | Self::Overtaken(_) => "run `fazt app deploy` again",
             Self::Build(BuildError::Refused(_)) => "",
+            Self::Build(BuildError::Died(_)) => {
+                "nothing has changed; a process ends so on files that are nested very deeply, or grow without end as they are built"
+            }
             Self::Build(_) => "`fazt proc doctor` says which part of the sandbox is missing",
             Self::Storage(error) => error.hint(),
             _ => "",

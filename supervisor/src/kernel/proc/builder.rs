@@ -170,7 +170,9 @@ impl<'a> Process<'a> {
         match tokio::time::timeout(bounds::BUILD_DEADLINE, job(&mut self.socket)).await {
             Ok(Err(build::WireError::Input(why))) => Err(BuildError::Refused(why)),
             Ok(outcome) => outcome.map_err(|error| BuildError::Died(error.to_string())),
-            Err(_) => Err(BuildError::Died("it took too long".into())),
+            Err(_) => {
+                Err(BuildError::Died(format!("it took more than {} s", bounds::BUILD_DEADLINE.as_secs())))
+            }
         }
     }
 }

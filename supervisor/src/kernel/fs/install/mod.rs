@@ -21,6 +21,7 @@ mod migrate;
 mod turn;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fazt_ipc::control::{DeployPlan, ErrorKind, InstallLine, OriginInfo, PlanFile, Problem};
@@ -31,7 +32,7 @@ use tokio::sync::mpsc;
 
 use super::deploy::Source;
 use super::origin::{GitError, Origin, OriginError, Reference};
-use super::outbound::{Fault, FaultKind};
+use super::outbound::{Fault, FaultKind, Outbound};
 use super::{BuildError, Fs, FsError, Manifest, RepoFile, Unpack, lock, name};
 use git::Git;
 pub(super) use migrate::Migration;
@@ -39,6 +40,9 @@ pub(super) use turn::Turns;
 
 /// Lines that wait for whoever watches; further ones of those that only show progress are left out.
 pub const LINES_MAX: usize = 16;
+/// From its turn until an app is staged. Each question and each step is bounded by itself; together they are longer than
+/// others should wait.
+const WALL: Duration = Duration::from_secs(10 * 60);
 /// Longest token of a Git server.
 const TOKEN_BYTES_MAX: usize = 512;
 
@@ -98,6 +102,9 @@ pub enum Failed {
     /// There is no process for requests to elsewhere.
     #[error("this server has no way out")]
     NoWayOut,
+    /// It took too long in all.
+    #[error("it took more than {} minutes in all to fetch and build it", WALL.as_secs() / 60)]
+    Late,
     /// Too many others wait already, or those before it take too long.
     #[error("{0}")]
     Busy(String),
@@ -137,7 +144,7 @@ impl From<Failed> for Problem {
             }
             Failed::Git(GitError::NoReference(_) | GitError::Empty) => (ErrorKind::NotFound, ""),
             Failed::Git(GitError::TooLarge(_)) => (ErrorKind::TooLarge, ""),
-            Failed::Git(_) | Failed::Status(..) => (ErrorKind::Failed, "try again later"),
+            Failed::Git(_) | Failed::Status(..) | Failed::Late => (ErrorKind::Failed, "try again later"),
             Failed::Fault(fault) => match fault.kind {
                 FaultKind::Invalid | FaultKind::Address | FaultKind::Host => (ErrorKind::Invalid, ""),
                 _ => (ErrorKind::Failed, "try again later"),
@@ -239,8 +246,20 @@ impl Fs {
         let outbound = self.outbound().ok_or(Failed::NoWayOut)?;
         // Until it is staged: before that it is in memory.
         let _turn = self.turns.take(told).await?;
+        let fetched = self.fetch_in_turn(place, &wanted, token, &*outbound, told);
+        tokio::time::timeout(WALL, fetched).await.unwrap_or(Err(Failed::Late))
+    }
+
+    async fn fetch_in_turn(
+        self: &Arc<Self>,
+        place: Place,
+        wanted: &Wanted,
+        token: Option<&str>,
+        outbound: &dyn Outbound,
+        told: &Told,
+    ) -> Result<InstallLine, Failed> {
         told.say(InstallLine::Resolve { url: place.origin.url() });
-        let mut git = Git::new(&*outbound, &place.origin, token);
+        let mut git = Git::new(outbound, &place.origin, token);
         let reference = git.resolve().await?;
         if let Some((app, name)) = &place.app {
             if place.live.as_ref().is_some_and(|live| live.commit == reference.commit) {
@@ -264,10 +283,10 @@ impl Fs {
             committed_unix_s: unpacked.committed_unix_s,
         };
         let built =
-            build::build(&**prepare, &*outbound, &self.shared.options.registry, unpacked.files, told).await?;
+            build::build(&**prepare, outbound, &self.shared.options.registry, unpacked.files, told).await?;
         let name = match &place.app {
             Some((_, name)) => name.clone(),
-            None => self.free_name(&wanted, &place.origin, &built.files)?,
+            None => self.free_name(wanted, &place.origin, &built.files)?,
         };
         let source = Source {
             origin,

@@ -10,8 +10,9 @@ use super::{Failed, Told};
 
 /// Installs and updates that wait.
 const WAITING_MAX: usize = 8;
-/// As long as the slowest fetch may take that goes before it.
+/// Longer than the slowest that goes before it may take.
 const WAIT: Duration = Duration::from_secs(15 * 60);
+const _: () = assert!(WAIT.as_secs() > super::WALL.as_secs());
 
 /// Whose turn it is.
 pub(in super::super) struct Turns {

@@ -4,6 +4,7 @@ mod crash;
 mod deploy;
 mod faults;
 mod hostile;
+mod install;
 mod lifecycle;
 mod model;
 
