@@ -12,7 +12,7 @@ pub const REQUEST_HEADERS_MAX: usize = fazt_ipc::limits::HEADERS_MAX;
 /// Head of one request as it travels, and the read buffer of a connection.
 pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Fields that the edge may add to a request for a worker.
-pub const FORWARDED_FIELDS: usize = 5;
+pub const FORWARDED_FIELDS: usize = 6;
 /// Requests on one HTTP/2 connection at once.
 pub const HTTP2_STREAMS_MAX: u32 = 128;
 

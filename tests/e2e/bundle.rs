@@ -249,3 +249,57 @@ fn a_repository_for_wrangler_becomes_an_app_with_its_bindings_and_migrations() {
         "{message}"
     );
 }
+
+const GRANTED: &str = r#"{
+  "name": "granted", "main": "index.js", "compatibility_date": "2026-01-01",
+  "vars": { "FLAG": false, "LIST": [1, 2] },
+  "kv_namespaces": [{ "binding": "CACHE", "id": "abc" }],
+  "assets": { "directory": "site", "run_worker_first": ["/", "/first/*", "!/first/not.txt"] },
+  "triggers": { "crons": ["0 17 * * 1"] }
+}"#;
+
+const GRANTED_SCRIPT: &str = "import { SlowBuffer } from 'node:buffer';
+export default {
+  async fetch(request, env) {
+    if (new URL(request.url).pathname !== '/') return new Response('the server');
+    return Response.json({
+      flag: env.FLAG, list: env.LIST, self: self === globalThis && global === self, cf: typeof request.cf,
+      ip: request.headers.get('cf-connecting-ip'), slow: SlowBuffer.prototype.equal === undefined,
+      now: await new Promise((done) => setImmediate(done, 'now')), cron: await env.CACHE.get('cron'),
+    });
+  },
+  scheduled: (event, env) => env.CACHE.put('cron', event.cron),
+};";
+
+#[test]
+fn what_scripts_for_workers_take_for_granted_is_there() {
+    let (git, registry) = (GitServer::new(), Registry::new());
+    git.repository("ada/granted").commit(&[
+        ("wrangler.json", GRANTED),
+        ("index.js", GRANTED_SCRIPT),
+        ("site/index.html", "a page"),
+        ("site/a.txt", "a file"),
+        ("site/first/b.txt", "a file"),
+        ("site/first/not.txt", "a file"),
+        ("public/secret.txt", "not served: nobody said so"),
+    ]);
+    let server = server(&registry);
+    install(&server, &git.source("ada/granted"), &[]).ok();
+    server.fazt(&["proc", "run", "granted", "cron-1"]).ok();
+    let mut owner = server.owner();
+    let mut ask = |path: &str| owner.open(&owner.url("granted", path)).text();
+    let said: Value = serde_json::from_str(&ask("/")).expect("JSON");
+    let expect = json!({
+        "flag": false, "list": [1, 2], "self": true, "cf": "object", "ip": "127.0.0.1", "slow": true, "now": "now",
+        "cron": "0 17 * * 1",
+    });
+    assert_eq!(said, expect);
+    for (path, text) in [
+        ("/a.txt", "a file"),
+        ("/first/b.txt", "the server"),
+        ("/first/not.txt", "a file"),
+        ("/secret.txt", "the server"),
+    ] {
+        assert_eq!(ask(path), text, "{path}");
+    }
+}

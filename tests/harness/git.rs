@@ -67,12 +67,21 @@ impl GitServer {
         let path = self.folder.path().join(format!("{name}.git"));
         if !path.exists() {
             std::fs::create_dir_all(&path).expect("a folder");
-            let repository = Repository { path: path.clone() };
-            repository.git(&["init", "--quiet", "--initial-branch=main"]);
-            // Commits are asked for by their ids.
-            repository.git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+            Repository { path: path.clone() }.git(&["init", "--quiet", "--initial-branch=main"]);
         }
         Repository { path }
+    }
+
+    /// Serves a repository that lies elsewhere.
+    ///
+    /// # Panics
+    /// When the disk refuses.
+    pub fn share(&self, name: &str, git_folder: &Path) {
+        let path = self.folder.path().join(format!("{name}.git"));
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        if !path.exists() {
+            std::os::unix::fs::symlink(git_folder, path).expect("a link");
+        }
     }
 
     /// Shows a repository only to whoever has this token.
@@ -233,7 +242,10 @@ fn serve(stream: TcpStream, folder: &Path, shared: &Shared) -> std::io::Result<(
         return answer(&mut stream, "404 Not Found", "text/plain", b"");
     }
     let mut command = Command::new("git");
-    quiet(&mut command).args(["upload-pack", "--stateless-rpc"]).env("GIT_PROTOCOL", "version=2");
+    // Commits are asked for by their ids; a repository that lies elsewhere may be another user's.
+    let settings = ["-c", "uploadpack.allowAnySHA1InWant=true", "-c", "safe.directory=*"];
+    quiet(&mut command).args(settings).args(["upload-pack", "--stateless-rpc"]);
+    command.env("GIT_PROTOCOL", "version=2");
     command.args(advertises.then_some("--http-backend-info-refs")).arg(repository);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
     child.stdin.take().expect("piped").write_all(&body)?;

@@ -83,6 +83,8 @@ pub enum BindingKind {
     Queue,
     /// Static assets.
     Assets,
+    /// A variable whose text is JSON: what it says is there.
+    Json,
 }
 
 /// The person a worker serves, as apps see them.

@@ -15,6 +15,7 @@ use rusqlite::types::{Null, ValueRef};
 use rusqlite::{Batch, Connection, OpenFlags, StatementStatus};
 
 use super::fault::Failed;
+use super::limited;
 use super::policy::{Own, authorizer};
 use super::sys::Files;
 use fazt_ipc::store::limits::{
@@ -279,7 +280,15 @@ impl Engine {
     fn one(&self, asked: &Statement, form: Form, read_only: bool, room: &mut Room) -> Result<Ran, Failed> {
         check(&asked.sql)?;
         let mut batch = Batch::new(&self.connection, &asked.sql);
-        let mut statement = batch.next()?.ok_or_else(|| empty(&asked.sql))?;
+        let mut statement = match (batch.next(), &asked.sql) {
+            (Ok(Some(statement)), _) => statement,
+            (Ok(None), sql) => return Err(empty(sql)),
+            (Err(error), sql) => {
+                let Some(sql) = limited::rewritten(sql) else { return Err(error.into()) };
+                let other = Statement { sql, ..asked.clone() };
+                return self.one(&other, form, read_only, room);
+            }
+        };
         writable(&statement, read_only)?;
         loop {
             let next = match batch.next() {

@@ -26,6 +26,7 @@
 
 mod engine;
 mod fault;
+mod limited;
 mod policy;
 mod serve;
 mod sys;

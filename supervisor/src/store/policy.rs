@@ -46,6 +46,9 @@ const FUNCTIONS: &[&str] = &[
     "percent_rank", "percentile", "percentile_cont", "percentile_disc", "printf", "quote", "random", "randomblob",
     "rank", "replace", "round", "row_number", "rtrim", "sign", "snippet", "soundex", "strftime",
     "string_agg", "subtype", "substr", "substring", "sum", "time", "timediff", "total", "total_changes", "trim",
+    // What ALTER TABLE asks of itself: statements cannot name them.
+    "sqlite_add_constraint", "sqlite_drop_column", "sqlite_drop_constraint", "sqlite_fail", "sqlite_find_constraint",
+    "sqlite_rename_column", "sqlite_rename_quotefix", "sqlite_rename_table", "sqlite_rename_test",
     "typeof", "unhex", "unicode", "unistr", "unistr_quote", "unixepoch", "unlikely", "upper", "zeroblob",
 ];
 

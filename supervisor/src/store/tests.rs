@@ -413,6 +413,51 @@ fn a_damaged_file_is_an_error() {
     assert_eq!(rig.refused("SELECT sum(length(a)) FROM t").0, Fault::Damaged);
 }
 
+#[test]
+fn tables_are_altered_in_every_way_and_what_that_asks_of_itself_is_nobodys() {
+    let mut rig = Rig::new();
+    for sql in [
+        "CREATE TABLE a(x INTEGER, y TEXT, z)",
+        "CREATE INDEX by_y ON a(y)",
+        "CREATE VIEW v AS SELECT x, y FROM a",
+        "CREATE TRIGGER after_a AFTER INSERT ON a BEGIN UPDATE a SET z = new.x; END",
+        "INSERT INTO a VALUES(1, 'one', 0)",
+        "ALTER TABLE a RENAME TO b",
+        "ALTER TABLE b RENAME COLUMN y TO w",
+        "ALTER TABLE b ADD COLUMN q TEXT DEFAULT 'new'",
+        "DROP TRIGGER after_a",
+        "ALTER TABLE b DROP COLUMN z",
+        "CREATE TABLE __new(x INTEGER)",
+        "INSERT INTO __new SELECT x FROM b",
+        "DROP VIEW v",
+        "DROP TABLE b",
+        "ALTER TABLE `__new` RENAME TO `b`",
+    ] {
+        rig.ok(sql);
+    }
+    assert_eq!(rig.ok("SELECT x FROM b"), [["1"]]);
+    for sql in [
+        "SELECT sqlite_rename_test(1, 2, 3, 4, 5, 6, 7)",
+        "SELECT sqlite_drop_column(0, 'x', 0)",
+        "SELECT sqlite_fail(1, 2)",
+    ] {
+        assert_eq!(rig.refused(sql).0, Fault::Query, "{sql}");
+    }
+}
+
+#[test]
+fn deleting_and_updating_end_where_they_are_limited() {
+    let mut rig = Rig::new();
+    rig.ok("CREATE TABLE t(a INTEGER, b TEXT)");
+    rig.ok("INSERT INTO t VALUES(1, 'x'), (2, 'x'), (3, 'x'), (4, 'y')");
+    assert_eq!(rig.ok("DELETE FROM t WHERE b = 'x' RETURNING a LIMIT 1"), [["1"]]);
+    assert_eq!(rig.ok("UPDATE t SET b = 'z' WHERE b = 'x' RETURNING a ORDER BY a DESC LIMIT 1"), [["3"]]);
+    rig.ok("DELETE FROM t ORDER BY a LIMIT 1 OFFSET 1;");
+    assert_eq!(rig.ok("SELECT a || b FROM t ORDER BY a"), [["'2x'"], ["'4y'"]]);
+    let (_, message) = rig.refused("DELETE FROM t WHERE gone = 1 LIMIT 1");
+    assert!(message.contains("no such column: gone"), "{message}");
+}
+
 /// What a new SQLite brings is looked at before an app may call it.
 #[test]
 fn every_function_of_this_sqlite_was_judged() {

@@ -45,6 +45,7 @@ impl<'js> Dispatch<'js> {
                 BindingKind::D1 => "d1",
                 BindingKind::Queue => "queue",
                 BindingKind::Assets => "assets",
+                BindingKind::Json => "json",
             };
             bindings.set(2 * at, name.as_str())?;
             bindings.set(2 * at + 1, kind)?;

@@ -15,6 +15,11 @@ pub(crate) fn install(ctx: &Ctx<'_>) -> Result<()> {
     for (index, (name, _)) in globals::all().enumerate() {
         sys::define_lazy_global(ctx, index, &CString::new(name)?)?;
     }
+    // The names of the global object itself, as Workers and Node have them.
+    for name in ["self", "global"] {
+        let globals = ctx.globals();
+        globals.prop(name, Property::from(globals.clone()).writable().configurable())?;
+    }
     // Threads do not exist here, and a shared buffer with a counting thread is a fine clock.
     for name in ["SharedArrayBuffer", "Atomics"] {
         ctx.globals().remove(name)?;

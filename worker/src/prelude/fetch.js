@@ -105,6 +105,11 @@ export class Request {
     if (this.#stream !== 0) signals.set(this.#stream, signal);
     return signal;
   }
+  // What Cloudflare's network knows of the client: here it is nothing, and an object all the same, as on Workers.
+  get cf() {
+    if (this.#stream !== 0 && this.#rare?.cf === undefined) this.#rare = { ...this.#rare, cf: {} };
+    return this.#rare?.cf;
+  }
   get redirect() { return this.#rare?.redirect ?? "follow"; }
   get cache() { return this.#rare?.cache ?? "default"; }
   get credentials() { return this.#rare?.credentials ?? "same-origin"; }

@@ -76,6 +76,7 @@ pub const GLOBALS: &[(&str, &[&str])] = &[
     ("fazt:web-socket", &["WebSocket", "WebSocketPair"]),
     ("node:buffer", &["Buffer"]),
     ("node:process", &["process"]),
+    ("node:timers", &["clearImmediate", "setImmediate"]),
 ];
 
 /// The `index`th global: (name, module).

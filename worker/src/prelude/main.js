@@ -236,6 +236,14 @@ export function configure(newEnv, newApp, newUser, bindings, folder, spa) {
 
 // A binding is made when it is first asked for; its module is not loaded before.
 function bind(name, kind) {
+  if (kind === "json") {
+    try {
+      env[name] = JSON.parse(env[name]);
+    } catch {
+      // Whoever set it wrote no JSON, or nobody did.
+    }
+    return;
+  }
   const keep = (value) => Object.defineProperty(env, name, { value, enumerable: true, configurable: true, writable: true });
   Object.defineProperty(env, name, {
     get() {

@@ -4,8 +4,8 @@
 //! | Wrangler | here |
 //! |---|---|
 //! | `main`, `compatibility_date`, `alias`, `define`, `rules` | the bundle |
-//! | `assets.directory`, `not_found_handling` | `assets`, `spa` |
-//! | `vars` | `env` with defaults |
+//! | `assets.directory`, `not_found_handling`, `run_worker_first` | `assets`, `spa`, `serverFirst` |
+//! | `vars` | `env` with defaults, those that are no text as JSON |
 //! | `kv_namespaces`, `r2_buckets`, `d1_databases`, `assets.binding` | `bindings` |
 //! | `d1_databases.migrations_dir` | migrations, in order |
 //! | `queues.producers` | `bindings` and the permission `schedule` |
@@ -132,6 +132,7 @@ pub(super) fn understand(config: &RepoFile, files: &[RepoFile]) -> Result<Made, 
     }
     let whole = config::parse(config)?;
     let mut made = Made::default();
+    let whole = environment(whole, files, &mut made);
     for (key, value) in &whole {
         let there = match value {
             Value::Object(entries) => !entries.is_empty(),
@@ -156,6 +157,50 @@ pub(super) fn understand(config: &RepoFile, files: &[RepoFile]) -> Result<Made, 
     reader.queues(&mut made)?;
     reader.cron(&mut made);
     Ok(made)
+}
+
+/// Sections that an environment has of its own: it has none of those at the top.
+const NOT_INHERITED: [&str; 27] = [
+    "ai",
+    "analytics_engine_datasets",
+    "browser",
+    "cloudchamber",
+    "containers",
+    "d1_databases",
+    "define",
+    "dispatch_namespaces",
+    "durable_objects",
+    "hyperdrive",
+    "images",
+    "kv_namespaces",
+    "mtls_certificates",
+    "pipelines",
+    "queues",
+    "r2_buckets",
+    "ratelimits",
+    "secrets_store_secrets",
+    "send_email",
+    "services",
+    "tail_consumers",
+    "unsafe",
+    "vars",
+    "vectorize",
+    "version_metadata",
+    "worker_loaders",
+    "workflows",
+];
+
+/// The configuration as the author deploys it: with the environment that their own command for that names.
+fn environment(mut whole: Map<String, Value>, files: &[RepoFile], made: &mut Made) -> Map<String, Value> {
+    let Some(Value::Object(mut environments)) = whole.remove("env") else { return whole };
+    let package = package::read(files);
+    let Some(name) = package::environment(&package) else { return whole };
+    let Some(Value::Object(own)) = environments.remove(&name) else { return whole };
+    made.warnings.push(format!("it is set up as its author deploys it: in the environment `{name}`"));
+    whole.retain(|key, _| !NOT_INHERITED.contains(&key.as_str()));
+    // Where it is reached, and how it is called, is the owner's here.
+    whole.extend(own.into_iter().filter(|(key, _)| key != "name"));
+    whole
 }
 
 struct Reader<'a> {
@@ -302,9 +347,22 @@ impl Reader<'_> {
         if let Some(binding) = assets["binding"].as_str() {
             self.bind(made, binding, "assets")?;
         }
-        if assets["run_worker_first"] == true {
-            made.warnings
-                .push("`run_worker_first` is not followed: what is a file is served as it is".into());
+        let first: Vec<&str> = match &assets["run_worker_first"] {
+            Value::Bool(true) => vec!["/*"],
+            Value::Array(paths) => paths.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        if !first.is_empty() {
+            made.manifest.insert("serverFirst".into(), first.into());
+        }
+        for file in ["_headers", "_redirects"] {
+            if self.has(&if folder.is_empty() { file.to_owned() } else { format!("{folder}/{file}") }) {
+                made.warnings.push(format!("`{file}` among the assets is not followed"));
+            }
+        }
+        let usual = [None, Some("auto-trailing-slash")];
+        if !usual.contains(&assets["html_handling"].as_str()) {
+            made.warnings.push(format!("`html_handling` is not followed: {}", assets["html_handling"]));
         }
         Ok(())
     }
@@ -321,14 +379,10 @@ impl Reader<'_> {
     fn variables(&self, made: &mut Made) {
         let mut env = Vec::new();
         for (name, value) in self.get("vars").as_object().into_iter().flatten() {
-            let text = match value {
-                Value::String(text) => text.clone(),
-                other => {
-                    made.warnings.push(format!("the variable `{name}` is text here: {other} as JSON"));
-                    other.to_string()
-                }
-            };
-            env.push(json!({ "name": name, "default": text }));
+            env.push(match value {
+                Value::String(text) => json!({ "name": name, "default": text }),
+                other => json!({ "name": name, "default": other.to_string(), "json": true }),
+            });
         }
         if !env.is_empty() {
             made.manifest.insert("env".into(), env.into());
@@ -389,12 +443,17 @@ impl Reader<'_> {
     fn cron(&self, made: &mut Made) {
         let mut runs = Vec::new();
         let crons = self.get("triggers")["crons"].as_array().into_iter().flatten();
-        for (at, schedule) in crons.filter_map(Value::as_str).enumerate() {
-            match cron::translate(schedule) {
+        for (at, written) in crons.filter_map(Value::as_str).enumerate() {
+            match cron::translate(written) {
                 Ok(schedule) => {
-                    runs.push(json!({ "name": format!("cron-{}", at + 1), "schedule": schedule }))
+                    let mut run = json!({ "name": format!("cron-{}", at + 1), "schedule": schedule });
+                    if schedule != written {
+                        // Scripts tell their schedules apart by their text.
+                        run["event"] = written.into();
+                    }
+                    runs.push(run);
                 }
-                Err(why) => made.missing.push(format!("the schedule `{schedule}`: {why}")),
+                Err(why) => made.missing.push(format!("the schedule `{written}`: {why}")),
             }
         }
         if !runs.is_empty() {

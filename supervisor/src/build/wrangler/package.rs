@@ -10,6 +10,24 @@ pub(super) fn read(files: &[RepoFile]) -> Value {
     file.and_then(|file| serde_json::from_slice(&file.bytes).ok()).unwrap_or_default()
 }
 
+/// The environment that the command for deploying names: `wrangler deploy --env production`.
+pub(super) fn environment(package: &Value) -> Option<String> {
+    let scripts = package["scripts"].as_object()?;
+    let script = ["deploy", "publish"].iter().find_map(|name| scripts.get(*name)?.as_str())?;
+    let mut commands = script.split(['&', '|', ';', '\n']);
+    let command = commands.find(|command| command.split_whitespace().any(|word| word == "wrangler"))?;
+    let mut words = command.split_whitespace();
+    while let Some(word) = words.next() {
+        if matches!(word, "--env" | "-e") {
+            return words.next().map(str::to_owned);
+        }
+        if let Some(name) = word.strip_prefix("--env=").or_else(|| word.strip_prefix("-e=")) {
+            return Some(name.to_owned());
+        }
+    }
+    None
+}
+
 /// Words that follow a program in the scripts: those that deploy first.
 pub(super) fn arguments_of<'a>(package: &'a Value, program: &'a str) -> impl Iterator<Item = &'a str> {
     let mut scripts: Vec<&str> = Vec::new();

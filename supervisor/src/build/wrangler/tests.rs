@@ -24,6 +24,7 @@ compatibility_flags = ["nodejs_compat"]
 directory = "./public/"
 binding = "ASSETS"
 not_found_handling = "single-page-application"
+run_worker_first = ["/api/*", "!/api/docs/*"]
 [vars]
 GREETING = "hi"
 LIST = [1, 2]
@@ -67,10 +68,11 @@ fn a_worker_becomes_a_manifest() {
         "compatibilityDate": "2025-01-01",
         "assets": "public",
         "spa": true,
-        "env": [{ "name": "GREETING", "default": "hi" }, { "name": "LIST", "default": "[1,2]" }],
+        "serverFirst": ["/api/*", "!/api/docs/*"],
+        "env": [{ "name": "GREETING", "default": "hi" }, { "name": "LIST", "default": "[1,2]", "json": true }],
         "bindings": { "ASSETS": "assets", "CACHE": "kv", "FILES": "r2", "DB": "d1", "WORK": "queue" },
         "permissions": { "spaces": true, "sql": true, "schedule": true },
-        "cron": [{ "name": "cron-1", "schedule": "*/5 * * * *" }, { "name": "cron-2", "schedule": "0 17 * * 0" }],
+        "cron": [{ "name": "cron-1", "schedule": "*/5 * * * *" }, { "name": "cron-2", "schedule": "0 17 * * 0", "event": "0 17 * * 1" }],
     });
     assert_eq!(Value::Object(made.manifest), expect);
     let entry = made.entry.expect("a script");
@@ -116,6 +118,30 @@ fn the_main_module_is_where_older_versions_look_for_it() {
         let made = understand(find(&files).expect("a configuration"), &files).expect("good");
         assert_eq!(made.entry.map(|entry| entry.main).as_deref(), main, "{config} {package}");
         assert_eq!(made.missing, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn the_environment_is_the_one_that_its_author_deploys() {
+    let config = r#"{ "name": "a", "main": "a.ts", "vars": { "A": "top" }, "compatibility_date": "2025-01-01",
+        "r2_buckets": [{ "binding": "FILES", "bucket_name": "x" }],
+        "env": { "live": { "name": "b", "vars": { "B": "live" }, "kv_namespaces": [{ "binding": "KV", "id": "x" }] } } }"#;
+    for (script, bindings, variable) in [
+        ("wrangler deploy --env live", json!({ "KV": "kv" }), "B"),
+        ("npm test && wrangler deploy --minify -e live", json!({ "KV": "kv" }), "B"),
+        ("wrangler deploy", json!({ "FILES": "r2" }), "A"),
+        ("wrangler deploy --env other", json!({ "FILES": "r2" }), "A"),
+        ("vitest --env live", json!({ "FILES": "r2" }), "A"),
+    ] {
+        let package = json!({ "scripts": { "deploy": script } }).to_string();
+        let files = [file("a.ts", ""), file("package.json", &package), file("wrangler.json", config)];
+        let made = understand(find(&files).expect("a configuration"), &files).expect("good");
+        assert_eq!(made.manifest["bindings"], bindings, "{script}");
+        assert_eq!(made.manifest["env"][0]["name"], variable, "{script}");
+        assert_eq!(
+            (&made.manifest["name"], &made.manifest["compatibilityDate"]),
+            (&json!("a"), &json!("2025-01-01"))
+        );
     }
 }
 

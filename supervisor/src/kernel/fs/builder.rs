@@ -125,6 +125,9 @@ pub(in crate::kernel) fn checked_plan(
     Ok(plan)
 }
 
+/// Folder of the assets of an app that serves all of its repository beside a script.
+const ALL_SERVED: &str = "public";
+
 /// The files of a deploy of which nothing is bundled: as they are, with the manifest of the plan. Of a repository that
 /// has no manifest of its own and no script, only what is served.
 ///
@@ -155,24 +158,45 @@ pub(in crate::kernel) fn bundled(
     files: &[RepoFile],
     bundle: Bundle,
 ) -> Result<Bundled, BuildError> {
-    let manifest: serde_json::Value = serde_json::from_str(&plan.manifest).unwrap_or_default();
-    let named =
-        |key: &str| manifest[key].as_str().map(super::manifest::relative).filter(|path| !path.is_empty());
-    let assets = named("assets").unwrap_or("public");
-    let icon = named("icon");
+    let mut manifest: serde_json::Value = serde_json::from_str(&plan.manifest).unwrap_or_default();
+    let named = |manifest: &serde_json::Value, key: &str| {
+        manifest[key].as_str().map(|path| super::manifest::relative(path).to_owned())
+    };
+    let is_wranglers = !plan.made_from.is_empty();
+    // Whoever writes for Wrangler says which folder is served; for Fazt, `public` is.
+    let assets = named(&manifest, "assets").or_else(|| (!is_wranglers).then(|| "public".to_owned()));
+    let icon = named(&manifest, "icon").filter(|icon| !icon.is_empty());
     let made = [BUNDLE.to_owned(), format!("{BUNDLE}.map"), "app.json".to_owned()];
-    let kept = files.iter().filter(|file| {
-        let below = file.path.strip_prefix(assets).is_some_and(|rest| rest.starts_with('/'));
-        let migration = plan.migrations.iter().any(|one| one.files.contains(&file.path));
-        (below || migration || icon == Some(file.path.as_str())) && !made.contains(&file.path)
-    });
-    let mut deploy: Vec<RepoFile> = kept.cloned().collect();
+    let mut deploy: Vec<RepoFile> = if is_wranglers && assets.as_deref() == Some("") {
+        // The whole repository is served. What was made of it is not.
+        let served = files.iter().filter(|file| file.path.split('/').all(|name| name != "node_modules"));
+        let below = |file: &RepoFile| RepoFile {
+            path: format!("{ALL_SERVED}/{}", file.path),
+            bytes: file.bytes.clone(),
+        };
+        manifest["assets"] = ALL_SERVED.into();
+        served.map(below).collect()
+    } else {
+        let kept = files.iter().filter(|file| {
+            let below = |assets: &String| {
+                file.path.strip_prefix(assets.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            };
+            let migration = plan.migrations.iter().any(|one| one.files.contains(&file.path));
+            (assets.as_ref().is_some_and(below) || migration || icon.as_ref() == Some(&file.path))
+                && !made.contains(&file.path)
+        });
+        kept.cloned().collect()
+    };
     deploy.push(RepoFile { path: BUNDLE.into(), bytes: bundle.code.into_bytes() });
     if !bundle.map.is_empty() {
         deploy.push(RepoFile { path: format!("{BUNDLE}.map"), bytes: bundle.map.into_bytes() });
     }
     if !plan.manifest.is_empty() {
-        deploy.push(RepoFile { path: "app.json".into(), bytes: plan.manifest.clone().into_bytes() });
+        let text = match assets.as_deref() {
+            Some("") => serde_json::to_string_pretty(&manifest).unwrap_or_default(),
+            _ => plan.manifest.clone(),
+        };
+        deploy.push(RepoFile { path: "app.json".into(), bytes: text.into_bytes() });
     }
     deploy.sort_by(|a, b| a.path.cmp(&b.path));
     let mut warnings = bundle.warnings;

@@ -9,7 +9,7 @@ use fazt_ipc::wire::kernel::{BindingKind, Configure, Module, Start, User};
 use fazt_ipc::wire::{KernelKind, WireError};
 
 use super::link::{Budget, Wire};
-use crate::kernel::fs::{Code, Edition, FsError, Release};
+use crate::kernel::fs::{Code, Edition, FsError, Manifest, Release};
 use crate::kernel::security::Person;
 use crate::kernel::syscall::{Calls, Desk};
 
@@ -40,6 +40,12 @@ enum Source {
     Fixed(Arc<Code>),
 }
 
+/// What else than text is in `env`.
+fn bindings(manifest: &Manifest) -> Vec<(String, BindingKind)> {
+    let json = manifest.env.iter().filter(|env| env.json).map(|env| (env.name.clone(), BindingKind::Json));
+    manifest.bindings().into_iter().chain(json).collect()
+}
+
 impl Spec {
     /// Of a release.
     pub(crate) fn of(release: &Arc<Release>) -> Arc<Self> {
@@ -52,7 +58,7 @@ impl Spec {
             compatibility_date: release.manifest.compatibility_date.clone(),
             assets: release.manifest.assets.clone().unwrap_or_default(),
             spa: release.manifest.spa,
-            bindings: release.manifest.bindings(),
+            bindings: bindings(&release.manifest),
             heap_bytes: u64::from(limits.memory_mib) << 20,
             cpu_ms: limits.cpu_ms,
             wall: Duration::from_secs(u64::from(limits.wall_s)),

@@ -331,7 +331,8 @@ for (const [name, encoding] of Object.entries({ ascii: "ascii", base64: "base64"
   method(`${name}Write`, function (text, offset, length) { return this.write(text, offset, length, encoding); });
 }
 
-export const SlowBuffer = Buffer.allocUnsafe;
+export function SlowBuffer(size) { return Buffer.allocUnsafe(size); }
+Object.setPrototypeOf(SlowBuffer.prototype, Uint8Array.prototype);
 export const isUtf8 = (input) => { try { new TextDecoder("utf-8", { fatal: true }).decode(input); return true; } catch { return false; } };
 export const isAscii = (input) => new Uint8Array(input.buffer ?? input, input.byteOffset ?? 0, input.byteLength).every((byte) => byte < 128);
 export function transcode(source, fromEncoding, toEncoding) { return Buffer.from(Buffer.from(source).toString(fromEncoding), toEncoding); }

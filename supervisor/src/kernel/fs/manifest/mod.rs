@@ -46,6 +46,8 @@ pub struct Manifest {
     pub assets: Option<String>,
     /// Unknown navigation paths get the assets' `index.html`.
     pub spa: bool,
+    /// Paths that the server answers before its assets do; with `!` in front, those that it does not.
+    pub server_first: Vec<String>,
     /// `YYYY-MM-DD`.
     pub compatibility_date: String,
     /// Who may reach it; none: the server's default.
@@ -149,6 +151,8 @@ pub struct Cron {
     pub name: String,
     /// Five fields.
     pub schedule: String,
+    /// What the app is told that it is.
+    pub event: String,
     /// IANA name.
     pub timezone: String,
     /// A run that was missed is made up for once.
@@ -174,6 +178,8 @@ pub struct EnvVar {
     pub description: String,
     /// Where the owner sets none.
     pub default: Option<String>,
+    /// The value is JSON, and the app sees what it says.
+    pub json: bool,
 }
 
 /// Limits, inside those of [`fazt_ipc::limits`].

@@ -33,6 +33,7 @@ impl Default for Manifest {
             main: None,
             assets: None,
             spa: false,
+            server_first: Vec::new(),
             compatibility_date: COMPATIBILITY_DATE_DEFAULT.into(),
             access: None,
             collections: BTreeMap::new(),
@@ -118,6 +119,7 @@ impl Manifest {
             main: path("main"),
             assets: path("assets"),
             spa: root.flag("spa"),
+            server_first: root.list("serverFirst", Reader::own_text),
             compatibility_date: root
                 .text("compatibilityDate")
                 .unwrap_or_else(|| COMPATIBILITY_DATE_DEFAULT.into()),
@@ -152,6 +154,7 @@ impl Manifest {
             cron: root.list("cron", |cron| Cron {
                 name: cron.text("name").unwrap_or_default(),
                 schedule: cron.text("schedule").unwrap_or_default(),
+                event: cron.text("event").or_else(|| cron.text("schedule")).unwrap_or_default(),
                 timezone: cron.text("timezone").unwrap_or_else(|| "UTC".into()),
                 run_missed_once: cron.text("missed").as_deref() == Some("run-once"),
                 overlaps: cron.text("overlap").as_deref() == Some("run"),
@@ -165,6 +168,7 @@ impl Manifest {
                 inject: env.list("inject", Reader::own_text),
                 description: env.text("description").unwrap_or_default(),
                 default: env.text("default"),
+                json: env.flag("json"),
             }),
             bindings: root.get("bindings").map(|bindings| {
                 bindings.entries(|_, kind| match kind.own_text().as_str() {
@@ -327,6 +331,15 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    /// Whether the server answers a path before its assets do.
+    #[must_use]
+    pub fn is_server_first(&self, path: &str) -> bool {
+        let (except, first): (Vec<&String>, Vec<&String>) =
+            self.server_first.iter().partition(|pattern| pattern.starts_with('!'));
+        first.iter().any(|pattern| super::form::like(pattern, path))
+            && !except.iter().any(|pattern| super::form::like(&pattern[1..], path))
     }
 
     /// What of storage is in `env`. An app that does not say has the usual names for what it may use, where

@@ -74,6 +74,14 @@ static PREFIX: Pattern = Pattern {
     what: "what a key begins with, 256 characters at most",
     check: |text| text.chars().count() <= 256 && !text.contains('\0'),
 };
+static PATHS: Pattern = Pattern {
+    regex: r"^!?/[!-~]*$",
+    what: "a path such as `/api/*`, perhaps with `!` in front",
+    check: |text| {
+        text.strip_prefix('!').unwrap_or(text).starts_with('/')
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+    },
+};
 static PERMISSION: Pattern = Pattern {
     regex: "^(net|apps|schedule|push|sql|spaces|net:[a-z0-9.*-]+|apps:[a-z0-9-]+:(read|write))$",
     what: "a permission such as `net:api.github.com` or `schedule`, or `net` or `apps`",
@@ -112,6 +120,7 @@ static WEB: Pattern = Pattern {
     },
 };
 
+static ROUTE: Shape = form(256, &PATHS);
 static INDEX_FIELD: Shape = form(63, &IDENTIFIER);
 static INDEX: Shape = Shape::List { of: &INDEX_FIELD, items_max: 8 };
 static HOST_TEXT: Shape = form(253, &HOST);
@@ -140,6 +149,7 @@ static CRON_FIELDS: &[Field] = &[
         "Five fields: minute, hour, day of month, month, day of week.",
         form(100, &SCHEDULE),
     ),
+    optional("event", "What the event says as its `cron`. Default: the schedule.", text(100)),
     optional("timezone", "IANA time zone. Default: UTC.", form(64, &TIMEZONE)),
     optional(
         "missed",
@@ -170,6 +180,7 @@ static ENV_FIELDS: &[Field] = &[
     ),
     optional("description", "What the owner should set it to.", text(500)),
     optional("default", "Value where the owner sets none.", text(4096)),
+    optional("json", "Its value is JSON, and the app sees what that says. Default: false.", Shape::Bool),
 ];
 static ENV: Shape = Shape::Object(ENV_FIELDS);
 
@@ -236,6 +247,11 @@ pub(super) static MANIFEST: &[Field] = &[
         form(limits::PATH_BYTES_MAX, &PATH),
     ),
     optional("spa", "Unknown navigation paths get the assets' index.html. Default: false.", Shape::Bool),
+    optional(
+        "serverFirst",
+        "Paths that the server answers even where a file is, such as `/*` or `/api/*`, where `*` is anything; with `!` in front, exceptions from those.",
+        Shape::List { of: &ROUTE, items_max: 100 },
+    ),
     optional("compatibilityDate", "Behaviour of the runtime as of this day.", form(10, &DATE)),
     optional(
         "access",

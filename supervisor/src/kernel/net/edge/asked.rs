@@ -16,6 +16,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The client as scripts for Workers ask for it.
+const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
 /// What is known of a request before its app is.
 pub(super) struct Asked<'a> {
@@ -91,6 +93,7 @@ pub(super) fn prepare(headers: &mut HeaderMap, asked: &Asked<'_>, origin: &str) 
         Some((client, chain)) => (client.clone(), chain.clone()),
         None => (asked.conn.peer_value.clone(), asked.conn.peer_value.clone()),
     };
+    headers.insert(CF_CONNECTING_IP, client.clone());
     headers.insert(X_REAL_IP, client);
     headers.insert(X_FORWARDED_FOR, chain);
 }

@@ -255,7 +255,11 @@ impl<A: Apps> Edge<A> {
                 return (response.map(EdgeBody::whole), Source::Edge, held);
             }
         };
-        match assets::answer(&release, &parts.method, &parts.uri, &parts.headers) {
+        let answers = match release.has_server() && release.manifest.is_server_first(parts.uri.path()) {
+            true => Answers::Server,
+            false => assets::answer(&release, &parts.method, &parts.uri, &parts.headers),
+        };
+        match answers {
             Answers::File(file, status) => {
                 match assets::serve(&release, file, status, &parts.method, &parts.headers).await {
                     Ok(mut response) => {

@@ -91,6 +91,7 @@ async fn a_worker_is_told_who_the_client_is_by_nobody_but_the_edge() {
     let fields = [
         ("x-forwarded-for", "1.2.3.4"),
         ("forwarded", "for=1.2.3.4"),
+        ("cf-connecting-ip", "1.2.3.4"),
         ("cookie", "a=1; fazt_session=secret"),
         ("authorization", "Basic b25lOnR3bw=="),
         ("x-fazt-user", "owner"),
@@ -103,6 +104,7 @@ async fn a_worker_is_told_who_the_client_is_by_nobody_but_the_edge() {
     for line in [
         "x-forwarded-for: 127.0.0.1",
         "x-real-ip: 127.0.0.1",
+        "cf-connecting-ip: 127.0.0.1",
         "x-forwarded-proto: http",
         "x-forwarded-host: notes.localhost",
         "host: notes.localhost",

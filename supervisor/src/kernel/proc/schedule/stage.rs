@@ -75,7 +75,7 @@ impl Stage for Kernel {
                 id: RequestId::new(now_unix_ms, rand::random()),
                 kind: if job.kind == JobKind::Queue { EventKind::Queue } else { EventKind::Scheduled },
                 name: &job.name,
-                cron: entry.map_or("", |cron| &cron.schedule),
+                cron: entry.map_or("", |cron| &cron.event),
                 job: &id,
                 unix_ms: job.at_unix_ms,
                 attempt: job.attempts,
