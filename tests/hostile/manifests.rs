@@ -92,6 +92,15 @@ fn a_name_that_is_another_is_refused() {
         row("letters that look like others", 2, &["name"], app(r#"{ "name": "аdmin" }"#)),
         row("the same, encoded", 2, cannot, app(r#"{ "name": "xn--dmin-7cd" }"#)),
         row("another app's", 5, &["an app named `good` already"], app(r#"{ "name": "good" }"#)),
+        row("a repository of the server's own name", 2, &["`admin`", "reserved"], |stage: &Stage| {
+            Typed::unnamed(stage.called("admin"))
+        }),
+        row("a repository of another app's name", 5, &["an app named `good` already"], |stage: &Stage| {
+            Typed::unnamed(stage.called("Good"))
+        }),
+        row("a repository of no name", 2, &["cannot be the name"], |stage: &Stage| {
+            Typed::unnamed(stage.called("___"))
+        }),
         row("another app's, in capitals", 2, &["name"], app(r#"{ "name": "Good" }"#)),
         row("a path", 2, &["name"], app(r#"{ "name": "../good" }"#)),
         row("two labels", 2, &["name"], app(r#"{ "name": "a.good" }"#)),

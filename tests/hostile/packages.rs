@@ -332,6 +332,59 @@ fn a_lock_file_without_end_is_refused() {
             }
             other_lock(stage, "pnpm-lock.yaml", &text)
         }),
+        row("yarn's, a circle of packages", 2, &["no SHA-512"], |stage: &Stage| {
+            let text = "a@1.0.0:\n  version \"1.0.0\"\n  dependencies:\n    b \"1\"\n\nb@1:\n  version \"1.0.0\"\n  dependencies:\n    a \"1.0.0\"\n";
+            other_lock(stage, "yarn.lock", text)
+        }),
+        row("yarn's, a chain without end", 2, &["the app needs more than"], |stage: &Stage| {
+            let mut text = "a@1.0.0:\n  version \"1.0.0\"\n  dependencies:\n    p0 \"1\"\n".to_owned();
+            for number in 0..20_000 {
+                text.push_str(&format!(
+                    "p{number}@1:\n  version \"1.0.0\"\n  dependencies:\n    p{} \"1\"\n",
+                    number + 1
+                ));
+            }
+            other_lock(stage, "yarn.lock", &text)
+        }),
+        row("yarn's, one line without end", 2, &["no SHA-512"], |stage: &Stage| {
+            let names: Vec<String> = (0..300_000).map(|number| format!("a@{number}")).collect();
+            other_lock(stage, "yarn.lock", &format!("{}:\n  version \"1.0.0\"\n", names.join(", ")))
+        }),
+        row("npm 6's, packages in packages", 2, &["package-lock.json"], |stage: &Stage| {
+            let open = "{ \"dependencies\": { \"a\": ";
+            let text = format!(
+                "{{ \"lockfileVersion\": 1, \"dependencies\": {{ \"a\": {}{{}}{} }} }}",
+                open.repeat(40_000),
+                "} }".repeat(40_000)
+            );
+            stage.locked(&text)
+        }),
+        row("one folder for very many packages", 2, &["more than 160 MiB together"], |stage: &Stage| {
+            let mut more = vec![("lib".to_owned(), json!({ "version": "1.0.0" }))];
+            let mut script = String::new();
+            for number in 0..200 {
+                more.push((format!("node_modules/l{number}"), json!({ "link": true, "resolved": "lib" })));
+                script.push_str(&format!("import 'l{number}';"));
+            }
+            let lock = lock(&json!({ "link": true, "resolved": "lib" }), &more);
+            let noise = noise(3 << 20);
+            stage.files(&[
+                ("lib/package.json", br#"{ "main": "i.js" }"#),
+                ("lib/i.js", b"export default 1;"),
+                ("lib/noise", &noise),
+                ("package.json", b"{}"),
+                ("package-lock.json", lock.as_bytes()),
+                ("server.js", script.as_bytes()),
+            ])
+        }),
+        row("very many names", 2, &["imports more than"], |stage: &Stage| {
+            let script: String = (0..20_000).map(|number| format!("import 'n{number}';")).collect();
+            stage.files(&[
+                ("package.json", b"{}"),
+                ("yarn.lock", b"a@1:\n  version \"1\"\n"),
+                ("server.js", script.as_bytes()),
+            ])
+        }),
         row("bun's, nested without end", 2, &["bun.lock"], |stage: &Stage| {
             other_lock(stage, "bun.lock", &"[".repeat(1 << 20))
         }),

@@ -13,9 +13,9 @@ use crate::pack::{self, ADVERTISEMENT, BLOB, FILE, FOLDER, Id, Pack, RESULT};
 use crate::web::{Web, open, response};
 
 /// What a process may have grown by when all is over: what its allocator keeps of a repository at its bounds.
-const GROWN_BYTES_MAX: u64 = 48 << 20;
+const GROWN_BYTES_MAX: u64 = 24 << 20;
 /// What it may have had at its worst: a repository and its packages, packed and unpacked.
-const PEAK_BYTES_MAX: u64 = 256 << 20;
+const PEAK_BYTES_MAX: u64 = 160 << 20;
 /// What the data folder may have grown by: pages of databases.
 const DISK_BYTES_MAX: u64 = 4 << 20;
 /// For what is cleared away after the answer.
@@ -121,6 +121,24 @@ impl Stage {
         source
     }
 
+    /// A repository of this name with a page.
+    pub(crate) fn called(&self, name: &str) -> String {
+        let mut pack = Pack::default();
+        let page = pack.blob(b"<p>x");
+        let top = pack.tree(&[(FILE, b"index.html", page)]);
+        let commit = pack.commit(top);
+        let fields = |kind: &str| format!("content-type: {kind}\r\n");
+        self.web.says(
+            &format!("/eve/{name}.git/info/refs"),
+            response("200 OK", &fields(ADVERTISEMENT), &pack::advertisement()),
+        );
+        self.web.says(
+            &format!("/eve/{name}.git/git-upload-pack"),
+            response("200 OK", &fields(RESULT), &pack::sent(&pack.finish())),
+        );
+        format!("{}/eve/{name}@{commit}", self.web.url())
+    }
+
     /// What would name a commit of a new repository, which nobody serves yet.
     pub(crate) fn place(&self, commit: &str) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
@@ -221,6 +239,20 @@ impl Stage {
         }
     }
 
+    /// The first file of the data folder in which the repository's name stands.
+    fn remembers(&self, source: &str) -> Option<String> {
+        let name = source.split(['@', '#']).next()?.strip_prefix(&self.web.url())?.as_bytes();
+        let mut found = None;
+        walk(self.server.data(), &mut |path, bytes| {
+            let content = if bytes > 0 { fs::read(path).unwrap_or_default() } else { Vec::new() };
+            let follows = |at: usize| content.get(at + name.len()).is_some_and(u8::is_ascii_digit);
+            if content.windows(name.len()).enumerate().any(|(at, part)| part == name && !follows(at)) {
+                found = Some(path.display().to_string());
+            }
+        });
+        found
+    }
+
     fn disk_bytes(&self) -> u64 {
         let mut bytes = 0;
         walk(self.server.data(), &mut |_, length| bytes += length);
@@ -236,9 +268,10 @@ impl Stage {
                 let line = text.lines().find_map(|line| line.strip_prefix(name))?;
                 Some(line.trim().split(' ').next()?.parse::<u64>().ok()? << 10)
             };
-            let name = text.lines().next().unwrap_or_default().replace("Name:\t", "");
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let name = String::from_utf8_lossy(&command).split('\0').take(2).collect::<Vec<_>>().join(" ");
             if let (Some(now), Some(worst)) = (field("RssAnon:"), field("VmHWM:"))
-                && !name.contains("work")
+                && !name.starts_with("fazt-worker")
             {
                 found.insert(name, (now, worst));
             }
@@ -287,7 +320,8 @@ pub(crate) fn check_on(stage: &Stage, rows: &[Row]) {
 }
 
 fn attempt(stage: &Stage, row: &Row, before: &State) -> Result<(), String> {
-    let outcome = stage.install(&(row.make)(stage));
+    let typed = (row.make)(stage);
+    let outcome = stage.install(&typed);
     let said = format!("{}{}", outcome.stdout, outcome.stderr);
     // Whatever was installed goes, so that the next row has the same to begin with.
     if outcome.code == 0 {
@@ -304,6 +338,12 @@ fn attempt(stage: &Stage, row: &Row, before: &State) -> Result<(), String> {
     }
     if said.len() > 8 * 1024 {
         return Err(format!("{} bytes of text", said.len()));
+    }
+    // Nothing that was refused is remembered: no commit, no answer, no name.
+    if row.code != 0
+        && let Some(found) = stage.remembers(&typed.source)
+    {
+        return Err(format!("{found} knows of it"));
     }
     stage.is_as_before(before)
 }

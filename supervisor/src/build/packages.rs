@@ -23,26 +23,32 @@ pub(super) fn bundle(
     packages: Vec<Vec<u8>>,
 ) -> Result<Bundle, Refusal> {
     let mut left = PACKAGES_UNPACKED_BYTES_MAX;
+    let mut spend = |bytes: usize| {
+        left = left.checked_sub(bytes).ok_or_else(|| {
+            let max = PACKAGES_UNPACKED_BYTES_MAX >> 20;
+            Refusal(format!("the packages have more than {max} MiB together"))
+        })?;
+        Ok(())
+    };
     for (place, packed) in bundling.packages.iter().zip(packages) {
         let unpacked = archive::tar_gz(&packed, ROOM, true)
             .map_err(|Refusal(why)| Refusal(format!("the package at {place}: {why}")))?;
         for file in unpacked.into_iter().filter(is_needed) {
-            left = left.checked_sub(file.bytes.len()).ok_or_else(|| {
-                let max = PACKAGES_UNPACKED_BYTES_MAX >> 20;
-                Refusal(format!("the packages have more than {max} MiB together"))
-            })?;
+            spend(file.bytes.len())?;
             files.push(RepoFile { path: format!("{place}/{}", file.path), bytes: file.bytes });
         }
     }
     for (place, folder) in &bundling.links {
-        let linked: Vec<RepoFile> = files
-            .iter()
-            .filter_map(|file| {
-                let below = file.path.strip_prefix(folder)?.strip_prefix('/')?;
-                let inside = below.split('/').any(|name| name == "node_modules");
-                (!inside).then(|| RepoFile { path: format!("{place}/{below}"), bytes: file.bytes.clone() })
-            })
-            .collect();
+        let mut linked = Vec::new();
+        for file in &files {
+            let below = file.path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+            let below = below.filter(|below| !below.split('/').any(|name| name == "node_modules"));
+            if let Some(below) = below {
+                // The same folder may stand for many packages.
+                spend(file.bytes.len())?;
+                linked.push(RepoFile { path: format!("{place}/{below}"), bytes: file.bytes.clone() });
+            }
+        }
         if linked.is_empty() {
             return Err(Refusal(format!(
                 "the package at {place} is the folder `{folder}`, which is not there"

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Refusal, RepoFile};
-use super::limits::LOCK_BYTES_MAX;
+use super::limits::{LOCK_BYTES_MAX, PACKAGES_MAX};
 
 /// A package to be fetched and put at a place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -94,6 +94,9 @@ pub(super) fn needs(files: &[RepoFile], names: &BTreeSet<String>, registry: &str
         .collect();
     if missing.is_empty() {
         return Ok(Needs::default());
+    }
+    if missing.len() > PACKAGES_MAX {
+        return Err(Refusal(format!("the app imports more than {PACKAGES_MAX} packages")));
     }
     let find = |name: &&str| files.iter().find(|file| file.path == **name);
     let Some(lock) = READ.iter().find_map(&find) else {
