@@ -30,7 +30,7 @@ use fazt_ipc::control::ErrorKind;
 
 use crate::error::{Done, failed, problem};
 
-/// The program `fazt-worker`; empty in a build that skipped it.
+/// The program `fazt-worker`, compressed by zstd; empty in a build that skipped it.
 static WORKER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fazt-worker"));
 
 /// A personal cloud in one file.

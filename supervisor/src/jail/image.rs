@@ -1,7 +1,7 @@
 //! The programs that jailed processes run, and the namespaces that they share: made once, when the launcher
 //! starts.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags};
@@ -11,7 +11,10 @@ use crate::sys;
 use super::child::above;
 use super::limits::{SEAL_WAIT, SWEEP};
 
-/// Puts a program into memory that nobody can change any more, not even the launcher.
+/// What begins a frame of zstd (RFC 8878, section 3.1.1), and no program.
+const ZSTD: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
+
+/// Puts a program, or one compressed by zstd, into memory that nobody can change any more, not even the launcher.
 pub(super) fn sealed(name: &str, bytes: &[u8], executable: bool) -> io::Result<OwnedFd> {
     let base = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let kind = if executable { MemfdFlags::EXEC } else { MemfdFlags::NOEXEC_SEAL };
@@ -20,10 +23,13 @@ pub(super) fn sealed(name: &str, bytes: &[u8], executable: bool) -> io::Result<O
         Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create(name, base)?,
         other => other?,
     };
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        rest = &rest[rustix::io::write(&memory, rest)?..];
+    let mut file = std::fs::File::from(memory);
+    if bytes.starts_with(&ZSTD) {
+        zstd::stream::copy_decode(bytes, &mut file)?;
+    } else {
+        file.write_all(bytes)?;
     }
+    let memory = OwnedFd::from(file);
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
     seal(&memory, seals)?;
     // A program that is open for writing cannot be run: opened again for reading, the first descriptor goes.
