@@ -41,9 +41,10 @@ async fn egress(client: &Client, app: &str, follow: bool, since: Option<&str>, o
         })?,
     };
     let path = format!("/api/apps/{}/egress?since_ms={since_ms}&follow={follow}", part(app));
-    let mut lines = Vec::new();
+    let (mut lines, mut none) = (Vec::new(), true);
     client
         .lines(&path, |line: EgressLine| {
+            none = false;
             match (out.json, follow) {
                 (true, true) => out.document_line(&line)?,
                 (true, false) => lines.push(line),
@@ -52,7 +53,14 @@ async fn egress(client: &Client, app: &str, follow: bool, since: Option<&str>, o
             Ok(())
         })
         .await?;
-    if out.json && !follow { out.document(&lines) } else { Ok(()) }
+    if out.json && !follow {
+        return out.document(&lines);
+    }
+    if none && !follow {
+        let when = if since.is_some() { "since then" } else { "since the server started" };
+        out.note(format!("{} asked nobody elsewhere {when}", text::clean(app)));
+    }
+    Ok(())
 }
 
 fn print(line: &EgressLine, out: Out) {

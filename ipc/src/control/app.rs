@@ -210,6 +210,16 @@ pub struct EnvChange {
     pub unset: Vec<String>,
 }
 
+impl EnvChange {
+    /// Whether a variable may have this name.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        name.len() <= crate::limits::ENV_NAME_BYTES_MAX
+            && name.starts_with(|first: char| first.is_ascii_alphabetic())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    }
+}
+
 impl fmt::Debug for EnvChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.set.keys().collect();

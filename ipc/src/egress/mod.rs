@@ -190,6 +190,16 @@ impl Fault {
     }
 }
 
+/// One sentence, with the host in front where it is not inside.
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.host.is_empty() && !self.message.contains(&self.host) {
+            write!(f, "{}: ", self.host)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
 fn cut(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
     text

@@ -116,6 +116,13 @@ fn set(variables: Vec<String>, stdin: bool, files: &[String]) -> Done<EnvChange>
     for variable in variables {
         match variable.split_once('=') {
             Some((name, value)) => put(&mut set, name, value.to_owned())?,
+            // Before anybody is asked for a value that would not be taken.
+            None if !EnvChange::is_name(&variable) => {
+                return Err(invalid(
+                    format!("{} is neither NAME=VALUE nor the name of a variable", text::clean(&variable)),
+                    "a name is 1 to 63 letters a to z, digits and underscores, beginning with a letter",
+                ));
+            }
             None => bare.push(variable),
         }
     }

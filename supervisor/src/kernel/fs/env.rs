@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use fazt_ipc::control::{EnvChange, EnvInfo, EnvList};
 use fazt_ipc::ids::AppId;
-use fazt_ipc::limits::{ENV_BYTES_MAX, ENV_NAME_BYTES_MAX, ENV_VALUE_BYTES_MAX, ENV_VARIABLES_MAX};
+use fazt_ipc::limits::{ENV_BYTES_MAX, ENV_VALUE_BYTES_MAX, ENV_VARIABLES_MAX};
 use sha2::{Digest as _, Sha256};
 
-use super::manifest::{EnvVar, identifier};
+use super::manifest::EnvVar;
 use super::shared::unix_ms;
 use super::{Fs, FsError, Manifest};
 use crate::kernel::security::Sealer;
@@ -255,7 +255,7 @@ fn check(change: &EnvChange) -> Result<(), FsError> {
         return Err(FsError::TooLarge(format!("an app has at most {ENV_VARIABLES_MAX} variables")));
     }
     for name in change.set.keys().chain(&change.unset) {
-        if name.len() > ENV_NAME_BYTES_MAX || !identifier(name) {
+        if !EnvChange::is_name(name) {
             return Err(FsError::BadVariable(name.chars().take(80).flat_map(char::escape_default).collect()));
         }
     }

@@ -173,11 +173,9 @@ fn placeholder(value: &[u8]) -> Option<(&[u8], &str, &[u8])> {
 
 /// What a fault means to the app.
 fn error(release: &Release, fault: Fault) -> CallError {
-    let Fault { kind, host, message } = fault;
-    let at = if host.is_empty() { String::new() } else { format!("{host}: ") };
-    let code = match kind {
+    let code = match fault.kind {
         FaultKind::Host => {
-            let permission = Permission::Net(host);
+            let permission = Permission::Net(fault.host);
             let asked = release.asks_for(&permission);
             return CallError {
                 code: ErrorCode::PermissionDenied,
@@ -200,7 +198,7 @@ fn error(release: &Release, fault: Fault) -> CallError {
         | FaultKind::Cancelled
         | FaultKind::Gone => ErrorCode::Unavailable,
     };
-    CallError::new(code, format!("{at}{message}"))
+    CallError::new(code, fault.to_string())
 }
 
 /// What follows the call, if anything does: an upload that ends at once is no body.

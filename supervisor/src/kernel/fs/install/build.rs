@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::super::builder::unbundled;
 use super::super::outbound::{Cache, Caller, Fault, Outbound, Outgoing};
 use super::super::{FsError, Inspect, Manifest, Migrations, Package, Plan, Prepare, RepoFile};
-use super::{Failed, Migration, Told, at_its_host, migrate};
+use super::{Failed, Migration, Told, migrate};
 use crate::build::limits::{PACKAGE_BYTES_MAX, PACKAGES_BYTES_MAX};
 
 /// Packages that come at once.
@@ -115,8 +115,7 @@ async fn one(outbound: &dyn Outbound, host: &str, package: Package) -> Result<By
     outgoing.decode = false;
     outgoing.bytes_max = PACKAGE_BYTES_MAX as u64;
     outgoing.wall = WALL;
-    let failed =
-        |fault: Fault| Failed::Packages(format!("the package {name} did not come: {}", at_its_host(&fault)));
+    let failed = |fault: Fault| Failed::Packages(format!("the package {name} did not come: {fault}"));
     let mut answer = outbound.fetch(outgoing, None).await.map_err(failed)?;
     if answer.head.status != 200 {
         let status = answer.head.status;

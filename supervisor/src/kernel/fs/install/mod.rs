@@ -56,7 +56,7 @@ pub enum Failed {
     #[error("{0}")]
     Git(#[from] GitError),
     /// It was not reached.
-    #[error("{}", at_its_host(.0))]
+    #[error("{0}")]
     Fault(Fault),
     /// It says that there is nothing, or nothing for us.
     #[error("{0} has no such repository, or shows it to its members only")]
@@ -111,15 +111,6 @@ pub enum Failed {
     /// The jail, the disk, the files.
     #[error(transparent)]
     Fs(#[from] FsError),
-}
-
-/// What went wrong, and with which host.
-fn at_its_host(Fault { host, message, .. }: &Fault) -> String {
-    if host.is_empty() || message.contains(host.as_str()) {
-        message.clone()
-    } else {
-        format!("{host}: {message}")
-    }
 }
 
 impl From<Fault> for Failed {

@@ -34,12 +34,6 @@ pub(super) fn host(text: &str) -> bool {
         && !name.rsplit('.').next().is_some_and(|last| last.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-pub(in super::super) fn identifier(text: &str) -> bool {
-    text.len() <= 63
-        && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
 pub(super) fn binding(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -108,7 +102,7 @@ mod tests {
                     "a.*.b",
                 ],
             ),
-            (identifier, &["a", "API_KEY", "x1"], &["", "1a", "_a", "a-b", "é"]),
+            (fazt_ipc::control::EnvChange::is_name, &["a", "API_KEY", "x1"], &["", "1a", "_a", "a-b", "é"]),
             (binding, &["KV", "_db", "my_BUCKET2"], &["", "1a", "a/b", "a-b", "é", "a\0"]),
             (
                 timezone,

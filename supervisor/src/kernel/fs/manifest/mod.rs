@@ -21,7 +21,6 @@ pub use fazt_ipc::control::Access;
 use fazt_ipc::limits;
 use fazt_ipc::wire::kernel::BindingKind;
 
-pub(super) use form::identifier;
 pub use read::json_schema;
 pub(super) use read::relative;
 

@@ -90,7 +90,7 @@ static PERMISSION: Pattern = Pattern {
 static IDENTIFIER: Pattern = Pattern {
     regex: "^[A-Za-z][A-Za-z0-9_]{0,62}$",
     what: "a letter, then letters, digits and underscores, 63 at most",
-    check: super::form::identifier,
+    check: fazt_ipc::control::EnvChange::is_name,
 };
 static BINDING_NAME: Pattern = Pattern {
     regex: "^[A-Za-z_][A-Za-z0-9_]{0,63}$",
