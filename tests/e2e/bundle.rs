@@ -232,14 +232,27 @@ fn a_repository_for_wrangler_becomes_an_app_with_its_bindings_and_migrations() {
     let name = schedules[0]["name"].as_str().expect("a name").to_owned();
     server.fazt(&["proc", "run", "worker", &name]).ok();
 
-    // A migration that fails leaves the version before; what is needed and not there is listed.
-    repository.commit(&worker(WRANGLER, second));
+    // A migration that fails leaves the version before, and those before it undone.
+    let third = ("migrations/0003_more.sql", "ALTER TABLE notes ADD COLUMN more TEXT;");
     repository.commit(
-        &[&worker(WRANGLER, second)[..], &[("migrations/0003_wrong.sql", "CREATE TABEL x;")]].concat(),
+        &[&worker(WRANGLER, second)[..], &[third, ("migrations/0004_wrong.sql", "CREATE TABEL x;")]].concat(),
     );
     let refused = server.fazt(&["app", "update", "worker", "--yes", "--json"]);
-    assert!(refused.code != 0 && refused.stderr.contains("0003_wrong.sql"), "{refused:?}");
+    assert!(refused.code != 0 && refused.stderr.contains("0004_wrong.sql"), "{refused:?}");
     assert_eq!(server.fazt(&["app", "info", "worker", "--json"]).ok().json()["version"]["number"], 1);
+    ask(&mut owner, "/");
+    // One that does not is run, and what was there before is kept beside it.
+    repository.commit(&[&worker(WRANGLER, second)[..], &[third]].concat());
+    let updated = server.fazt(&["app", "update", "worker", "--yes", "--json"]).ok().json();
+    let said = updated["warnings"].to_string();
+    assert!(said.contains("1 migrations ran"), "{said}");
+    let app = updated["app"]["id"].as_str().expect("an id").to_owned();
+    let before = server.data().join("apps").join(app).join("sql/before/app.DB.db");
+    let before = rusqlite::Connection::open(before).expect("the copy opens");
+    let rows = |sql: &str| before.query_row(sql, [], |row| row.get::<_, i64>(0)).expect(sql);
+    assert_eq!(rows("SELECT count(*) FROM notes"), 2);
+    assert_eq!(rows("SELECT count(*) FROM pragma_table_info('notes') WHERE name = 'more'"), 0);
+    // What is needed and not there is listed.
     let wants = WRANGLER.replace("\"vars\":", "\"durable_objects\": { \"bindings\": [{ \"name\": \"ROOM\", \"class_name\": \"Room\" }] }, \"ai\": { \"binding\": \"AI\" }, \"vars\":");
     repository.commit(&worker(&wants, second));
     let refused = install(&server, &git.source("ada/worker"), &["--name", "other"]);

@@ -122,12 +122,41 @@ fn an_update_that_does_not_start_is_taken_back() {
     repository.commit(&files(MANIFEST, APP));
     let server = server();
     install(&server, &git.source("ada/weather"), &["--yes"]).ok();
-    for broken in ["throw new Error('no start');", "export default {"] {
-        repository.commit(&files(MANIFEST, broken));
-        let refused = update(&server, &[]);
-        assert!(matches!(refused.code, 1 | 2), "{refused:?}");
+    let more = MANIFEST.replace("\"schedule\": true", "\"schedule\": true, \"push\": true");
+    assert_ne!(more, MANIFEST);
+    for (manifest, broken) in [
+        (MANIFEST, "throw new Error('no start');"),
+        (MANIFEST, "export default {"),
+        (&more, "throw new Error('no start');"),
+    ] {
+        repository.commit(&files(manifest, broken));
+        // Nobody who uses it notices: it is tried beside the one that serves.
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let mut asked = 0;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) || asked == 0 {
+                    let answer = server.get("weather", "/");
+                    assert_eq!((answer.status, &*answer.text()), (200, "one"), "{broken}");
+                    asked += 1;
+                }
+            });
+            let refused = update(&server, &["--yes"]);
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            asking.join().expect("every answer is the one before");
+            assert!(matches!(refused.code, 1 | 2), "{refused:?}");
+            if broken.starts_with("throw") {
+                let message = refused.error()["message"].as_str().expect("text").to_owned();
+                assert!(message.contains("stays live"), "{message}");
+                let log = server.fazt(&["proc", "logs", "weather"]).ok().stdout;
+                assert!(log.contains("no start"), "{log}");
+            }
+        });
         assert_eq!(server.get("weather", "/").text(), "one", "{broken}");
     }
+    // What was said to a version that did not come to be was not said.
+    let grants = server.fazt(&["app", "grants", "weather", "--json"]).ok().stdout;
+    assert!(!grants.contains("push"), "{grants}");
     repository.commit(&files(MANIFEST, &APP.replace("'one'", "'fine'")));
     update(&server, &[]).ok();
     assert_eq!(server.get("weather", "/").text(), "fine");

@@ -104,6 +104,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let egress = egress(&proc);
     fs.reach_out_by(Arc::new(Way(Arc::clone(&egress))));
     fs.prepare_in(proc.prepare());
+    fs.try_with(proc.trial());
     let secret = super::storage::secret(&facts.data, "identity")?;
     let identity = Identity::new(fs.book(), Arc::new(Real), &secret);
     let workers = Arc::clone(&proc);

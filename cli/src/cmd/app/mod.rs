@@ -58,13 +58,13 @@ pub(crate) enum Verb {
     },
     /// Bring an app that was installed from elsewhere up to date
     ///
-    /// The new version is started; when that fails, the one before is live again. One that asks for more than was ever
+    /// The new version is started beside the one that serves; when that fails, nothing has changed. One that asks for more than was ever
     /// answered waits until it is (exit code 4).
     #[command(
         after_help = "Examples:\n  fazt app update notes\n  fazt app update notes --to v1.3.0 --yes\n  fazt app update --all"
     )]
     Update {
-        /// Name of the app
+        /// Name of the app; --all for all of them
         #[arg(required_unless_present = "all")]
         app: Option<String>,
         /// Every app that was installed from elsewhere

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::error::FsError;
 use super::path;
+use super::release::Release;
 use crate::build::limits::{PACKAGES_MAX, REPOSITORY_FILES_MAX};
 use crate::build::{BUNDLE, Bundle, Refusal};
 pub use crate::build::{
@@ -26,6 +27,13 @@ pub trait Builder: Send + Sync {
 
     /// Hash of the engine and prelude of the workers that run now; none until a first worker was ready.
     fn engine(&self) -> Option<u64>;
+}
+
+/// Tries a version before anybody is led to it.
+pub trait Trial: Send + Sync {
+    /// Starts the release's server once, for nobody, and ends it again. An error says why it does not start; the
+    /// app's log says where.
+    fn start(&self, release: Arc<Release>) -> BoxFuture<'static, Result<(), String>>;
 }
 
 /// Turns what was fetched from elsewhere into the files of a deploy. Each call is one process in a jail, which is

@@ -9,6 +9,7 @@ use fazt_ipc::ids::{AppId, VersionId};
 use futures_util::stream::BoxStream;
 
 use super::deploy::{self, Deploy};
+use super::release::Release;
 use super::shared::unix_ms;
 use super::{Committed, Fs, FsError, Manifest, Said, Sha256, apps, env, grants, lock, name, write};
 use crate::kernel::storage::{AppRow, StorageError};
@@ -122,6 +123,11 @@ impl Fs {
             }
             false => None,
         };
+        // Whoever has the version before in memory goes on with it until `changed`; whoever would read it now waits.
+        let unread = match replaced {
+            Some(_) => Some(self.lock(format!("release {app}")).await),
+            None => None,
+        };
         let decide = |manifest: &Manifest| self.decide(&deploy.name, app, manifest, said);
         let mut outcome = match deploy::commit(&self.shared, app, fresh, deploy, id, &decide).await {
             Ok(outcome) => outcome,
@@ -132,7 +138,23 @@ impl Fs {
                 return Err(error);
             }
         };
-        // Before anybody is led to the new code.
+        // Both before anybody is led to the new code.
+        if deploy.source.is_some() && !outcome.unchanged {
+            let release = Release::load(&self.shared, app, deploy.name.clone()).await?;
+            match (self.start_once(release).await, replaced) {
+                (Ok(()), _) => {}
+                (Err(why), Some(before)) => {
+                    self.take_back(app, fresh, replaced).await;
+                    let (app, number) = (deploy.name.clone(), outcome.row.number);
+                    return Err(FsError::NoStart { app, number, before, why });
+                }
+                // Nothing is lost by it, and its log is there to be read.
+                (Err(why), None) => outcome.warnings.push(format!(
+                    "it does not start: {why}; `fazt proc logs {}` has the reason with file and line",
+                    deploy.name
+                )),
+            }
+        }
         if let Some(source) = deploy.source.as_ref().filter(|source| !source.migrations.is_empty()) {
             let quota = u64::from(outcome.manifest.limits.storage_mib) << 20;
             match self.migrate(app, quota, &source.migrations).await {
@@ -143,6 +165,7 @@ impl Fs {
                 }
             }
         }
+        drop(unread);
         if !routed {
             let inserted = row.clone();
             if let Err(error) = self.shared.storage.kernel(move |kernel| kernel.insert(&inserted)).await {
@@ -187,13 +210,22 @@ impl Fs {
             version: apps::version(&outcome.row),
             unchanged: outcome.unchanged,
             files_sent: deploy.got.len() as u64,
-            replaced,
             permissions,
             warnings: outcome.warnings,
         })
     }
 
-    /// Takes back a version whose migrations failed.
+    /// Starts a version once. One that lacks a variable cannot, and what lacks is told by the warnings.
+    async fn start_once(&self, release: Release) -> Result<(), String> {
+        match self.shared.trial.get() {
+            Some(trial) if release.has_server() && release.env.missing().is_empty() => {
+                trial.start(Arc::new(release)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes back a version that does not start, or whose migrations failed.
     async fn take_back(&self, app: AppId, fresh: bool, replaced: Option<u64>) {
         if fresh {
             return self.undo(app).await;
@@ -202,7 +234,7 @@ impl Fs {
         let Some(number) = replaced else { return };
         let back = move || storage.change(app, false, |cartridge| cartridge.activate(number));
         if let Err(error) = self.shared.storage.blocking(back).await {
-            tracing::warn!(%app, %error, "a version whose migrations failed stays");
+            tracing::warn!(%app, %error, "a version that was to be taken back stays");
         }
         self.changed(app);
     }

@@ -97,6 +97,18 @@ pub enum FsError {
         /// What nobody answered yet.
         permissions: Vec<Permission>,
     },
+    /// An update whose server does not start.
+    #[error("version {number} of `{app}` does not start: {why}; version {before} stays live")]
+    NoStart {
+        /// The app.
+        app: String,
+        /// The version that was tried.
+        number: u64,
+        /// The one that is live.
+        before: u64,
+        /// Why not.
+        why: String,
+    },
     /// A permission that the app does not ask for.
     #[error("`{app}` does not ask for `{permission}`: {}", if asks.is_empty() { "it asks for nothing".into() } else { format!("it asks for {}", list(asks)) })]
     NotAsked {
@@ -174,7 +186,11 @@ impl FsError {
             | Self::Overtaken(_) => ErrorKind::Conflict,
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Storage(StorageError::Refused(_)) => ErrorKind::Conflict,
-            Self::Build(_) | Self::Storage(_) | Self::Io { .. } | Self::Sealed(_) => ErrorKind::Failed,
+            Self::Build(_)
+            | Self::Storage(_)
+            | Self::Io { .. }
+            | Self::Sealed(_)
+            | Self::NoStart { .. } => ErrorKind::Failed,
         }
     }
 
@@ -203,6 +219,7 @@ impl FsError {
                 "nothing has changed; deploy again with --yes, with --grant PERMISSION,… for some of it, or with --grant none"
             }
             Self::NotAsked { .. } | Self::NotGranted { .. } => "`fazt app grants APP` lists what it asks for",
+            Self::NoStart { .. } => "`fazt proc logs APP` has the reason with file and line",
             Self::NoDeploy(_) | Self::Overtaken(_) => "run `fazt app deploy` again",
             Self::Build(BuildError::Refused(_)) => "",
             Self::Build(BuildError::Died(_)) => {

@@ -54,7 +54,7 @@ use tokio::sync::{OwnedMutexGuard, broadcast};
 pub use asset::{AssetMatch, Encoding, Encodings, File, Sha256};
 pub use builder::{
     BuildError, Builder, Bundled, Compiled, Diagnostic, Inspect, Migrations, Package, Plan, Prepare,
-    RepoFile, Source, StripResult, Stripped, Unpack, Unpacked,
+    RepoFile, Source, StripResult, Stripped, Trial, Unpack, Unpacked,
 };
 pub use code::{Code, CodeModule};
 pub use data::{CheckedFile, Used};
@@ -137,8 +137,6 @@ pub struct Committed {
     pub unchanged: bool,
     /// Contents that travelled.
     pub files_sent: u64,
-    /// It is an update from elsewhere, and took the place of the version of this number.
-    pub replaced: Option<u64>,
     /// What it asks for, and what was said to it.
     pub permissions: Vec<PermissionInfo>,
     /// Things worth knowing that are not errors.
@@ -260,6 +258,12 @@ impl Fs {
     pub fn prepare_in(&self, prepare: Arc<dyn Prepare>) {
         // A second one would be a mistake of the wiring; the first stays.
         let _ = self.shared.prepare.set(prepare);
+    }
+
+    /// Says who tries versions that come from elsewhere; once.
+    pub fn try_with(&self, trial: Arc<dyn Trial>) {
+        // A second one would be a mistake of the wiring; the first stays.
+        let _ = self.shared.trial.set(trial);
     }
 
     /// The app that a name routes to.

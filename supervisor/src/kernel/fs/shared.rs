@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fazt_ipc::ids::AppId;
 
 use super::asset::{Encoding, File, Sha256};
-use super::builder::{Builder, Prepare};
+use super::builder::{Builder, Prepare, Trial};
 use super::cache::Cache;
 use super::code::Code;
 use super::error::FsError;
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) fs: OnceLock<Weak<Fs>>,
     /// Jails for what comes from elsewhere.
     pub(super) prepare: OnceLock<Arc<dyn Prepare>>,
+    /// Whoever tries what comes from elsewhere.
+    pub(super) trial: OnceLock<Arc<dyn Trial>>,
 }
 
 impl Shared {
@@ -54,6 +56,7 @@ impl Shared {
             outbound: OnceLock::new(),
             fs: OnceLock::new(),
             prepare: OnceLock::new(),
+            trial: OnceLock::new(),
         }
     }
 

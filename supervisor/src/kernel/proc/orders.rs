@@ -1,15 +1,17 @@
 //! What somebody orders of an app's workers: the owner, or whoever takes leave away from a user.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
 
 use fazt_ipc::control::State;
 use fazt_ipc::ids::{AppId, UserId};
+use futures_util::future::BoxFuture;
 
 use super::lifecycle::Event;
 use super::slot::Slot;
+use super::spec::Spec;
 use super::{DispatchError, Proc};
-use crate::kernel::fs::Release;
+use crate::kernel::fs::{Release, Trial};
 use crate::kernel::security::Principal;
 
 impl Proc {
@@ -79,6 +81,21 @@ impl Proc {
         Ok(workers)
     }
 
+    /// What tries versions before anybody is led to them.
+    #[must_use]
+    pub fn trial(self: &Arc<Self>) -> Arc<dyn Trial> {
+        // Not held by what it holds.
+        Arc::new(Trials(Arc::downgrade(self)))
+    }
+
+    /// Starts a worker with the release beside those that there are, and ends it.
+    async fn try_out(&self, release: &Arc<Release>) -> Result<(), DispatchError> {
+        let slot = Slot::start(Arc::clone(&self.shared), Principal::Anonymous, None, Spec::of(release));
+        let came = self.come_up(&slot, Event::Wake).await;
+        slot.tell(Event::Stop);
+        came.map(drop)
+    }
+
     pub(super) async fn come_up(&self, slot: &Arc<Slot>, event: Event) -> Result<u64, DispatchError> {
         let wakes = self.shared.metrics.wakes.load(Ordering::Relaxed);
         if event == Event::Wake && matches!(slot.view().state, State::Running | State::Idle) {
@@ -104,5 +121,18 @@ impl Proc {
             .await
             .map_err(|_| DispatchError::WakeTimeout)??;
         Ok(self.shared.metrics.wakes.load(Ordering::Relaxed).saturating_sub(wakes).max(1))
+    }
+}
+
+/// See [`Proc::trial`].
+struct Trials(Weak<Proc>);
+
+impl Trial for Trials {
+    fn start(&self, release: Arc<Release>) -> BoxFuture<'static, Result<(), String>> {
+        let proc = self.0.upgrade();
+        Box::pin(async move {
+            let proc = proc.ok_or_else(|| DispatchError::Stopping.to_string())?;
+            proc.try_out(&release).await.map_err(|error| error.to_string())
+        })
     }
 }

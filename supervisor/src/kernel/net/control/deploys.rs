@@ -9,9 +9,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
 use super::guard::Detail;
-use super::{Control, Refused, Shared};
-use crate::kernel::fs::{Committed, FsError, Said};
-use crate::kernel::security::{Commander, Need, Principal};
+use super::{Refused, Shared};
+use crate::kernel::fs::{FsError, Said};
+use crate::kernel::security::{Commander, Need};
 
 /// `POST /api/apps/NAME/deploys`
 pub(super) async fn plan(
@@ -74,9 +74,6 @@ pub(super) async fn commit(
             detail.push_str(&format!("; {answer} {list}"));
         }
     }
-    if let Some(before) = done.replaced.filter(|_| !done.unchanged) {
-        control.healthy(&done, before).await?;
-    }
     let deployed = Deployed {
         app: control.app(done.app),
         version: done.version,
@@ -86,25 +83,6 @@ pub(super) async fn commit(
         warnings: done.warnings,
     };
     Ok((Extension(Detail(detail)), Json(deployed)))
-}
-
-impl Control {
-    /// Starts what was just updated; when that fails, the version `before` is live again.
-    async fn healthy(&self, done: &Committed, before: u64) -> Result<(), Refused> {
-        let release = self.fs.release(done.app.id).await?;
-        // What is not set is told by the warnings, and is nothing that the version before would have instead.
-        if !release.has_server() || !release.env.missing().is_empty() {
-            return Ok(());
-        }
-        let Err(error) = self.proc.wake(&release, Principal::Anonymous).await else { return Ok(()) };
-        let name = &done.app.name;
-        self.fs.rollback(name, Some(before)).await?;
-        let number = done.version.number;
-        let message =
-            format!("version {number} of `{name}` does not start: {error}; version {before} is live again");
-        let hint = format!("`fazt proc logs {name}` has the reason with file and line");
-        Err(Refused::new(ErrorKind::Failed, message, hint))
-    }
 }
 
 /// `DELETE /api/deploys/ID`

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rusqlite::Connection;
@@ -133,6 +133,32 @@ pub(super) fn copy(folder: &Path, name: &str) -> Result<Copied, StorageError> {
         wal: if wal_bytes > 0 { Some(copied(&mut wal).map_err(fail)?) } else { None },
         database: copied(&mut database).map_err(fail)?,
     })
+}
+
+/// Gives a copy its name in a folder, in place of an older one. The WAL goes first: a database without it is one of an
+/// earlier moment, one with that of another would be none.
+pub(super) fn keep(folder: &Path, name: &str, copied: Copied) -> Result<PathBuf, StorageError> {
+    let (path, wal) = (folder.join(format!("{name}.db")), folder.join(format!("{name}.db-wal")));
+    let done = || -> io::Result<()> {
+        match fs::DirBuilder::new().mode(0o700).create(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        for old in [&path, &wal] {
+            match fs::remove_file(old) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        for (from, to) in [(copied.wal, &wal), (Some(copied.database), &path)] {
+            let Some(mut from) = from else { continue };
+            let mut file = read_write(to, true)?;
+            io::copy(&mut from, &mut file)?;
+            file.sync_all()?;
+        }
+        File::open(folder)?.sync_all()
+    };
+    done().map_err(|error| StorageError::io(&path, &error)).map(|()| path)
 }
 
 /// The files of a folder.

@@ -51,6 +51,9 @@ pub use files::Copied;
 pub use json::values;
 pub use tenant::{Life, Tenant};
 
+/// Folder, beside the files of an app, of those as they were before its migrations.
+const KEPT: &str = "before";
+
 /// Makes locked processes; `proc` implements it.
 pub trait Jails: Send + Sync {
     /// A process in the `store` jail for somebody, or why there is none.
@@ -252,6 +255,26 @@ impl Sql {
         let busy = self.inner.submit(app, place, Job::Copy(reply));
         busy.map_err(|error| failed(error.error.message))?;
         answer.await.unwrap_or_else(|_| Err(failed("the app's data was closed".into()))).map(Some)
+    }
+
+    /// Whether there is such a file.
+    #[must_use]
+    pub fn exists(&self, app: AppId, place: &Place) -> bool {
+        self.inner.folder(app).join(format!("{}.db", place.name())).exists()
+    }
+
+    /// Copies a file of an app to where it stays until it is copied so again, and says where that is. None: there is
+    /// no such file. Calls on it wait meanwhile. The copy is no part of what the app may take.
+    ///
+    /// # Errors
+    /// When it cannot be read, or there is no room for a copy.
+    pub async fn keep(&self, app: AppId, place: Place) -> Result<Option<PathBuf>, StorageError> {
+        let name = place.name();
+        let Some(copied) = self.copy(app, place).await? else { return Ok(None) };
+        let folder = self.inner.folder(app).join(KEPT);
+        let kept = tokio::task::spawn_blocking(move || files::keep(&folder, &name, copied)).await;
+        kept.unwrap_or_else(|died| Err(StorageError::Failed { path: KEPT.into(), detail: died.to_string() }))
+            .map(Some)
     }
 
     /// Ends the processes of an app that goes.
