@@ -27,6 +27,8 @@ struct Elsewhere {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// Says that a client of `/slow` has gone.
     gone: Mutex<Receiver<()>>,
+    /// Has `/steps` go on to its second piece.
+    go: Sender<()>,
 }
 
 impl Elsewhere {
@@ -35,14 +37,15 @@ impl Elsewhere {
         let address = listener.local_addr().expect("an address");
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (tell, gone) = channel();
-        let shared = Arc::clone(&seen);
+        let (go, steps) = channel();
+        let (shared, steps) = (Arc::clone(&seen), Arc::new(Mutex::new(steps)));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (seen, tell) = (Arc::clone(&shared), tell.clone());
-                thread::spawn(move || serve(stream, address, &seen, &tell));
+                let (seen, tell, steps) = (Arc::clone(&shared), tell.clone(), Arc::clone(&steps));
+                thread::spawn(move || serve(stream, address, &seen, &tell, &steps));
             }
         });
-        Self { address, seen, gone: Mutex::new(gone) }
+        Self { address, seen, gone: Mutex::new(gone), go }
     }
 
     fn url(&self, host: &str, path: &str) -> String {
@@ -54,7 +57,13 @@ impl Elsewhere {
     }
 }
 
-fn serve(stream: TcpStream, address: SocketAddr, seen: &Mutex<Vec<Seen>>, gone: &Sender<()>) -> Option<()> {
+fn serve(
+    stream: TcpStream,
+    address: SocketAddr,
+    seen: &Mutex<Vec<Seen>>,
+    gone: &Sender<()>,
+    steps: &Mutex<Receiver<()>>,
+) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut out = stream;
     loop {
@@ -123,6 +132,11 @@ fn serve(stream: TcpStream, address: SocketAddr, seen: &Mutex<Vec<Seen>>, gone: 
                 let _ = reader.read(&mut [0]);
                 let _ = gone.send(());
                 return None;
+            }
+            "/steps" => {
+                out.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n").ok()?;
+                steps.lock().ok()?.recv().ok()?;
+                out.write_all(b"6\r\nsecond\r\n0\r\n\r\n").ok()?;
             }
             "/endless" => {
                 out.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
@@ -194,6 +208,7 @@ export default { async fetch(request, env) {
       try { await reader.read(); after = "read"; } catch (error) { after = error.name; }
       return Response.json({ ...head, first: new TextDecoder().decode(value), after });
     }
+    if (read === "stream") return new Response(response.body);
     if (read === "drop") return Response.json(head);
     if (read === "bytes") return Response.json({ ...head, bytes: (await response.arrayBuffer()).byteLength });
     return Response.json({ ...head, text: await response.text() });
@@ -379,6 +394,28 @@ fn whoever_goes_away_takes_the_request_with_them() {
     server.fazt(&["proc", "kill", "out"]).ok();
     elsewhere.gone.lock().expect("whole").recv_timeout(PATIENCE).expect("the connection is closed");
     assert!(log(&server).iter().filter(|line| line["outcome"] == "cut").count() >= 2, "{:?}", log(&server));
+}
+
+#[test]
+fn what_is_taken_away_ends_a_request_that_is_on_its_way() {
+    let (server, elsewhere) = start();
+    let body = json!({ "url": elsewhere.url("one.localhost", "/steps"), "read": "stream" }).to_string();
+    let head =
+        format!("POST / HTTP/1.1\r\nHost: out.localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    for taken in [false, true] {
+        let mut client = server.client("out");
+        client.send(head.as_bytes()).expect("sent");
+        assert_eq!(client.head().expect("a head").status, 200);
+        assert_eq!(client.chunk().expect("a piece"), b"first");
+        if taken {
+            server.fazt(&["app", "revoke", "out", "net:one.localhost"]).ok();
+        }
+        elsewhere.go.send(()).expect("it goes on");
+        match client.chunk() {
+            Ok(piece) => assert!(!taken && piece == b"second", "{:?}", String::from_utf8_lossy(&piece)),
+            Err(error) => assert!(taken, "{error}"),
+        }
+    }
 }
 
 #[test]

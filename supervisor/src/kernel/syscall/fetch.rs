@@ -53,7 +53,8 @@ pub(super) async fn answer(
         let message = "fetch needs an absolute http or https URL";
         return Err(refused(CallError::new(ErrorCode::InvalidArgument, message)));
     };
-    grant::need(&release, &Permission::Net(host.clone())).map_err(refused)?;
+    let leave = Leave { permission: Permission::Net(host.clone()), release: Arc::clone(&release) };
+    leave.holds().map_err(refused)?;
     let fields = fill(&release, &host, fields).map_err(refused)?;
     let outgoing = Outgoing {
         caller,
@@ -69,13 +70,13 @@ pub(super) async fn answer(
     };
     let body: Option<Box<dyn Sending>> = match method.as_str() {
         "GET" | "HEAD" => None,
-        _ => first(upload).await?.map(|body| Box::new(body) as Box<dyn Sending>),
+        _ => first(leave.clone(), upload).await?.map(|body| Box::new(body) as Box<dyn Sending>),
     };
     let answered = outbound.fetch(outgoing, body).await.map_err(|fault| error(&release, fault))?;
     let head = answered.head;
     let reply =
         FetchReply { status: head.status, url: head.url, redirected: head.redirected, fields: head.fields };
-    let source = Coming { body: answered.body, release, held: Bytes::new() };
+    let source = Coming { body: answered.body, leave, held: Bytes::new() };
     Ok(Answer::Bytes(Reply::NetFetch(reply), Box::new(source)))
 }
 
@@ -201,10 +202,24 @@ fn error(release: &Release, fault: Fault) -> CallError {
     CallError::new(code, fault.to_string())
 }
 
+/// The permission that a request was begun with. It can be taken away before the request has ended, and nothing more
+/// goes either way then.
+#[derive(Clone)]
+struct Leave {
+    permission: Permission,
+    release: Arc<Release>,
+}
+
+impl Leave {
+    fn holds(&self) -> Result<(), CallError> {
+        grant::need(&self.release, &self.permission)
+    }
+}
+
 /// What follows the call, if anything does: an upload that ends at once is no body.
-async fn first(mut upload: Box<dyn Upload>) -> Result<Option<Following>, CallError> {
+async fn first(leave: Leave, mut upload: Box<dyn Upload>) -> Result<Option<Following>, CallError> {
     match upload.next().await {
-        Ok(Some(first)) => Ok(Some(Following { first: Some(first), upload })),
+        Ok(Some(first)) => Ok(Some(Following { first: Some(first), leave, upload })),
         Ok(None) => Ok(None),
         Err(Broken) => Err(CallError::new(ErrorCode::Unavailable, "the body of the request broke off")),
     }
@@ -213,6 +228,7 @@ async fn first(mut upload: Box<dyn Upload>) -> Result<Option<Following>, CallErr
 /// The body of a request, as the worker sends it.
 struct Following {
     first: Option<Bytes>,
+    leave: Leave,
     upload: Box<dyn Upload>,
 }
 
@@ -221,7 +237,10 @@ impl Sending for Following {
         Box::pin(async move {
             match self.first.take() {
                 Some(first) => Ok(Some(first)),
-                None => self.upload.next().await.map_err(|Broken| BrokenOff),
+                None => {
+                    let next = self.upload.next().await.map_err(|Broken| BrokenOff)?;
+                    self.leave.holds().map(|()| next).map_err(|_| BrokenOff)
+                }
             }
         })
     }
@@ -230,7 +249,7 @@ impl Sending for Following {
 /// The body of an answer, as the worker takes it.
 struct Coming {
     body: Box<dyn Receiving>,
-    release: Arc<Release>,
+    leave: Leave,
     held: Bytes,
 }
 
@@ -238,8 +257,9 @@ impl Source for Coming {
     fn next(&mut self, bytes_max: u32) -> BoxFuture<'_, Result<Bytes, CallError>> {
         Box::pin(async move {
             if self.held.is_empty() {
-                self.held =
-                    self.body.next().await.map_err(|fault| error(&self.release, fault))?.unwrap_or_default();
+                let next = self.body.next().await;
+                self.held = next.map_err(|fault| error(&self.leave.release, fault))?.unwrap_or_default();
+                self.leave.holds()?;
             }
             Ok(self.held.split_to(self.held.len().min(bytes_max as usize)))
         })
