@@ -22,6 +22,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Host of the OS origin; apps are `NAME.DOMAIN`.
     pub domain: String,
+    /// Encryption of what is served.
+    pub tls: Tls,
     /// Proxies whose word about the client is taken.
     pub trusted_proxies: Vec<Net>,
     /// Bounds for clients and apps.
@@ -36,6 +38,48 @@ pub struct Config {
     pub egress: Egress,
     /// Apps from elsewhere.
     pub install: Install,
+}
+
+/// Encryption of what is served.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Where certificates come from.
+    pub mode: TlsMode,
+    /// Addresses to serve HTTPS on.
+    pub listen: Vec<SocketAddr>,
+}
+
+/// Where certificates come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// There are none: nothing is encrypted here.
+    Off,
+    /// The server's own root signs them.
+    SelfSigned,
+}
+
+impl TlsMode {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::SelfSigned => "self-signed",
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        let port = 443;
+        let listen = vec![
+            SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, port)),
+            SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)),
+        ];
+        Self { mode: TlsMode::Off, listen }
+    }
 }
 
 /// Apps from elsewhere.
@@ -95,6 +139,7 @@ impl Default for Config {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             domain: "localhost".into(),
+            tls: Tls::default(),
             trusted_proxies: Vec::new(),
             limits: Limits::default(),
             workers: Workers::default(),
@@ -242,6 +287,7 @@ impl Config {
         }
         let bounds = [
             ("listen", self.listen.len() as u64, 1, 16),
+            ("tls.listen", self.tls.listen.len() as u64, 1, 16),
             ("keep_versions", self.keep_versions as u64, 1, 1_000),
             ("limits.connections", self.limits.connections.into(), 16, 1_000_000),
             ("limits.connections_per_client", self.limits.connections_per_client.into(), 1, 1_000_000),
@@ -252,7 +298,7 @@ impl Config {
         ];
         for (field, value, least, most) in bounds {
             if !(least..=most).contains(&value) {
-                let what = if field == "listen" { "has" } else { "is" };
+                let what = if field.ends_with("listen") { "has" } else { "is" };
                 return Err(format!("{field} {what} {value}, but must be from {least} to {most}"));
             }
         }
@@ -262,10 +308,21 @@ impl Config {
         Ok(())
     }
 
+    /// Where HTTPS is served; nowhere when it is off.
+    #[must_use]
+    pub fn tls_listen(&self) -> &[SocketAddr] {
+        if self.tls.mode == TlsMode::Off { &[] } else { &self.tls.listen }
+    }
+
+    /// Every address to serve on.
+    fn addresses(&self) -> impl Iterator<Item = &SocketAddr> {
+        self.listen.iter().chain(self.tls_listen())
+    }
+
     /// Only this machine can reach the server.
     #[must_use]
     pub fn loopback_only(&self) -> bool {
-        self.listen.iter().all(|address| address.ip().is_loopback())
+        self.addresses().all(|address| address.ip().is_loopback())
     }
 }
 

@@ -28,6 +28,9 @@ const EGRESS_PORTS: [u16; 2] = [443, 53];
 /// A lock whose holder is gone is free within this time: the rest of its processes die with it.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
+/// How the supervisor is told how many of its sockets, the last ones, are for HTTPS.
+const TLS: &str = "--tls=";
+
 /// What `fazt proc start` was told on its command line; everything else is in `config.toml`.
 #[derive(Debug, Clone)]
 pub struct StartOptions {
@@ -92,19 +95,21 @@ pub fn start(options: StartOptions) -> Result<ExitCode, StartError> {
     // Held until this process, the launcher, ends. Nobody inherits it.
     let _lock = lock(&data)?;
     let addresses = if listen.is_empty() { &config.listen } else { &listen };
-    let listeners = addresses.iter().map(|&address| bind(address)).collect::<Result<_, _>>()?;
+    let addresses = addresses.iter().chain(config.tls_listen());
+    let listeners = addresses.map(|&address| bind(address)).collect::<Result<_, _>>()?;
     let announce = if json { "--json" } else { "--text" };
     let mut egress_args = vec![crate::egress::DOMAIN.into(), config.domain.clone()];
     if config.test_network(&data)? {
         egress_args.push(crate::egress::TEST_NETWORK.into());
     }
+    let supervisor_args = vec![announce.into(), format!("{TLS}{}", config.tls_listen().len())];
     let outcome = jail::run(LaunchOptions {
         worker_image: worker,
         listeners,
         dev,
         allow_missing: config.allowed_missing(&data)?,
         data,
-        supervisor_args: vec![announce.into()],
+        supervisor_args,
         egress_args,
     });
     outcome.map_err(|error| StartError::Launcher(error.to_string()))
@@ -181,8 +186,10 @@ fn bind(address: SocketAddr) -> Result<OwnedFd, StartError> {
 pub fn supervise() -> ExitCode {
     let announce =
         if std::env::args().any(|argument| argument == "--json") { Announce::Json } else { Announce::Text };
+    // Not from the configuration, which may have become another one since the sockets were bound.
+    let tls = std::env::args().find_map(|argument| argument.strip_prefix(TLS)?.parse().ok()).unwrap_or(0);
     log();
-    match serve(announce) {
+    match serve(announce, tls) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             tracing::error!("{message}");
@@ -246,7 +253,7 @@ pub fn egress() -> ExitCode {
     sys::exit(code)
 }
 
-fn serve(announce: Announce) -> Result<(), String> {
+fn serve(announce: Announce, tls: usize) -> Result<(), String> {
     let inherited = jail::inherited().map_err(|error| error.to_string())?;
     raise_descriptors();
     // Before the runtime, while there is one thread: every later one inherits it.
@@ -257,7 +264,7 @@ fn serve(announce: Announce) -> Result<(), String> {
         .thread_keep_alive(BLOCKING_THREAD_IDLE)
         .build()
         .map_err(|error| format!("make the runtime: {error}"))?;
-    let outcome = runtime.block_on(kernel::run(inherited, announce));
+    let outcome = runtime.block_on(kernel::run(inherited, announce, tls));
     // What still runs on a blocking thread has nobody left to answer to.
     runtime.shutdown_timeout(BLOCKING_LINGER);
     outcome.map_err(|error| error.to_string())

@@ -26,6 +26,7 @@
 //! | the tutorial of the README, and its guestbook | `tutorial.rs` |
 //! | `fazt.storage.sql`: values, people, attacks, deaths | `sql.rs` |
 //! | schedules, runs and jobs for later | `schedule.rs` |
+//! | HTTPS, certificates | `tls.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 //! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
 //! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
@@ -56,6 +57,7 @@ mod runtime;
 mod schedule;
 mod sql;
 mod storage;
+mod tls;
 mod tutorial;
 mod workers;
 

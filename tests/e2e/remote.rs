@@ -168,6 +168,7 @@ fn every_command_does_elsewhere_what_it_does_here() {
         "app versions notes",
         "app env notes",
         "app grants notes",
+        "net certs",
         "net egress notes",
         "proc schedules",
         "proc schedules notes",

@@ -1,15 +1,26 @@
-//! `fazt net`: what apps reach elsewhere.
+//! `fazt net`: what apps reach elsewhere, and by what the server is known.
 
 use clap::Subcommand;
-use fazt_ipc::control::{EgressLine, EgressOutcome};
+use fazt_ipc::control::{CertificateList, EgressLine, EgressOutcome};
 
 use crate::client::{Client, part};
 use crate::error::{Done, invalid};
 use crate::output::{Colour, Out};
+use crate::table::Table;
 use crate::text;
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
+    /// List the certificates that the server shows
+    ///
+    /// There is one for each host that somebody asked for. Where the server makes them itself (`tls.mode =
+    /// "self-signed"` in config.toml), browsers warn until they trust its root; --root prints it.
+    #[command(after_help = "Examples:\n  fazt net certs\n  fazt net certs --root > fazt-root.pem")]
+    Certs {
+        /// Print the root that clients have to trust, in PEM, and nothing else
+        #[arg(long)]
+        root: bool,
+    },
     /// Print what an app reached elsewhere by `fetch`, and what it was refused
     ///
     /// The last 200 requests are remembered until the server stops. Of a URL what is behind its path is not among
@@ -29,8 +40,43 @@ pub(crate) enum Verb {
 
 pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done {
     match verb {
+        Verb::Certs { root } => certs(client, root, out).await,
         Verb::Egress { app, follow, since } => egress(client, &app, follow, since.as_deref(), out).await,
     }
+}
+
+async fn certs(client: &Client, root: bool, out: Out) -> Done {
+    let list: CertificateList = client.get("/api/certificates").await?;
+    let off = list.mode == "off";
+    if root && !out.json {
+        let pem = list.root_pem.ok_or_else(|| {
+            let why =
+                if off { "this server speaks no TLS" } else { "clients trust its certificates already" };
+            invalid(
+                format!("there is no root to trust: {why}"),
+                "set tls.mode in config.toml, and restart it",
+            )
+        })?;
+        out.line(pem.trim_end());
+        return Ok(());
+    }
+    out.show(&list, |list| {
+        if list.certificates.is_empty() {
+            return out.line(match off {
+                true => "TLS is off. To serve HTTPS, set tls.mode in config.toml and restart the server.",
+                false => "Nobody has asked for a host over HTTPS yet.",
+            });
+        }
+        let mut table = Table::new(&["HOST", "GOOD UNTIL", "RENEWED FROM"]);
+        for one in &list.certificates {
+            let day = |unix_ms| text::timestamp(unix_ms).chars().take(10).collect::<String>();
+            table.row([one.host.clone(), day(one.expires_unix_ms), day(one.renew_unix_ms)]);
+        }
+        out.table(&table);
+        if list.root_pem.is_some() {
+            out.note("Browsers warn until they trust the root: fazt net certs --root");
+        }
+    })
 }
 
 async fn egress(client: &Client, app: &str, follow: bool, since: Option<&str>, out: Out) -> Done {

@@ -1,4 +1,4 @@
-//! What goes out, as the command line shows it.
+//! What goes out, and by what the server is known, as the command line shows it.
 
 use serde::{Deserialize, Serialize};
 
@@ -59,4 +59,28 @@ pub struct EgressState {
     pub last_failure: String,
     /// Apps may reach this machine itself: for tests only.
     pub test_network: bool,
+}
+
+/// What the server is known by over TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CertificateList {
+    /// Where certificates come from: `off` or `self-signed`.
+    pub mode: String,
+    /// Root that clients have to trust, in PEM; none: they do already, or there is nothing to trust.
+    pub root_pem: Option<String>,
+    /// Those that clients have asked for, by host.
+    pub certificates: Vec<CertificateInfo>,
+}
+
+/// A certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct CertificateInfo {
+    /// The host that it is for.
+    pub host: String,
+    /// It is good until then, in milliseconds since 1970.
+    pub expires_unix_ms: u64,
+    /// Another one is made then, when somebody asks for it.
+    pub renew_unix_ms: u64,
 }

@@ -33,6 +33,18 @@ const FIELDS: &[Field] = &[
         "The OS lives on it and each app on NAME.DOMAIN. `localhost` needs no DNS: browsers send *.localhost here.",
     ),
     (
+        "tls.mode",
+        "off or self-signed",
+        |c| format!("{:?}", c.tls.mode.name()),
+        "Where certificates for HTTPS come from: self-signed ones are of the server's own root, which browsers have to be told to trust. Off: what listens is not encrypted, for this machine itself or behind a proxy that encrypts.",
+    ),
+    (
+        "tls.listen",
+        "addresses",
+        |c| list(&c.tls.listen),
+        "Where HTTPS is served when it is not off. Requests that come without encryption are led to the first port here.",
+    ),
+    (
         "trusted_proxies",
         "addresses or ranges",
         |c| list(&c.trusted_proxies),
@@ -152,7 +164,7 @@ mod tests {
         );
         // As many leaves as the structure has: a new field without a reason fails here.
         let leaves = format!("{:?}", Config::default()).matches(": ").count();
-        let groups = 5;
+        let groups = 6;
         assert_eq!(Config::default().explain().len(), leaves - groups);
     }
 }

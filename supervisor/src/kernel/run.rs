@@ -29,6 +29,7 @@ use super::net::hints::Hints;
 use super::net::identity::People;
 use super::net::metrics::Metrics;
 use super::net::serve;
+use super::net::tls::{Tls, TlsError};
 use super::proc::schedule::Scheduler;
 use super::proc::{Outward, Proc, ProcError, ProcOptions};
 use super::security::identity::SERVER;
@@ -53,6 +54,9 @@ pub enum RunError {
     /// The server's secret.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A socket, a signal or a file.
     #[error("{what}: {error}")]
     Io {
@@ -76,18 +80,20 @@ pub(crate) enum Announce {
     Json,
 }
 
-/// Serves until told to stop. `inherited` is what the launcher handed down.
+/// Serves until told to stop. `inherited` is what the launcher handed down; the last `tls` of its sockets are for HTTPS.
 ///
 /// # Errors
 /// When a part of it cannot be brought up.
-pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), RunError> {
+pub(crate) async fn run(inherited: Inherited, announce: Announce, tls: usize) -> Result<(), RunError> {
     let started = Instant::now();
     let Inherited { launcher, listeners, facts, alive } = inherited;
     let config = Config::load(&facts.data)?;
     let listeners = listeners.into_iter().map(listener).collect::<io::Result<Vec<_>>>();
     let listeners = listeners.map_err(io("take over the listening sockets"))?;
+    let plain = listeners.len().saturating_sub(tls);
     let addresses: Vec<SocketAddr> =
         listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let tls_port = addresses.get(plain).map(SocketAddr::port);
 
     let (stop, stopping) = watch::channel(false);
     let lost = {
@@ -105,6 +111,10 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     fs.reach_out_by(Arc::new(Way(Arc::clone(&egress))));
     fs.prepare_in(proc.prepare());
     fs.try_with(proc.trial());
+    let tls = match tls_port {
+        Some(_) => Some(Arc::new(Tls::own(&config.domain, &fs).await?)),
+        None => None,
+    };
     let secret = super::storage::secret(&facts.data, "identity")?;
     let identity = Identity::new(fs.book(), Arc::new(Real), &secret);
     let workers = Arc::clone(&proc);
@@ -145,6 +155,8 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         metrics: Arc::clone(&metrics),
         config: config.clone(),
         addresses,
+        tls_port,
+        tls: tls.clone(),
         data: facts.data.clone(),
         layers: facts.layers,
         missing: facts.missing,
@@ -165,6 +177,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
     let edge = Arc::new(Edge {
         domain: config.domain.clone(),
         dev: facts.dev,
+        tls_port,
         clients: Clients::new(config.limits.clone()),
         hints: Hints::default(),
         config,
@@ -175,7 +188,9 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce) -> Result<(), 
         metrics,
         ready: AtomicBool::new(true),
     });
-    let serving = serve::serve(&edge, listeners);
+    let listeners = listeners.into_iter().enumerate();
+    let listeners = listeners.map(|(at, listener)| (listener, tls.clone().filter(|_| at >= plain)));
+    let serving = serve::serve(&edge, listeners.collect());
     // After a restart whoever waited for the announcement has had it.
     if facts.restarts == 0 {
         say(&control, announce, first_link.map(|(link, _)| control.join_url(&link)));

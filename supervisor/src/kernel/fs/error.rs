@@ -186,11 +186,9 @@ impl FsError {
             | Self::Overtaken(_) => ErrorKind::Conflict,
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Storage(StorageError::Refused(_)) => ErrorKind::Conflict,
-            Self::Build(_)
-            | Self::Storage(_)
-            | Self::Io { .. }
-            | Self::Sealed(_)
-            | Self::NoStart { .. } => ErrorKind::Failed,
+            Self::Build(_) | Self::Storage(_) | Self::Io { .. } | Self::Sealed(_) | Self::NoStart { .. } => {
+                ErrorKind::Failed
+            }
         }
     }
 

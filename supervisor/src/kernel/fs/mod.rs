@@ -187,6 +187,12 @@ impl Apps {
 }
 
 impl Fs {
+    /// The databases, for what else lies in that of the apps.
+    #[must_use]
+    pub(crate) fn storage(&self) -> &Arc<Storage> {
+        &self.shared.storage
+    }
+
     /// What is remembered of people: it lies in the same database as the apps.
     #[must_use]
     pub fn book(&self) -> Arc<dyn Book> {

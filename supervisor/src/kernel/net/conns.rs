@@ -59,6 +59,8 @@ pub(crate) struct Conn {
     last_piece_s: AtomicU64,
     /// When the connection last sent more than the small frames with which HTTP/2 speaks of itself.
     last_sent_s: AtomicU64,
+    /// Once TLS is agreed: for which host.
+    secure: OnceLock<Option<String>>,
     /// It ends with the request that is in flight.
     leaving: AtomicBool,
     /// Its task, from its first turn on: a task keeps its waker for life.
@@ -87,6 +89,7 @@ impl Conn {
             unasked: AtomicU32::new(0),
             last_piece_s: AtomicU64::new(now),
             last_sent_s: AtomicU64::new(now),
+            secure: OnceLock::new(),
             leaving: AtomicBool::new(false),
             task: OnceLock::new(),
             _place: place,
@@ -102,6 +105,18 @@ impl Conn {
             self.http2.store(true, Relaxed);
         }
         InFlight { conn: Arc::clone(self), http2, unasked: false, _app: None }
+    }
+
+    /// TLS is agreed, for this host, if the client named one.
+    pub(super) fn secured(&self, host: Option<String>) {
+        // It is agreed once.
+        let _ = self.secure.set(host);
+    }
+
+    /// Whether it is over TLS. A client that named a host is answered for that one only: what it has seen the
+    /// certificate of.
+    pub(crate) fn secure(&self) -> Option<&Option<String>> {
+        self.secure.get()
     }
 
     /// Requests that began on it.

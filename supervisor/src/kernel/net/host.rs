@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::header::HOST;
 use http::{HeaderMap, Uri, Version};
 
+use crate::kernel::fs::Fs;
 use crate::limits::HOST_BYTES_MAX;
 
 /// Why the host of a request is refused with 400.
@@ -111,6 +112,15 @@ pub(crate) enum Origin<'a> {
     App(&'a str),
     /// None of ours.
     Elsewhere,
+}
+
+/// Whether a host name in lower case is ours: the OS's, or that of an app that there is.
+pub(crate) fn routes(name: &str, domain: &str, fs: &Fs) -> bool {
+    match origin(name, domain) {
+        Origin::Os => true,
+        Origin::App(app) => fs.route(app).is_some(),
+        Origin::Elsewhere => false,
+    }
 }
 
 /// Matches a host name in lower case against the domain. Exactly: no trailing dot, no deeper name.

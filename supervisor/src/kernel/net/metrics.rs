@@ -47,6 +47,8 @@ pub(crate) struct Metrics {
     pub(crate) connections_refused: AtomicU64,
     /// Connections closed because their client was too slow or idle for too long.
     pub(crate) connections_timed_out: AtomicU64,
+    /// Connections that ended before TLS was agreed.
+    pub(crate) handshakes_failed: AtomicU64,
     /// Requests refused for their rate or number.
     pub(crate) limited: AtomicU64,
 }
@@ -115,6 +117,12 @@ impl Metrics {
                 "counter",
                 "Connections closed for slowness or idleness.",
                 &self.connections_timed_out,
+            ),
+            (
+                "fazt_handshakes_failed_total",
+                "counter",
+                "Connections that ended before TLS was agreed.",
+                &self.handshakes_failed,
             ),
             ("fazt_requests_limited_total", "counter", "Requests answered 429.", &self.limited),
             (

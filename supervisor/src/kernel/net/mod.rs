@@ -15,6 +15,7 @@
 //! | serve a deployed file | `assets.rs`, `negotiate.rs`, `conditional.rs` |
 //! | the way of a request; who asks | `edge/`; `edge/asked.rs` |
 //! | connections and their times | `serve.rs`, `conns.rs` |
+//! | TLS, certificates | `tls/` |
 //! | bounds per client and app | `clients.rs` |
 //! | signing in, the OS origin's pages | `identity/` |
 //! | what an error looks like | `page.rs` |
@@ -41,6 +42,7 @@ pub(crate) mod metrics;
 mod negotiate;
 mod page;
 pub(crate) mod serve;
+pub(crate) mod tls;
 
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,13 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::conns::{Clock, Conn, Conns, Watched};
 use super::edge::{Apps, Edge};
+use super::tls::Tls;
 use crate::limits::{DRAIN, HTTP2_STREAMS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEADERS_MAX, SWEEP};
 
 /// To a client beyond its share of connections.
@@ -32,18 +34,22 @@ pub(crate) struct Serving {
     stop: watch::Sender<bool>,
 }
 
-/// Serves on these sockets until [`Serving::drain`].
-pub(crate) fn serve<A: Apps>(edge: &Arc<Edge<A>>, listeners: Vec<TcpListener>) -> Serving {
+/// Serves on these sockets, over TLS where there is one, until [`Serving::drain`].
+pub(crate) fn serve<A: Apps>(
+    edge: &Arc<Edge<A>>,
+    listeners: Vec<(TcpListener, Option<Arc<Tls>>)>,
+) -> Serving {
     let conns = Arc::new(Conns::default());
     let clock: Clock = Arc::new(AtomicU64::new(0));
     let (stop, stopping) = watch::channel(false);
-    for listener in listeners {
+    for (listener, tls) in listeners {
         let door = Door {
             edge: Arc::clone(edge),
             conns: Arc::clone(&conns),
             clock: Arc::clone(&clock),
             stopping: stopping.clone(),
             builder: builder(),
+            tls,
         };
         tokio::spawn(door.accept(listener));
     }
@@ -100,6 +106,7 @@ struct Door<A> {
     clock: Clock,
     stopping: watch::Receiver<bool>,
     builder: auto::Builder<TokioExecutor>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl<A: Apps> Door<A> {
@@ -141,7 +148,9 @@ impl<A: Apps> Door<A> {
         if full || (place.is_none() && !exempt) {
             metrics.connections_refused.fetch_add(1, Relaxed);
             // As far as it goes without waiting: whoever reads before the end of the connection learns why.
-            let _ = socket.try_write(if full { FULL } else { SHARE });
+            if self.tls.is_none() {
+                let _ = socket.try_write(if full { FULL } else { SHARE });
+            }
             return;
         }
         // Answers go out as they are written; without it the last segment of each would wait for an ACK.
@@ -153,26 +162,47 @@ impl<A: Apps> Door<A> {
         }
         metrics.connections.fetch_add(1, Relaxed);
         let left = Left { edge: Arc::clone(&self.edge), conns: Arc::clone(&self.conns), key };
-        let (edge, builder) = (Arc::clone(&self.edge), self.builder.clone());
+        let (edge, builder, tls) = (Arc::clone(&self.edge), self.builder.clone(), self.tls.clone());
         let task = tokio::spawn(async move {
             let _left = left;
-            let io = TokioIo::new(Watched::new(socket, Arc::clone(&conn)));
-            let asked = Arc::clone(&conn);
-            let service = service_fn(move |request| Arc::clone(&edge).handle(Arc::clone(&asked), request));
-            let mut serving = std::pin::pin!(builder.serve_connection(io, service));
-            let mut leaving = false;
-            // What goes wrong with a connection is its client's affair.
-            let _ = std::future::poll_fn(|cx| {
-                if !leaving && conn.is_leaving(cx) {
-                    leaving = true;
-                    serving.as_mut().graceful_shutdown();
-                }
-                serving.as_mut().poll(cx)
-            })
-            .await;
+            match tls {
+                None => speak(socket, conn, edge, builder).await,
+                Some(tls) => match tls.accept(socket).await {
+                    Some(accepted) => {
+                        conn.secured(accepted.host);
+                        speak(accepted.stream, conn, edge, builder).await;
+                    }
+                    None => {
+                        edge.metrics.handshakes_failed.fetch_add(1, Relaxed);
+                    }
+                },
+            }
         });
         self.conns.arm(key, task.abort_handle());
     }
+}
+
+/// Answers what comes on a connection until it ends.
+async fn speak<A: Apps, S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    socket: S,
+    conn: Arc<Conn>,
+    edge: Arc<Edge<A>>,
+    builder: auto::Builder<TokioExecutor>,
+) {
+    let io = TokioIo::new(Watched::new(socket, Arc::clone(&conn)));
+    let asked = Arc::clone(&conn);
+    let service = service_fn(move |request| Arc::clone(&edge).handle(Arc::clone(&asked), request));
+    let mut serving = std::pin::pin!(builder.serve_connection(io, service));
+    let mut leaving = false;
+    // What goes wrong with a connection is its client's affair.
+    let _ = std::future::poll_fn(|cx| {
+        if !leaving && conn.is_leaving(cx) {
+            leaving = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        serving.as_mut().poll(cx)
+    })
+    .await;
 }
 
 /// Notes the end of a connection, however it ends.

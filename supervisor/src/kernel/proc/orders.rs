@@ -1,7 +1,7 @@
 //! What somebody orders of an app's workers: the owner, or whoever takes leave away from a user.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use fazt_ipc::control::State;
 use fazt_ipc::ids::{AppId, UserId};

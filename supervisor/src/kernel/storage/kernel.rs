@@ -34,6 +34,7 @@ const SCHEMA: Schema = Schema {
         super::grants::SCHEMA,
         super::jobs::SCHEMA,
         super::pins::SCHEMA,
+        super::certificates::SCHEMA,
     ],
 };
 

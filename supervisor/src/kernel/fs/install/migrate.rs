@@ -64,8 +64,9 @@ impl Fs {
                 continue;
             }
             let kept = if existed { sql.keep(app, place.clone()).await? } else { None };
-            let note =
-                |name: &str| format!("INSERT INTO d1_migrations(name) VALUES('{}');", name.replace('\'', "''"));
+            let note = |name: &str| {
+                format!("INSERT INTO d1_migrations(name) VALUES('{}');", name.replace('\'', "''"))
+            };
             let statements = new.iter().flat_map(|(name, sql)| [sql.clone(), note(name)]).collect();
             run(Form::Script, statements).await.map_err(|error| {
                 let name = new.get(error.at as usize / 2).map_or("", |(name, _)| name);

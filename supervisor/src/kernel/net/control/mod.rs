@@ -51,6 +51,7 @@ use tokio::sync::watch;
 
 use super::egress::Egress;
 use super::metrics::Metrics;
+use super::tls::Tls;
 use crate::config::Config;
 use crate::kernel::fs::{AppInfo, Fs};
 use crate::kernel::proc::Proc;
@@ -79,8 +80,12 @@ pub(crate) struct Control {
     pub(crate) metrics: Arc<Metrics>,
     /// The configuration.
     pub(crate) config: Config,
-    /// Where HTTP is served.
+    /// Where HTTP is served, and behind that HTTPS.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Port of HTTPS; none: it is off.
+    pub(crate) tls_port: Option<u16>,
+    /// Certificates; none: it is off.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Data folder.
     pub(crate) data: PathBuf,
     /// Layers of the sandbox on this machine.
@@ -103,6 +108,9 @@ impl Control {
     pub(crate) fn url(&self, app: Option<&str>) -> String {
         let host =
             app.map_or_else(|| self.config.domain.clone(), |app| format!("{app}.{}", self.config.domain));
+        if let Some(port) = self.tls_port {
+            return if port == 443 { format!("https://{host}") } else { format!("https://{host}:{port}") };
+        }
         match self.addresses.first().map(SocketAddr::port) {
             None | Some(80) => format!("http://{host}"),
             Some(port) => format!("http://{host}:{port}"),

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use fazt_ipc::control::{Doctor, Layer, Process, ProcessKind, Status};
+use fazt_ipc::control::{CertificateList, Doctor, Layer, Process, ProcessKind, Status};
 use http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use super::Shared;
+use crate::config::TlsMode;
 
 /// `GET /api/status`
 pub(super) async fn status(State(control): Shared) -> Json<Status> {
@@ -70,6 +71,16 @@ pub(super) async fn doctor(State(control): Shared) -> Json<Doctor> {
     let found = control.proc.doctor().await;
     let healthy = layers.iter().all(|layer| layer.present) && found.good();
     Json(Doctor { layers, escapes: found.escapes, walls_untried: found.walls_untried, healthy })
+}
+
+/// `GET /api/certificates`
+pub(super) async fn certificates(State(control): Shared) -> Json<CertificateList> {
+    Json(match &control.tls {
+        Some(tls) => tls.list(),
+        None => {
+            CertificateList { mode: TlsMode::Off.name().into(), root_pem: None, certificates: Vec::new() }
+        }
+    })
 }
 
 /// `GET /metrics`

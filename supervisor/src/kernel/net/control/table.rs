@@ -4,12 +4,12 @@
 
 use axum::routing::{MethodRouter, delete, get, post, put};
 use fazt_ipc::control::{
-    AddedUser, Admission, App, AuditLine, Changed, Checked, CollectionInfo, Consent, DeployPlan,
-    DeployTicket, Deployed, Doctor, EgressLine, EnvChange, EnvList, Explanation, GrantChange, GrantList,
-    Install, InstallLine, JobInfo, Listing, LogLine, MadeToken, Myself, NewInvite, NewLink, NewPassword,
-    NewRole, NewToken, NewUser, Process, Rename, Review, Rollback, RunInfo, ScheduleInfo, SessionInfo,
-    SignInLink, Status, StoragePage, StorageQuery, StorageUse, TokenInfo, TraceLine, Update, UserInfo,
-    Version,
+    AddedUser, Admission, App, AuditLine, CertificateList, Changed, Checked, CollectionInfo, Consent,
+    DeployPlan, DeployTicket, Deployed, Doctor, EgressLine, EnvChange, EnvList, Explanation, GrantChange,
+    GrantList, Install, InstallLine, JobInfo, Listing, LogLine, MadeToken, Myself, NewInvite, NewLink,
+    NewPassword, NewRole, NewToken, NewUser, Process, Rename, Review, Rollback, RunInfo, ScheduleInfo,
+    SessionInfo, SignInLink, Status, StoragePage, StorageQuery, StorageUse, TokenInfo, TraceLine, Update,
+    UserInfo, Version,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
@@ -430,6 +430,15 @@ pub(super) static TABLE: &[Operation] = &[
         || get(follow::egress),
     )
     .query(SINCE),
+    operation(
+        Get,
+        "/api/certificates",
+        "net.certs",
+        "What the server is known by over TLS.",
+        Need::Server,
+        json::<CertificateList>(),
+        || get(server::certificates),
+    ),
     operation(
         Get,
         "/api/schedules",

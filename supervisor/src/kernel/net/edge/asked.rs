@@ -34,11 +34,11 @@ impl<A: Apps> Edge<A> {
     /// Who asks: the peer, unless it is a proxy whose word is taken.
     pub(super) fn asked<'a>(&self, conn: &'a Arc<Conn>, id: RequestId, headers: &HeaderMap) -> Asked<'a> {
         let peer = conn.peer.ip();
-        let mut asked = Asked { id, conn, client: peer, forwarded: None, https: false };
+        let mut asked = Asked { id, conn, client: peer, forwarded: None, https: conn.secure().is_some() };
         if self.config.trusted_proxies.is_empty() || !self.trusts(peer) {
             return asked;
         }
-        asked.https = forwarded_https(headers);
+        asked.https |= forwarded_https(headers);
         // From the nearest hop outwards, up to the first that is not trusted: what lies beyond is hearsay.
         let hops = headers.get_all(X_FORWARDED_FOR).iter().rev();
         let hops = hops.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));

@@ -25,7 +25,7 @@ use hyper::body::Incoming;
 
 use super::api::{self, Api};
 use super::assets::{self, Answer as Answers};
-use super::body::EdgeBody;
+use super::body::{EdgeBody, Whole};
 use super::clients::Clients;
 use super::conns::{Awaited, Conn, InFlight};
 use super::fields::{self, Answering};
@@ -96,6 +96,8 @@ pub(crate) struct Edge<A> {
     pub(crate) domain: String,
     /// Stacks are shown to clients on this machine.
     pub(crate) dev: bool,
+    /// Port of HTTPS: who comes without it is led there. None: it is off.
+    pub(crate) tls_port: Option<u16>,
     /// The configuration.
     pub(crate) config: Config,
     /// Apps and their files.
@@ -186,6 +188,18 @@ impl<A: Apps> Edge<A> {
                 Source::Edge,
                 held,
             );
+        }
+        if let Some(Some(agreed)) = conn.secure()
+            && *agreed != host.name
+        {
+            return (self.misdirected(&parts.headers, id), Source::Edge, held);
+        }
+        if let Some(port) = self.tls_port.filter(|_| !asked.https) {
+            let response = match host::routes(&host.name, &self.domain, &self.fs) {
+                true => secured(&host.name, port, &parts.uri).map(EdgeBody::whole),
+                false => self.misdirected(&parts.headers, id),
+            };
+            return (response, Source::Edge, held);
         }
         let site = |os| Site {
             https: asked.https,
@@ -427,6 +441,21 @@ impl<A: Apps> Edge<A> {
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         Some(page::own(status, plain, Bytes::from_static(text.as_bytes())).map(EdgeBody::whole))
     }
+}
+
+/// Leads a request that came without encryption to where there is some; its method and body go along (RFC 9110, section
+/// 15.4.9).
+fn secured(host: &str, port: u16, uri: &http::Uri) -> Response<Whole> {
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    let body = Bytes::from_static(b"over HTTPS, please\n");
+    let mut response = page::own(StatusCode::PERMANENT_REDIRECT, plain, body);
+    // A host of ours and a target that hyper took make a field; were it none, the client sees the text.
+    if let Ok(location) = HeaderValue::try_from(format!("https://{host}{port}{target}")) {
+        response.headers_mut().insert(http::header::LOCATION, location);
+    }
+    response
 }
 
 /// Whether a head is over the bounds that a worker is sent.

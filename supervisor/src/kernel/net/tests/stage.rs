@@ -145,6 +145,7 @@ impl Stage {
         let edge = Arc::new(Edge {
             domain: config.domain.clone(),
             dev,
+            tls_port: None,
             clients: Clients::new(config.limits.clone()),
             hints: Hints::default(),
             config,
@@ -157,7 +158,7 @@ impl Stage {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listener");
         let address = listener.local_addr().expect("address");
-        let serving = serve(&edge, vec![listener]);
+        let serving = serve(&edge, vec![(listener, None)]);
         Self { address, stub, serving, metrics, fs, _data: data }
     }
 
