@@ -19,6 +19,7 @@ if [ "${1:-build}" != build ]; then
   need node nodejs
   need npm npm
   need "${FAZT_CHROMIUM:-chromium}" chromium
+  need pebble pebble
 fi
 if [ "${1:-build}" = bench ]; then
   need wrk wrk

@@ -48,6 +48,10 @@ pub struct Tls {
     pub mode: TlsMode,
     /// Addresses to serve HTTPS on.
     pub listen: Vec<SocketAddr>,
+    /// Of whom the authority tells when something is wrong; empty: of nobody.
+    pub email: String,
+    /// The authority: where its directory is (RFC 8555, section 7.1.1).
+    pub directory: String,
 }
 
 /// Where certificates come from.
@@ -58,6 +62,8 @@ pub enum TlsMode {
     Off,
     /// The server's own root signs them.
     SelfSigned,
+    /// An authority that everybody trusts issues them.
+    Auto,
 }
 
 impl TlsMode {
@@ -67,7 +73,35 @@ impl TlsMode {
         match self {
             Self::Off => "off",
             Self::SelfSigned => "self-signed",
+            Self::Auto => "auto",
         }
+    }
+}
+
+impl Tls {
+    fn check(&self, domain: &str) -> Result<(), String> {
+        if self.mode == TlsMode::Auto && (domain == "localhost" || !domain.contains('.')) {
+            return Err(format!(
+                "tls.mode = \"auto\" wants a domain that the Internet knows, and domain is `{domain}`: name yours, or take \
+                 \"self-signed\""
+            ));
+        }
+        let email = |text: &str| {
+            text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
+        };
+        if !self.email.is_empty()
+            && (!email(&self.email) || self.email.contains(|c: char| c.is_whitespace() || c.is_control()))
+        {
+            return Err(format!(
+                "tls.email `{}` is not an address such as me@example.org",
+                self.email.escape_debug()
+            ));
+        }
+        let directory = url::Url::parse(&self.directory).ok().filter(|url| url.scheme() == "https");
+        if directory.is_none_or(|url| !url.has_host()) {
+            return Err(format!("tls.directory `{}` is not an https URL", self.directory.escape_debug()));
+        }
+        Ok(())
     }
 }
 
@@ -78,7 +112,12 @@ impl Default for Tls {
             SocketAddr::from((std::net::Ipv4Addr::UNSPECIFIED, port)),
             SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)),
         ];
-        Self { mode: TlsMode::Off, listen }
+        Self {
+            mode: TlsMode::Off,
+            listen,
+            email: String::new(),
+            directory: "https://acme-v02.api.letsencrypt.org/directory".into(),
+        }
     }
 }
 
@@ -285,6 +324,7 @@ impl Config {
                 self.domain.escape_debug()
             ));
         }
+        self.tls.check(&self.domain)?;
         let bounds = [
             ("listen", self.listen.len() as u64, 1, 16),
             ("tls.listen", self.tls.listen.len() as u64, 1, 16),

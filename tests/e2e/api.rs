@@ -155,6 +155,8 @@ fn every_operation_answers_as_it_is_described() {
         assert_eq!((&last["step"], &last["error"]["code"]), (&"failed".into(), &"invalid".into()), "{last}");
     }
     assert_eq!(call("net.egress", "/api/apps/notes/egress", Value::Null), json!([]));
+    let certificates = call("net.certs", "/api/certificates", Value::Null);
+    assert_eq!((&certificates["mode"], &certificates["certificates"]), (&"off".into(), &json!([])));
     call("grant.list", "/api/apps/notes/grants", Value::Null);
     call("grant.change", "/api/apps/notes/grants", json!({ "grant": [], "revoke": [] }));
     call("app.versions", "/api/apps/notes/versions", Value::Null);

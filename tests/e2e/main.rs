@@ -26,11 +26,12 @@
 //! | the tutorial of the README, and its guestbook | `tutorial.rs` |
 //! | `fazt.storage.sql`: values, people, attacks, deaths | `sql.rs` |
 //! | schedules, runs and jobs for later | `schedule.rs` |
-//! | HTTPS, certificates | `tls.rs` |
+//! | HTTPS, certificates of our own, those of an authority | `tls.rs`, `acme.rs` |
 //! | power cuts in the middle of a deploy | `crash.rs` |
 //! | several workers, memory, crash loops, quarantine, the owner's word | `workers.rs` |
 //! | full disks, damaged files, missing layers, stalling clients | `faults.rs` |
 
+mod acme;
 mod api;
 mod assets;
 mod between;

@@ -13,6 +13,7 @@
 //! | TLS in front of a server | `tls.rs` |
 //! | random numbers that can be had again | `random.rs` |
 
+pub mod acme;
 mod browser;
 mod command;
 mod folder;

@@ -13,8 +13,9 @@ use crate::text;
 pub(crate) enum Verb {
     /// List the certificates that the server shows
     ///
-    /// There is one for each host that somebody asked for. Where the server makes them itself (`tls.mode =
-    /// "self-signed"` in config.toml), browsers warn until they trust its root; --root prints it.
+    /// There is one for each host that somebody asked for. With `tls.mode = "auto"` in config.toml an authority issues
+    /// them; what it refuses is shown with its reason, and asked for again. Where the server makes them itself
+    /// (`"self-signed"`), browsers warn until they trust its root; --root prints it.
     #[command(after_help = "Examples:\n  fazt net certs\n  fazt net certs --root > fazt-root.pem")]
     Certs {
         /// Print the root that clients have to trust, in PEM, and nothing else
@@ -67,12 +68,28 @@ async fn certs(client: &Client, root: bool, out: Out) -> Done {
                 false => "Nobody has asked for a host over HTTPS yet.",
             });
         }
-        let mut table = Table::new(&["HOST", "GOOD UNTIL", "RENEWED FROM"]);
+        let mut table = Table::new(&["HOST", "ISSUED BY", "GOOD UNTIL", "RENEWED FROM"]);
         for one in &list.certificates {
-            let day = |unix_ms| text::timestamp(unix_ms).chars().take(10).collect::<String>();
-            table.row([one.host.clone(), day(one.expires_unix_ms), day(one.renew_unix_ms)]);
+            let day = |unix_ms| match unix_ms {
+                0 => "-".to_owned(),
+                unix_ms => text::timestamp(unix_ms).chars().take(10).collect::<String>(),
+            };
+            let by = if one.issued { "the authority" } else { "this server" };
+            let host = text::clean(&one.host).into_owned();
+            table.row([host, by.to_owned(), day(one.expires_unix_ms), day(one.renew_unix_ms)]);
         }
         out.table(&table);
+        for one in list.certificates.iter().filter(|one| !one.trouble.is_empty()) {
+            let next = one.try_unix_ms.map_or_else(String::new, |at| {
+                format!("; asked again at {}", text::timestamp(at.max(text::now_ms())))
+            });
+            out.line(format!(
+                "{} {}: {}{next}",
+                out.paint(Colour::Yellow, "no certificate for"),
+                text::clean(&one.host),
+                text::clean(&one.trouble)
+            ));
+        }
         if list.root_pem.is_some() {
             out.note("Browsers warn until they trust the root: fazt net certs --root");
         }

@@ -65,22 +65,28 @@ pub struct EgressState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CertificateList {
-    /// Where certificates come from: `off` or `self-signed`.
+    /// Where certificates come from: `off`, `self-signed` or `auto`.
     pub mode: String,
     /// Root that clients have to trust, in PEM; none: they do already, or there is nothing to trust.
     pub root_pem: Option<String>,
-    /// Those that clients have asked for, by host.
+    /// Those that somebody has asked for, by host.
     pub certificates: Vec<CertificateInfo>,
 }
 
 /// A certificate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CertificateInfo {
     /// The host that it is for.
     pub host: String,
-    /// It is good until then, in milliseconds since 1970.
+    /// An authority that everybody trusts issued it.
+    pub issued: bool,
+    /// It is good until then, in milliseconds since 1970; 0: there is none yet.
     pub expires_unix_ms: u64,
-    /// Another one is made then, when somebody asks for it.
+    /// Another one is asked for, or made, from then on.
     pub renew_unix_ms: u64,
+    /// Why there is none of the authority, or no newer one; empty: nothing is wrong.
+    pub trouble: String,
+    /// When it is asked again, in milliseconds since 1970.
+    pub try_unix_ms: Option<u64>,
 }

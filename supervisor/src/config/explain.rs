@@ -34,15 +34,27 @@ const FIELDS: &[Field] = &[
     ),
     (
         "tls.mode",
-        "off or self-signed",
+        "auto, self-signed or off",
         |c| format!("{:?}", c.tls.mode.name()),
-        "Where certificates for HTTPS come from: self-signed ones are of the server's own root, which browsers have to be told to trust. Off: what listens is not encrypted, for this machine itself or behind a proxy that encrypts.",
+        "Where certificates for HTTPS come from: with auto an authority issues one for the domain and for each app when it is first asked for; self-signed ones are of the server's own root, which browsers have to be told to trust. Off: what listens is not encrypted, for this machine itself or behind a proxy that encrypts.",
     ),
     (
         "tls.listen",
         "addresses",
         |c| list(&c.tls.listen),
         "Where HTTPS is served when it is not off. Requests that come without encryption are led to the first port here.",
+    ),
+    (
+        "tls.email",
+        "address",
+        |c| format!("{:?}", c.tls.email),
+        "Whom the authority tells when something is wrong with a certificate. Empty: nobody.",
+    ),
+    (
+        "tls.directory",
+        "URL",
+        |c| format!("{:?}", c.tls.directory),
+        "The authority that issues certificates when tls.mode is auto: any that speaks ACME. Its own certificate has to be one that this machine trusts.",
     ),
     (
         "trusted_proxies",

@@ -112,7 +112,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce, tls: usize) ->
     fs.prepare_in(proc.prepare());
     fs.try_with(proc.trial());
     let tls = match tls_port {
-        Some(_) => Some(Arc::new(Tls::own(&config.domain, &fs).await?)),
+        Some(_) => Some(Tls::open(&config, &fs).await?),
         None => None,
     };
     let secret = super::storage::secret(&facts.data, "identity")?;
@@ -177,7 +177,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce, tls: usize) ->
     let edge = Arc::new(Edge {
         domain: config.domain.clone(),
         dev: facts.dev,
-        tls_port,
+        tls: tls.clone().zip(tls_port),
         clients: Clients::new(config.limits.clone()),
         hints: Hints::default(),
         config,
@@ -188,6 +188,7 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce, tls: usize) ->
         metrics,
         ready: AtomicBool::new(true),
     });
+    let certificates = tls.clone().map(|tls| tokio::spawn(tls.run()));
     let listeners = listeners.into_iter().enumerate();
     let listeners = listeners.map(|(at, listener)| (listener, tls.clone().filter(|_| at >= plain)));
     let serving = serve::serve(&edge, listeners.collect());
@@ -221,6 +222,9 @@ pub(crate) async fn run(inherited: Inherited, announce: Announce, tls: usize) ->
     alive.abort();
     sweeping.abort();
     resting.abort();
+    if let Some(certificates) = certificates {
+        certificates.abort();
+    }
     // Whoever asked for the stop gets the answer; nobody can hold the server up.
     drop(end_control);
     let _ = tokio::time::timeout(CONTROL_LINGER, api).await;

@@ -32,6 +32,15 @@ use crate::limits::{HEAD_S_MAX, KEEP_ALIVE_S_MAX, STALL_S_MAX};
 /// Seconds since start, told by the sweep.
 pub(crate) type Clock = Arc<AtomicU64>;
 
+/// What was agreed over TLS.
+#[derive(Debug)]
+pub(crate) struct Secure {
+    /// The host that the client named, in lower case.
+    pub(crate) host: Option<String>,
+    /// It was shown a certificate that everybody trusts.
+    pub(crate) issued: bool,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Conn {
@@ -59,8 +68,8 @@ pub(crate) struct Conn {
     last_piece_s: AtomicU64,
     /// When the connection last sent more than the small frames with which HTTP/2 speaks of itself.
     last_sent_s: AtomicU64,
-    /// Once TLS is agreed: for which host.
-    secure: OnceLock<Option<String>>,
+    /// Once TLS is agreed.
+    secure: OnceLock<Secure>,
     /// It ends with the request that is in flight.
     leaving: AtomicBool,
     /// Its task, from its first turn on: a task keeps its waker for life.
@@ -107,15 +116,15 @@ impl Conn {
         InFlight { conn: Arc::clone(self), http2, unasked: false, _app: None }
     }
 
-    /// TLS is agreed, for this host, if the client named one.
-    pub(super) fn secured(&self, host: Option<String>) {
+    /// TLS is agreed.
+    pub(super) fn secured(&self, agreed: Secure) {
         // It is agreed once.
-        let _ = self.secure.set(host);
+        let _ = self.secure.set(agreed);
     }
 
     /// Whether it is over TLS. A client that named a host is answered for that one only: what it has seen the
     /// certificate of.
-    pub(crate) fn secure(&self) -> Option<&Option<String>> {
+    pub(crate) fn secure(&self) -> Option<&Secure> {
         self.secure.get()
     }
 

@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::conns::{Clock, Conn, Conns, Watched};
+use super::conns::{Clock, Conn, Conns, Secure, Watched};
 use super::edge::{Apps, Edge};
-use super::tls::Tls;
+use super::tls::{Accepted, Tls};
 use crate::limits::{DRAIN, HTTP2_STREAMS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEADERS_MAX, SWEEP};
 
 /// To a client beyond its share of connections.
@@ -169,8 +169,9 @@ impl<A: Apps> Door<A> {
                 None => speak(socket, conn, edge, builder).await,
                 Some(tls) => match tls.accept(socket).await {
                     Some(accepted) => {
-                        conn.secured(accepted.host);
-                        speak(accepted.stream, conn, edge, builder).await;
+                        let Accepted { stream, host, issued } = accepted;
+                        conn.secured(Secure { host, issued });
+                        speak(stream, conn, edge, builder).await;
                     }
                     None => {
                         edge.metrics.handshakes_failed.fetch_add(1, Relaxed);

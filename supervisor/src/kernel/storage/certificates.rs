@@ -1,5 +1,5 @@
-//! `kernel.db`: certificates that the server shows, and the keys that go with them. The keys are here sealed, under a key
-//! that lies beside the database.
+//! `kernel.db`: certificates that the server shows, and its accounts at authorities that issue them. The keys are here
+//! sealed, under a key that lies beside the database.
 
 use rusqlite::{OptionalExtension as _, params};
 
@@ -13,6 +13,10 @@ pub(super) const SCHEMA: &str = "
         chain   TEXT NOT NULL,
         sealed  BLOB NOT NULL,
         expires INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE acme_account(
+        directory TEXT PRIMARY KEY,
+        sealed    BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
 
@@ -33,6 +37,12 @@ pub struct CertificateRow {
 #[must_use]
 pub fn certificate_place(name: &str) -> Vec<u8> {
     format!("certificate\0{name}").into_bytes()
+}
+
+/// What the seal of an account is bound to.
+#[must_use]
+pub fn account_place(directory: &str) -> Vec<u8> {
+    format!("acme\0{directory}").into_bytes()
 }
 
 impl KernelDb {
@@ -63,6 +73,27 @@ impl KernelDb {
             SET chain = excluded.chain, sealed = excluded.sealed, expires = excluded.expires";
         let expires = row.expires_unix_ms.cast_signed();
         let done = self.connection.execute(sql, params![row.name, row.chain, row.sealed, expires]);
+        done.map(drop).map_err(|error| StorageError::sqlite(&self.path, &error))
+    }
+
+    /// The account at an authority, sealed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn acme_account(&self, directory: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        let sql = "SELECT sealed FROM acme_account WHERE directory = ?1";
+        let found = self.connection.query_row(sql, [directory], |row| row.get(0));
+        found.optional().map_err(|error| StorageError::sqlite(&self.path, &error))
+    }
+
+    /// Stores an account in place of the one at its authority.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn put_acme_account(&mut self, directory: &str, sealed: &[u8]) -> Result<(), StorageError> {
+        let sql = "INSERT INTO acme_account(directory, sealed) VALUES(?1, ?2)
+            ON CONFLICT(directory) DO UPDATE SET sealed = excluded.sealed";
+        let done = self.connection.execute(sql, params![directory, sealed]);
         done.map(drop).map_err(|error| StorageError::sqlite(&self.path, &error))
     }
 }

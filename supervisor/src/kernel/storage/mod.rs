@@ -8,7 +8,7 @@
 //! | `db.rs` | opening, hardening, migration, errors of any SQLite file |
 //! | `kernel.rs` | `kernel.db` |
 //! | `keys.rs` | secrets of the server, beside the databases |
-//! | `certificates.rs` | `kernel.db`: certificates of the server, their keys sealed |
+//! | `certificates.rs` | `kernel.db`: certificates of the server and its accounts for them, sealed |
 //! | `env.rs` | `kernel.db`: variables of apps, sealed |
 //! | `grants.rs` | `kernel.db`: what the owner said to what apps ask for |
 //! | `jobs/` | `kernel.db`: schedules, runs and jobs of apps |
@@ -45,7 +45,7 @@ mod value;
 pub use cartridge::{
     Built, Cartridge, Change, FileRow, NewBuilt, NewContent, NewFile, NewVersion, Usage, VersionRow,
 };
-pub use certificates::{CertificateRow, certificate_place};
+pub use certificates::{CertificateRow, account_place, certificate_place};
 pub(crate) use db::private_folder;
 pub use env::{EnvRow, env_place};
 pub use error::StorageError;

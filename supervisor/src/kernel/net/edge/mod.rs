@@ -18,7 +18,7 @@ use bytes::Bytes;
 use fazt_ipc::control::Access;
 use fazt_ipc::ids::{AppId, RequestId};
 use fazt_ipc::limits::{HEADER_BYTES_MAX, HEADERS_MAX, METHOD_BYTES_MAX, URL_BYTES_MAX};
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -34,6 +34,7 @@ use super::host::{self, Origin};
 use super::identity::{self, People, Site};
 use super::metrics::{Metrics, Source};
 use super::page::{self, Form, Page};
+use super::tls::Tls;
 use crate::config::Config;
 use crate::kernel::fs::{Fs, FsError, Release};
 use crate::kernel::proc::{BodyError, DispatchError, Proc, RequestBody, WorkerBody};
@@ -96,8 +97,8 @@ pub(crate) struct Edge<A> {
     pub(crate) domain: String,
     /// Stacks are shown to clients on this machine.
     pub(crate) dev: bool,
-    /// Port of HTTPS: who comes without it is led there. None: it is off.
-    pub(crate) tls_port: Option<u16>,
+    /// HTTPS, and its port: who comes without it is led there. None: it is off.
+    pub(crate) tls: Option<(Arc<Tls>, u16)>,
     /// The configuration.
     pub(crate) config: Config,
     /// Apps and their files.
@@ -118,6 +119,9 @@ pub(crate) struct Edge<A> {
     pub(crate) ready: AtomicBool,
 }
 
+/// A browser that has seen this comes with TLS for a year (RFC 6797). Not for hosts below: there may be others than ours.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
 type Answered<A> = Response<EdgeBody<<A as Apps>::Body>>;
 
 impl<A: Apps> Edge<A> {
@@ -136,6 +140,9 @@ impl<A: Apps> Edge<A> {
         let headers = response.headers_mut();
         if version < Version::HTTP_2 && conn.served() >= REQUESTS_PER_CONNECTION_MAX {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if conn.secure().is_some_and(|agreed| agreed.issued) {
+            headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
         }
         self.metrics.answered(source, response.status().as_u16(), started.elapsed());
         let has_body = fields::has_body(&method, response.status());
@@ -189,14 +196,19 @@ impl<A: Apps> Edge<A> {
                 held,
             );
         }
-        if let Some(Some(agreed)) = conn.secure()
-            && *agreed != host.name
+        if let Some(agreed) = conn.secure().and_then(|agreed| agreed.host.as_deref())
+            && agreed != host.name
         {
             return (self.misdirected(&parts.headers, id), Source::Edge, held);
         }
-        if let Some(port) = self.tls_port.filter(|_| !asked.https) {
+        if let Some((tls, port)) = self.tls.as_ref().filter(|_| !asked.https) {
+            if let Some(proof) = tls.proof_at(parts.uri.path()) {
+                let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+                let response = page::own(StatusCode::OK, plain, Bytes::from(proof));
+                return (response.map(EdgeBody::whole), Source::Edge, held);
+            }
             let response = match host::routes(&host.name, &self.domain, &self.fs) {
-                true => secured(&host.name, port, &parts.uri).map(EdgeBody::whole),
+                true => secured(&host.name, *port, &parts.uri).map(EdgeBody::whole),
                 false => self.misdirected(&parts.headers, id),
             };
             return (response, Source::Edge, held);

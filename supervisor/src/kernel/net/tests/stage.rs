@@ -145,7 +145,7 @@ impl Stage {
         let edge = Arc::new(Edge {
             domain: config.domain.clone(),
             dev,
-            tls_port: None,
+            tls: None,
             clients: Clients::new(config.limits.clone()),
             hints: Hints::default(),
             config,

@@ -10,12 +10,15 @@
 //!
 //! | task | file |
 //! |---|---|
+//! | certificates of an authority | `acme.rs` |
 //! | certificates of our own making | `own.rs` |
 
+mod acme;
 mod own;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fazt_ipc::control::{CertificateInfo, CertificateList};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,9 +33,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::edge::unix_ms;
 use super::host;
-use crate::config::TlsMode;
+use crate::config::{Config, TlsMode};
 use crate::kernel::fs::Fs;
 use crate::kernel::storage::StorageError;
+use acme::Acme;
 use own::Own;
 
 /// What is offered inside (RFC 7301); the first that both know.
@@ -74,15 +78,22 @@ struct Identity {
 /// A host that clients asked for.
 struct Shown {
     config: Arc<ServerConfig>,
+    /// An authority issued it.
+    issued: bool,
     expires_unix_ms: u64,
     renew_unix_ms: u64,
 }
 
+/// How long the first client of a host waits for its certificate, before it is shown one of our own.
+const ISSUE_PATIENCE: Duration = Duration::from_secs(8);
+
 /// What serves TLS.
 pub(crate) struct Tls {
     domain: String,
+    mode: TlsMode,
     fs: Arc<Fs>,
     own: Own,
+    acme: Option<Arc<Acme>>,
     tickets: Arc<dyn ProducesTickets>,
     /// By host: those that clients asked for. As many as there are apps, at most.
     shown: Mutex<HashMap<String, Shown>>,
@@ -95,86 +106,158 @@ pub(super) struct Accepted<S> {
     pub(super) stream: TlsStream<S>,
     /// In lower case; none: the client named none.
     pub(super) host: Option<String>,
+    /// It was shown a certificate that everybody trusts.
+    pub(super) issued: bool,
 }
 
 impl Tls {
-    /// With certificates of our own making, whose root is kept.
+    /// As the configuration says. What it cannot get from an authority is of our own making, whose root is kept.
     ///
     /// # Errors
     /// When what is stored cannot be read, or nothing can be stored.
-    pub(crate) async fn own(domain: &str, fs: &Arc<Fs>) -> Result<Self, TlsError> {
-        let own = Own::load(domain, fs.storage()).await?;
+    pub(crate) async fn open(config: &Config, fs: &Arc<Fs>) -> Result<Arc<Self>, TlsError> {
+        let own = Own::load(&config.domain, fs.storage()).await?;
         let tickets = ring::Ticketer::new().map_err(|error| TlsError::certificate("sessions", error))?;
         let nobody = builder().with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        Ok(Self {
-            domain: domain.to_owned(),
+        let outbound = fs.outbound().filter(|_| config.tls.mode == TlsMode::Auto);
+        let acme = outbound.map(|outbound| Acme::new(&config.tls, fs.storage(), outbound));
+        Ok(Arc::new(Self {
+            domain: config.domain.clone(),
+            mode: config.tls.mode,
             fs: Arc::clone(fs),
             own,
+            acme,
             tickets,
             shown: Mutex::default(),
             nobody: Arc::new(nobody),
-        })
+        }))
+    }
+
+    /// Gets certificates from the authority, until it is aborted.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let Some(acme) = &self.acme else { return };
+        // Before anybody asks: the first page is the owner's.
+        let _ = acme.certificate(&self.domain);
+        let tls = Arc::clone(&self);
+        Arc::clone(acme).run(move |host| host::routes(host, &tls.domain, &tls.fs)).await;
+    }
+
+    /// What an authority looks for at a path, as a proof that a host is ours.
+    pub(super) fn proof_at(&self, path: &str) -> Option<String> {
+        self.acme.as_ref()?.proof_at(path)
     }
 
     /// Agrees with a client. None: nothing came of it.
     pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, socket: S) -> Option<Accepted<S>> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await.ok()?;
-        let host = start.client_hello().server_name().map(str::to_ascii_lowercase);
-        let config = self.config(host.as_deref()).unwrap_or_else(|error| {
+        let hello = start.client_hello();
+        let host = hello.server_name().map(str::to_ascii_lowercase);
+        let prove = hello.alpn().is_some_and(|mut offered| offered.any(|one| one == acme::PROOF));
+        if prove {
+            let proof = self.acme.as_ref().and_then(|acme| acme.proof(host.as_deref()?));
+            let config = proof.unwrap_or_else(|| Arc::clone(&self.nobody));
+            // The authority has seen what it wanted, and says nothing (RFC 8737, section 3).
+            drop(start.into_stream(config).await);
+            return None;
+        }
+        let shown = self.config(host.as_deref()).await.unwrap_or_else(|error| {
             tracing::error!(%error, "a client cannot be answered over TLS");
             None
         });
-        let stream = start.into_stream(config.unwrap_or_else(|| Arc::clone(&self.nobody))).await.ok()?;
-        Some(Accepted { stream, host })
+        let (config, issued) = shown.unwrap_or_else(|| (Arc::clone(&self.nobody), false));
+        let stream = start.into_stream(config).await.ok()?;
+        Some(Accepted { stream, host, issued })
     }
 
-    /// The settings for a host; none: it is not ours. A client that names none came by an address, and is shown the
-    /// server's own.
-    fn config(&self, host: Option<&str>) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    /// The settings for a host, and whether an authority issued its certificate; none: it is not ours. A client that
+    /// names none came by an address, and is shown the server's own.
+    async fn config(&self, host: Option<&str>) -> Result<Option<(Arc<ServerConfig>, bool)>, TlsError> {
         let host = host.unwrap_or(&self.domain);
-        let ours = host::routes(host, &self.domain, &self.fs);
-        let mut shown = self.shown();
-        if !ours {
-            shown.remove(host);
+        if !host::routes(host, &self.domain, &self.fs) {
+            self.shown().remove(host);
             return Ok(None);
         }
         let now = unix_ms();
-        if let Some(shown) = shown.get(host)
-            && now < shown.renew_unix_ms
-        {
-            return Ok(Some(Arc::clone(&shown.config)));
+        let good = |shown: &&Shown| now < shown.renew_unix_ms && (shown.issued || self.acme.is_none());
+        if let Some(shown) = self.shown().get(host).filter(good) {
+            return Ok(Some((Arc::clone(&shown.config), shown.issued)));
         }
-        let Identity { chain, key, expires_unix_ms, renew_unix_ms } = self.own.certificate(host, now)?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key));
-        let config = builder().with_single_cert(chain, key);
-        let mut config = config.map_err(|error| TlsError::certificate(host, error))?;
+        let issued = match &self.acme {
+            Some(acme) => acme.certificate_soon(host, ISSUE_PATIENCE).await,
+            None => None,
+        };
+        let made;
+        let (identity, is_issued) = match &issued {
+            Some(identity) => (&**identity, true),
+            None => {
+                // Until there is one of the authority, one of our own is as good as another.
+                if let Some(shown) =
+                    self.shown().get(host).filter(|shown| !shown.issued && now < shown.renew_unix_ms)
+                {
+                    return Ok(Some((Arc::clone(&shown.config), false)));
+                }
+                made = self.own.certificate(host, now)?;
+                (&made, false)
+            }
+        };
+        let mut config = single(host, identity.chain.clone(), identity.key.clone())?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         config.ticketer = Arc::clone(&self.tickets);
         // What a client may come back with is in its ticket: nothing is kept for it here.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         let config = Arc::new(config);
-        let made = Shown { config: Arc::clone(&config), expires_unix_ms, renew_unix_ms };
-        shown.insert(host.to_owned(), made);
-        Ok(Some(config))
+        let shown = Shown {
+            config: Arc::clone(&config),
+            issued: is_issued,
+            expires_unix_ms: identity.expires_unix_ms,
+            // One that is due and could not be renewed is looked for again with each client, until it has ended.
+            renew_unix_ms: identity.renew_unix_ms,
+        };
+        self.shown().insert(host.to_owned(), shown);
+        Ok(Some((config, is_issued)))
     }
 
-    /// What clients have been shown.
+    /// What clients are shown.
     pub(crate) fn list(&self) -> CertificateList {
         let info = |(host, shown): (&String, &Shown)| CertificateInfo {
             host: host.clone(),
+            issued: shown.issued,
             expires_unix_ms: shown.expires_unix_ms,
             renew_unix_ms: shown.renew_unix_ms,
+            trouble: String::new(),
+            try_unix_ms: None,
         };
-        let mut certificates: Vec<_> = self.shown().iter().map(info).collect();
-        certificates.sort_unstable_by(|one, other| one.host.cmp(&other.host));
-        let root_pem = Some(self.own.root_pem().to_owned());
-        CertificateList { mode: TlsMode::SelfSigned.name().into(), root_pem, certificates }
+        let mut certificates: BTreeMap<_, _> =
+            self.shown().iter().map(|one| (one.0.clone(), info(one))).collect();
+        for (host, known) in self.acme.iter().flat_map(|acme| acme.hosts()) {
+            let entry = certificates.entry(host.clone());
+            let one = entry.or_insert_with(|| CertificateInfo { host, ..CertificateInfo::default() });
+            if known.expires_unix_ms > 0 {
+                one.issued = true;
+                one.expires_unix_ms = known.expires_unix_ms;
+                one.renew_unix_ms = known.renew_unix_ms;
+            }
+            one.try_unix_ms = Some(known.try_unix_ms).filter(|_| !known.trouble.is_empty());
+            one.trouble = known.trouble;
+        }
+        let root_pem = Some(self.own.root_pem().to_owned()).filter(|_| self.acme.is_none());
+        CertificateList {
+            mode: self.mode.name().into(),
+            root_pem,
+            certificates: certificates.into_values().collect(),
+        }
     }
 
     fn shown(&self) -> MutexGuard<'_, HashMap<String, Shown>> {
         // Nothing in it is half done when something panics.
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// One certificate, whatever host is asked for.
+fn single(host: &str, chain: Vec<CertificateDer<'static>>, key: Vec<u8>) -> Result<ServerConfig, TlsError> {
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key));
+    builder().with_single_cert(chain, key).map_err(|error| TlsError::certificate(host, error))
 }
 
 /// TLS 1.2 and 1.3 with the suites that rustls finds good, all with forward secrecy.
