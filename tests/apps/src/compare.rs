@@ -25,6 +25,7 @@ const OWN_FIELDS: [&str; 13] = [
 /// One line for each way in which two answers differ; `alike` makes the same of what is each side's own.
 pub fn differences(
     name: &str,
+    volatile: &[String],
     ours: &Response,
     theirs: &Response,
     our_own: impl Fn(&str) -> String,
@@ -42,9 +43,9 @@ pub fn differences(
         }
     }
     let (mine, other) = (masked(&our_own(&ours.text())), masked(&their_own(&theirs.text())));
-    if mine != other
-        && (!matches!(json(&mine), Value::Object(_) | Value::Array(_)) || json(&mine) != json(&other))
-    {
+    let values = |text: &str| still(json(text), volatile);
+    let is_json = matches!(json(&mine), Value::Object(_) | Value::Array(_));
+    if mine != other && (!is_json || values(&mine) != values(&other)) {
         let at = mine.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
         let part = |text: &str| {
             let start = (0..=at.saturating_sub(40)).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
@@ -53,6 +54,19 @@ pub fn differences(
         found.push(format!("{name} body at {at}: {:?} is not {:?}", part(&mine), part(&other)));
     }
     found
+}
+
+/// Without the values of these names.
+fn still(mut value: Value, volatile: &[String]) -> Value {
+    match &mut value {
+        Value::Object(entries) => {
+            entries.retain(|name, _| !volatile.contains(name));
+            entries.values_mut().for_each(|inner| *inner = still(inner.take(), volatile));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = still(item.take(), volatile)),
+        _ => {}
+    }
+    value
 }
 
 fn json(text: &str) -> Value {

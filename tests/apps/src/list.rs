@@ -32,6 +32,11 @@ pub struct App {
     /// What is asked, in order.
     #[serde(default)]
     pub requests: Vec<Ask>,
+    /// Names in JSON bodies whose values are each side's own, such as how long something took.
+    #[serde(default)]
+    pub volatile: Vec<String>,
+    /// What the answers say where it does not work, and why it does not.
+    pub fails: Option<(String, String)>,
     /// Differences that are known: how the line about each begins, and its reason.
     #[serde(default)]
     pub differs: BTreeMap<String, String>,

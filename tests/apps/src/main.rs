@@ -156,6 +156,7 @@ fn tried(app: &App, registry: &str, verbose: bool) -> Result<String> {
         }
         found.extend(compare::differences(
             &name,
+            &app.volatile,
             &mine,
             &other,
             |text| ours.unfill(text),
@@ -170,6 +171,13 @@ fn tried(app: &App, registry: &str, verbose: bool) -> Result<String> {
 
 /// Holds what differs against what is known to.
 fn judge(app: &App, found: &[String]) -> Result<String> {
+    if let Some((says, why)) = &app.fails {
+        ensure!(
+            found.iter().any(|line| line.contains(says)),
+            "it works now, or fails for another reason: {found:?}"
+        );
+        return Ok(format!("**does not work**: {why}"));
+    }
     let is = |line: &str, known: &str| match known.strip_prefix("* ") {
         Some(rest) => line.splitn(4, ' ').nth(3).is_some_and(|what| what.starts_with(rest)),
         None => line.starts_with(known),

@@ -65,13 +65,12 @@ pub fn checkout(app: &App, at: &Path) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Installs by whichever lock file there is, in the folder or at the top; where a tool for development cannot be had,
-/// without those.
+/// Installs by whichever lock file there is, in the folder or at the top.
 fn install(folder: &Path, work: &Path) -> Result<()> {
     const NPM: [&str; 5] = ["--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps", "--silent"];
     let npm = |words: &[&'static str]| [&["npm"], words, &NPM].concat();
     let programs: [(&str, Vec<Vec<&str>>); 5] = [
-        ("package-lock.json", vec![npm(&["ci"]), npm(&["install", "--omit=dev"])]),
+        ("package-lock.json", vec![npm(&["ci"])]),
         (
             "pnpm-lock.yaml",
             vec![vec!["npx", "--yes", "pnpm@9", "install", "--frozen-lockfile", "--ignore-scripts"]],
@@ -88,8 +87,8 @@ fn install(folder: &Path, work: &Path) -> Result<()> {
                 "--ignore-engines",
             ]],
         ),
-        ("bun.lock", vec![npm(&["install", "--omit=dev"])]),
-        ("package.json", vec![npm(&["install"]), npm(&["install", "--omit=dev"])]),
+        ("bun.lock", vec![npm(&["install"])]),
+        ("package.json", vec![npm(&["install"])]),
     ];
     for at in [folder, work] {
         for (lock, commands) in programs.iter().filter(|(lock, _)| at.join(lock).exists()) {
@@ -100,9 +99,40 @@ fn install(folder: &Path, work: &Path) -> Result<()> {
                     return Ok(());
                 }
             }
-            bail!("the packages of {} cannot be had ({lock})", at.display());
+            // A registry may lack what only the authors use: then without that, and whichever versions fit.
+            without_tools(&at.join("package.json"))?;
+            let _ = std::fs::remove_file(at.join(lock));
+            let words = npm(&["install"]);
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]).current_dir(at).stdin(Stdio::null()).stdout(Stdio::null());
+            ensure!(command.status()?.success(), "the packages of {} cannot be had ({lock})", at.display());
+            return Ok(());
         }
     }
+    Ok(())
+}
+
+/// Takes out of a `package.json` what bundling does not need.
+fn without_tools(path: &Path) -> Result<()> {
+    const TOOLS: [&str; 10] = [
+        "eslint",
+        "prettier",
+        "vitest",
+        "jest",
+        "biome",
+        "husky",
+        "commit",
+        "wrangler",
+        "workers-types",
+        "@types/",
+    ];
+    let mut package: serde_json::Value = serde_json::from_slice(&std::fs::read(path)?)?;
+    for key in ["dependencies", "devDependencies"] {
+        if let Some(names) = package[key].as_object_mut() {
+            names.retain(|name, _| !TOOLS.iter().any(|tool| name.contains(tool)));
+        }
+    }
+    std::fs::write(path, package.to_string())?;
     Ok(())
 }
 

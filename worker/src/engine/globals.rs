@@ -3,8 +3,9 @@
 use std::ffi::CString;
 use std::rc::Rc;
 
+use rquickjs::function::{Rest, This};
 use rquickjs::object::Property;
-use rquickjs::{Ctx, Exception, Result, Value};
+use rquickjs::{Ctx, Exception, Function, Object, Result, Value};
 
 use super::sys;
 use super::{Shared, modules};
@@ -20,11 +21,58 @@ pub(crate) fn install(ctx: &Ctx<'_>) -> Result<()> {
         let globals = ctx.globals();
         globals.prop(name, Property::from(globals.clone()).writable().configurable())?;
     }
+    methods(ctx)?;
     // Threads do not exist here, and a shared buffer with a counting thread is a fine clock.
     for name in ["SharedArrayBuffer", "Atomics"] {
         ctx.globals().remove(name)?;
     }
     Ok(())
+}
+
+/// Methods of the language that want `Intl`, which is loaded when one of them is called.
+fn methods(ctx: &Ctx<'_>) -> Result<()> {
+    type Method<'js> = (&'static str, &'static str, Function<'js>);
+    let made: [Method<'_>; 5] = [
+        ("Date", "toLocaleString", Function::new(ctx.clone(), date_and_time)?),
+        ("Date", "toLocaleDateString", Function::new(ctx.clone(), date_only)?),
+        ("Date", "toLocaleTimeString", Function::new(ctx.clone(), time_only)?),
+        ("Number", "toLocaleString", Function::new(ctx.clone(), number)?),
+        ("BigInt", "toLocaleString", Function::new(ctx.clone(), number)?),
+    ];
+    for (class, name, method) in made {
+        method.set_name(name)?;
+        method.set_length(0)?;
+        let class: Object<'_> = ctx.globals().get(class)?;
+        let prototype: Object<'_> = class.get("prototype")?;
+        prototype.prop(name, Property::from(method).writable().configurable())?;
+    }
+    Ok(())
+}
+
+type Called<'js> = (This<Value<'js>>, Rest<Value<'js>>);
+
+fn date_and_time<'js>(ctx: Ctx<'js>, this: This<Value<'js>>, rest: Rest<Value<'js>>) -> Result<Value<'js>> {
+    intl(&ctx, "dateAndTime", (this, rest))
+}
+
+fn date_only<'js>(ctx: Ctx<'js>, this: This<Value<'js>>, rest: Rest<Value<'js>>) -> Result<Value<'js>> {
+    intl(&ctx, "dateOnly", (this, rest))
+}
+
+fn time_only<'js>(ctx: Ctx<'js>, this: This<Value<'js>>, rest: Rest<Value<'js>>) -> Result<Value<'js>> {
+    intl(&ctx, "timeOnly", (this, rest))
+}
+
+fn number<'js>(ctx: Ctx<'js>, this: This<Value<'js>>, rest: Rest<Value<'js>>) -> Result<Value<'js>> {
+    intl(&ctx, "number", (this, rest))
+}
+
+/// Calls what `fazt:intl` exports, with the receiver in front.
+fn intl<'js>(ctx: &Ctx<'js>, name: &str, (this, rest): Called<'js>) -> Result<Value<'js>> {
+    let table = ctx.userdata::<Shared>().map(|shared| Rc::clone(&shared.modules));
+    let table = table.ok_or_else(|| Exception::throw_internal(ctx, "the engine is not set up"))?;
+    let function: Function<'js> = modules::import_prelude(ctx, &table, "fazt:intl")?.get(name)?;
+    function.call((this.0, rest))
 }
 
 /// Loads the global and makes it a plain property.

@@ -40,6 +40,7 @@ groups! {
     buffer,
     crypto,
     inspect,
+    intl,
     object,
     url,
     link,

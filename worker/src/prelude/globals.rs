@@ -68,6 +68,7 @@ pub const GLOBALS: &[(&str, &[&str])] = &[
     ),
     ("fazt:structured-clone", &["structuredClone"]),
     ("fazt:fetch", &["fetch", "Headers", "Request", "Response"]),
+    ("fazt:intl", &["Intl"]),
     ("fazt:main", &["addEventListener", "removeEventListener"]),
     ("fazt:api", &["fazt"]),
     ("fazt:timers", &["setTimeout", "setInterval", "clearTimeout", "clearInterval"]),

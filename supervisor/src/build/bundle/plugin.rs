@@ -104,6 +104,10 @@ impl Modules {
                 format!("export default Uint8Array.from(atob({text:?}), (c) => c.charCodeAt(0)).buffer;\n");
             return Ok((code, ModuleType::Js));
         }
+        if kind == ModuleType::Text {
+            // What is no text in it is shown as such, as on Workers.
+            return Ok((String::from_utf8_lossy(bytes).trim_start_matches('\u{feff}').to_owned(), kind));
+        }
         let text = std::str::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8"))?;
         Ok((text.trim_start_matches('\u{feff}').to_owned(), kind))
     }

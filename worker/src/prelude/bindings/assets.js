@@ -65,7 +65,7 @@ class Fetcher {
       return new Response(null, { status: 307, headers: { location: `${url.pathname}/${url.search}` } });
     }
     const page = assets().spa ? await open("index.html") : await open("404.html");
-    return page === null ? new Response("Not Found", { status: 404 }) : answer(request, page, assets().spa ? 200 : 404);
+    return page === null ? new Response(null, { status: 404 }) : answer(request, page, assets().spa ? 200 : 404);
   }
 }
 
