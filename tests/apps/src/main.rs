@@ -101,7 +101,7 @@ fn tried(app: &App, registry: &str, verbose: bool) -> Result<String> {
         let message = installed.error()["message"].as_str().unwrap_or_default().to_owned();
         let lacks = app.refused.iter().filter(|part| !message.contains(*part)).collect::<Vec<_>>();
         ensure!(lacks.is_empty(), "it is refused, but not for {lacks:?}: {message}");
-        return Ok(format!("refused as it should be: {}", message.replace('\n', "; ")));
+        return Ok(format!("refused: {}", message.replace('\n', "; ")));
     }
     ensure!(
         installed.code == 0,
@@ -126,7 +126,7 @@ fn tried(app: &App, registry: &str, verbose: bool) -> Result<String> {
         let fields = [("accept", "text/html"), ("sec-fetch-mode", "navigate")];
         let response = browser.send("GET", &url, &fields, b"");
         let Some(to) =
-            response.field("location").filter(|to| to.contains(":") || browser.cookies.get(&host).is_none())
+            response.field("location").filter(|to| to.contains(":") || !browser.cookies.contains_key(&host))
         else {
             break;
         };

@@ -69,15 +69,15 @@ pub fn checkout(app: &App, at: &Path) -> Result<PathBuf> {
 fn install(folder: &Path, work: &Path) -> Result<()> {
     const NPM: [&str; 5] = ["--ignore-scripts", "--no-audit", "--no-fund", "--legacy-peer-deps", "--silent"];
     let npm = |words: &[&'static str]| [&["npm"], words, &NPM].concat();
-    let programs: [(&str, Vec<Vec<&str>>); 5] = [
-        ("package-lock.json", vec![npm(&["ci"])]),
+    let programs: [(&str, Vec<&str>); 5] = [
+        ("package-lock.json", npm(&["ci"])),
         (
             "pnpm-lock.yaml",
-            vec![vec!["npx", "--yes", "pnpm@9", "install", "--frozen-lockfile", "--ignore-scripts"]],
+            vec!["npx", "--yes", "pnpm@9", "install", "--frozen-lockfile", "--ignore-scripts"],
         ),
         (
             "yarn.lock",
-            vec![vec![
+            vec![
                 "npx",
                 "--yes",
                 "yarn@1.22.22",
@@ -85,30 +85,29 @@ fn install(folder: &Path, work: &Path) -> Result<()> {
                 "--frozen-lockfile",
                 "--ignore-scripts",
                 "--ignore-engines",
-            ]],
+            ],
         ),
-        ("bun.lock", vec![npm(&["install"])]),
-        ("package.json", vec![npm(&["install"])]),
+        ("bun.lock", npm(&["install"])),
+        ("package.json", npm(&["install"])),
     ];
-    for at in [folder, work] {
-        for (lock, commands) in programs.iter().filter(|(lock, _)| at.join(lock).exists()) {
-            for words in commands {
-                let mut command = Command::new(words[0]);
-                command.args(&words[1..]).current_dir(at).stdin(Stdio::null()).stdout(Stdio::null());
-                if command.stderr(Stdio::null()).status()?.success() {
-                    return Ok(());
-                }
-            }
-            // A registry may lack what only the authors use: then without that, and whichever versions fit.
-            without_tools(&at.join("package.json"))?;
-            let _ = std::fs::remove_file(at.join(lock));
-            let words = npm(&["install"]);
-            let mut command = Command::new(words[0]);
-            command.args(&words[1..]).current_dir(at).stdin(Stdio::null()).stdout(Stdio::null());
-            ensure!(command.status()?.success(), "the packages of {} cannot be had ({lock})", at.display());
-            return Ok(());
-        }
+    let locks = [folder, work].into_iter().flat_map(|at| programs.iter().map(move |program| (at, program)));
+    let Some((at, (lock, words))) = locks.into_iter().find(|(at, (lock, _))| at.join(lock).exists()) else {
+        return Ok(());
+    };
+    let run = |words: &[&str]| {
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).current_dir(at).stdin(Stdio::null()).stdout(Stdio::null());
+        command.stderr(Stdio::null()).status()
+    };
+    if run(words)?.success() {
+        return Ok(());
     }
+    // A registry may lack what only the authors use: then without that, and whichever versions fit.
+    without_tools(&at.join("package.json"))?;
+    if *lock != "package.json" {
+        std::fs::remove_file(at.join(lock))?;
+    }
+    ensure!(run(&npm(&["install"]))?.success(), "the packages of {} cannot be had ({lock})", at.display());
     Ok(())
 }
 
