@@ -310,6 +310,7 @@ impl Jailed {
             },
             privileged,
             seccomp: self.jail.seccomp,
+            inherited: verify::own_filters(),
             strange,
             shared,
             leaf: means.tree.expected(self.generation),

@@ -47,6 +47,8 @@ pub(super) struct Seen {
     pub(super) capabilities: [u64; 5],
     pub(super) no_new_privileges: bool,
     pub(super) seccomp: u32,
+    /// Filters of system calls; none: kernels before 5.9 do not count them.
+    pub(super) filters: Option<u32>,
     pub(super) threads: u32,
     pub(super) tracer: u32,
     /// Inodes by name.
@@ -75,8 +77,10 @@ pub(super) struct Expected {
     pub(super) gid: u32,
     /// An ordinary user's launcher: bounding set, namespaces and groups are not its to change.
     pub(super) privileged: bool,
-    /// It must have a filter of system calls, or must have none.
+    /// It must have a filter of system calls of its own, or must have none.
     pub(super) seccomp: bool,
+    /// Filters of the launcher, which it has inherited: those of a service manager say nothing of its own.
+    pub(super) inherited: u32,
     /// Namespaces that it must not share with the launcher.
     pub(super) strange: Vec<(&'static str, u64)>,
     /// Namespaces that it must be in.
@@ -99,7 +103,15 @@ pub(super) fn judge(seen: &Seen, expected: &Expected) -> Result<(), Finding> {
     check(inheritable | permitted | effective | ambient == 0, Finding::Capability)?;
     check(!privileged || bounding == 0, Finding::Capability)?;
     check(seen.no_new_privileges, Finding::Privileges)?;
-    check(seen.seccomp == if expected.seccomp { 2 } else { 0 }, Finding::Seccomp)?;
+    let is_filtered = match seen.filters {
+        Some(filters) => seen.seccomp == 2 && filters > expected.inherited,
+        None => seen.seccomp == 2,
+    };
+    let is_bare = match seen.filters {
+        Some(filters) => filters == expected.inherited,
+        None => seen.seccomp == 0,
+    };
+    check(if expected.seccomp { is_filtered } else { is_bare }, Finding::Seccomp)?;
     check(seen.threads == 1, Finding::Threads)?;
     check(seen.tracer == 0, Finding::Tracer)?;
     if privileged {
@@ -130,6 +142,13 @@ pub(super) fn judge(seen: &Seen, expected: &Expected) -> Result<(), Finding> {
 /// Inode of one of a process's namespaces.
 pub(super) fn namespace(process: &str, name: &str) -> io::Result<u64> {
     Ok(fs::metadata(format!("/proc/{process}/ns/{name}"))?.ino())
+}
+
+/// Filters of system calls that this process has, and hands down.
+pub(super) fn own_filters() -> u32 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let count = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Looks.
@@ -171,6 +190,7 @@ pub(super) fn look(pid: Pid) -> io::Result<Seen> {
         ],
         no_new_privileges: one("NoNewPrivs", 10)? == 1,
         seccomp: small("Seccomp")?,
+        filters: small("Seccomp_filters").ok(),
         threads: small("Threads")?,
         tracer: small("TracerPid")?,
         namespaces: NAMESPACES
@@ -212,6 +232,7 @@ mod tests {
             gid: 2_000_007,
             privileged: true,
             seccomp: true,
+            inherited: 1,
             strange: vec![("mnt", 1), ("pid", 2), ("net", 5)],
             shared: vec![("net", 15), ("ipc", 16)],
             leaf: vec![("", "/fazt/1/pool/7".into()), ("memory", "/m/fazt/1/pool/7".into())],
@@ -227,6 +248,7 @@ mod tests {
             capabilities: [0; 5],
             no_new_privileges: true,
             seccomp: 2,
+            filters: Some(2),
             threads: 1,
             tracer: 0,
             namespaces: Some(vec![
@@ -249,7 +271,7 @@ mod tests {
     #[test]
     fn each_thing_that_must_not_be_is_found() {
         type Change = fn(&mut Seen);
-        let cases: [(Finding, Change); 26] = [
+        let cases: [(Finding, Change); 27] = [
             (Finding::User, |s| s.uids[0] = 0),
             (Finding::User, |s| s.uids[3] = 0),
             (Finding::User, |s| s.uids = [2_000_008; 4]),
@@ -263,6 +285,7 @@ mod tests {
             (Finding::Privileges, |s| s.no_new_privileges = false),
             (Finding::Seccomp, |s| s.seccomp = 0),
             (Finding::Seccomp, |s| s.seccomp = 1),
+            (Finding::Seccomp, |s| s.filters = Some(1)),
             (Finding::Threads, |s| s.threads = 2),
             (Finding::Tracer, |s| s.tracer = 4),
             (Finding::Namespace, |s| s.namespaces = None),
@@ -280,7 +303,11 @@ mod tests {
         assert_eq!(judge(&good(), &expected()), Ok(()));
         let bare = Expected { seccomp: false, ..expected() };
         assert_eq!(judge(&good(), &bare), Err(Finding::Seccomp), "a filter where there must be none");
-        assert_eq!(judge(&Seen { seccomp: 0, ..good() }, &bare), Ok(()));
+        assert_eq!(judge(&Seen { filters: Some(1), ..good() }, &bare), Ok(()), "the service manager's own");
+        let old = Seen { filters: None, ..good() };
+        assert_eq!(judge(&old, &expected()), Ok(()), "a kernel that does not count them");
+        assert_eq!(judge(&old, &bare), Err(Finding::Seccomp));
+        assert_eq!(judge(&Seen { seccomp: 0, ..old }, &bare), Ok(()));
         for (at, (finding, change)) in cases.into_iter().enumerate() {
             let mut seen = good();
             change(&mut seen);
