@@ -298,6 +298,14 @@ impl Config {
         }
     }
 
+    /// Reads the text of a file that is about to be written.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text).map_err(|(line, message)| format!("config.toml{line}: {message}"))
+    }
+
     /// Reads the text; the error is `:LINE` (or nothing) and what is wrong.
     fn parse(text: &str) -> Result<Self, (String, String)> {
         let config: Self = toml::from_str(text).map_err(|error| {

@@ -22,7 +22,7 @@ const COLLECTIONS: &str = r#"{ "name": "notes", "main": "server.js", "permission
 /// Commands about this very machine, or about what it knows of servers: none of them asks a server.
 const ALONE: &[&str] = &["app new", "host list", "host remove", "completions", "man"];
 /// Commands that want to be on the machine of the server, and say so.
-const THERE_ONLY: &[&str] = &["proc start", "proc init", "proc config", "proc doctor"];
+const THERE_ONLY: &[&str] = &["proc start", "proc init", "proc uninstall", "proc config", "proc doctor"];
 /// Operations without a command: the description is for programs, counters for Prometheus.
 const NO_COMMAND: &[&str] = &["api.describe", "server.metrics"];
 

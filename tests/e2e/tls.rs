@@ -152,3 +152,38 @@ fn the_configuration_says_what_is_wrong_with_it() {
         assert!(refused.code != 0 && refused.stderr.contains(expect), "{config}: {refused:?}");
     }
 }
+
+#[test]
+fn init_writes_a_configuration_once_and_changes_none() {
+    let folder = Folder::new();
+    let data = folder.path().join("cloud");
+    let init = |more: &[&str]| fazt_tests::fazt(&data, &[&["proc", "init", "--json"][..], more].concat());
+    let wishes = ["--domain", "Me.Example", "--tls", "self-signed", "--email", "me@me.example"];
+    let dry = init(&[&wishes[..], &["--dry-run"]].concat()).ok().json();
+    assert_eq!((&dry["made"], &dry["steps"][0]["state"]), (&false.into(), &"would be done".into()), "{dry}");
+    assert!(!data.exists(), "nothing was done");
+    for (wrong, expect) in [
+        (&["--domain", "not a host"][..], "host name"),
+        (&["--domain", "localhost", "--tls", "auto"], "domain"),
+        (&["--domain", "me.example", "--email", "nobody"], "tls.email"),
+    ] {
+        let refused = init(wrong);
+        assert!(refused.code == 2 && refused.stderr.contains(expect), "{refused:?}");
+        assert!(!data.exists(), "nothing was done");
+    }
+    let made = init(&wishes).ok().json();
+    assert_eq!((&made["made"], &made["service"]), (&true.into(), &false.into()));
+    let config = std::fs::read_to_string(data.join("config.toml")).expect("config.toml");
+    assert!(
+        config.contains("domain = \"me.example\"") && config.contains("mode = \"self-signed\""),
+        "{config}"
+    );
+    let again = init(&wishes).ok().json();
+    assert_eq!(again["made"], false);
+    let other = init(&["--domain", "you.example"]);
+    assert!(other.code == 5 && other.stderr.contains("me.example"), "{other:?}");
+    assert_eq!(std::fs::read_to_string(data.join("config.toml")).expect("config.toml"), config);
+    let refused = fazt_tests::fazt(&data, &["proc", "uninstall", "--purge", "--yes"]);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(data.exists());
+}

@@ -35,6 +35,7 @@ use place::Place;
 use remote::Stream;
 
 pub(crate) use place::{Remote, Url};
+pub(crate) use remote::look_up;
 
 /// Largest answer that is read whole; answers that may be larger are streamed.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;

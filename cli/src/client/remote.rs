@@ -59,14 +59,17 @@ async fn addresses(url: &Url) -> Done<Vec<IpAddr>> {
     if !here.is_empty() {
         return Ok(here);
     }
-    let looked = async {
-        let resolver = TokioResolver::builder_tokio()?.build()?;
-        resolver.lookup_ip(format!("{}.", url.host.trim_end_matches('.'))).await
-    };
-    match looked.await {
-        Ok(found) => Ok(found.iter().collect()),
+    match look_up(&url.host).await {
+        Ok(found) => Ok(found),
         Err(error) => Err(unreachable(url, &format!("its name cannot be looked up: {error}"))),
     }
+}
+
+/// Addresses of a host, by the name servers of this machine.
+pub(crate) async fn look_up(host: &str) -> Result<Vec<IpAddr>, hickory_resolver::net::NetError> {
+    let resolver = TokioResolver::builder_tokio()?.build()?;
+    let found = resolver.lookup_ip(format!("{}.", host.trim_end_matches('.'))).await?;
+    Ok(found.iter().collect())
 }
 
 async fn encrypt(url: &Url, stream: TcpStream) -> Done<Box<dyn Stream>> {

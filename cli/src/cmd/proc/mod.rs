@@ -1,5 +1,6 @@
 //! `fazt proc`: the server and the processes of its apps.
 
+mod init;
 mod logs;
 mod schedule;
 mod show;
@@ -23,9 +24,27 @@ pub(crate) use show::{facts, word};
 
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// Make the data folder and its configuration
-    #[command(after_help = "Example:\n  fazt proc init --data /srv/fazt")]
-    Init,
+    /// Install the server: as root on a machine with systemd it runs from now on and starts with the machine
+    ///
+    /// Looks at the machine first, and says what would keep people out. Can be given again: what is so already stays. With
+    /// another --data than root's own, or without systemd, only the data folder and its configuration are made.
+    #[command(
+        after_help = "Examples:\n  fazt proc init --domain me.example --email me@me.example\n  fazt proc init --dry-run\n  fazt proc init --data ./cloud"
+    )]
+    Init {
+        #[command(flatten)]
+        wishes: init::Wishes,
+    },
+    /// Take the installed server away from this machine; its data stays
+    #[command(after_help = "Examples:\n  fazt proc uninstall\n  fazt proc uninstall --purge")]
+    Uninstall {
+        /// Delete the data too: all apps, users and what they stored
+        #[arg(long)]
+        purge: bool,
+        /// Do not ask before deleting
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Start the server in the foreground
     #[command(
         after_help = "Examples:\n  fazt proc start\n  fazt proc start --dev --listen 127.0.0.1:0 --data ./cloud"
@@ -153,7 +172,8 @@ pub(crate) fn alone(
     out: Out,
 ) -> Done<Result<ExitCode, Verb>> {
     let own = match verb {
-        Verb::Init => Some("fazt proc init"),
+        Verb::Init { .. } => Some("fazt proc init"),
+        Verb::Uninstall { .. } => Some("fazt proc uninstall"),
         Verb::Start { .. } => Some("fazt proc start"),
         Verb::Config => Some("fazt proc config"),
         _ => None,
@@ -162,7 +182,10 @@ pub(crate) fn alone(
         return Err(not_there(what, &remote.url.to_string()));
     }
     match verb {
-        Verb::Init => start::init(data, out).map(|()| Ok(ExitCode::SUCCESS)),
+        Verb::Init { wishes } => init::init(data, &wishes, out).map(|()| Ok(ExitCode::SUCCESS)),
+        Verb::Uninstall { purge, yes } => {
+            init::uninstall(data, purge, yes, out).map(|()| Ok(ExitCode::SUCCESS))
+        }
         Verb::Start { listen, dev } => start::start(data, listen, dev, out),
         Verb::Config => show::config(data, out).map(|()| Ok(ExitCode::SUCCESS)),
         verb => Ok(Err(verb)),
@@ -190,7 +213,7 @@ pub(crate) async fn run(verb: Verb, client: &Client, out: Out) -> Done<ExitCode>
         }
         Verb::Doctor => return show::doctor(client, out).await,
         // Answered without a server.
-        Verb::Init | Verb::Start { .. } | Verb::Config => {}
+        Verb::Init { .. } | Verb::Uninstall { .. } | Verb::Start { .. } | Verb::Config => {}
     }
     Ok(ExitCode::SUCCESS)
 }

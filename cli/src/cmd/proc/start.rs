@@ -1,9 +1,7 @@
-//! `fazt proc start`, `fazt proc init`.
+//! `fazt proc start`.
 
-use std::fs::DirBuilder;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use fazt_ipc::control::{ErrorKind, Problem};
@@ -64,40 +62,6 @@ fn explain(error: &StartError) -> Problem {
         StartError::Launcher(_) => (ErrorKind::Failed, ""),
     };
     problem(code, plain(&error.to_string()), hint)
-}
-
-#[derive(serde::Serialize)]
-struct Made {
-    data: PathBuf,
-    config: PathBuf,
-    made: bool,
-}
-
-/// What a new data folder's configuration begins with.
-const CONFIG: &str = "\
-# Configuration of this Fazt. Every field has a default, so an empty file is a good one.
-# `fazt proc config` shows each field with its value, its default and the reason for it.
-";
-
-pub(super) fn init(data: &Path, out: Out) -> Done {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700);
-    builder.create(data).context(|| format!("make the data folder {}", data.display()))?;
-    let config = data.join("config.toml");
-    let writing = || format!("write {}", config.display());
-    let made = match std::fs::File::create_new(&config) {
-        Ok(mut file) => {
-            std::io::Write::write_all(&mut file, CONFIG.as_bytes()).context(writing)?;
-            true
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
-        Err(error) => return Err(error).context(writing),
-    };
-    out.show(&Made { data: data.to_owned(), config, made }, |made| {
-        let was = if made.made { "is ready" } else { "was there already; nothing changed" };
-        out.line(format!("The data folder {} {was}.", made.data.display()));
-        out.line(format!("Next: fazt proc start --data {}", made.data.display()));
-    })
 }
 
 #[cfg(test)]
