@@ -13,6 +13,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -146,6 +147,18 @@ impl Conn {
         // First the waker, then the question: one of the two sides sees the other's word.
         self.task.get_or_init(|| cx.waker().clone());
         self.leaving.load(SeqCst)
+    }
+
+    /// What the future comes to, unless the connection shall end before: what is not agreed by then is not waited for.
+    pub(crate) async fn unless_leaving<F: Future>(&self, future: F) -> Option<F::Output> {
+        let leaving = std::future::poll_fn(|cx| match self.is_leaving(cx) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        });
+        tokio::select! {
+            outcome = future => Some(outcome),
+            () = leaving => None,
+        }
     }
 
     /// Whether it is over a bound.
@@ -432,6 +445,17 @@ mod tests {
         let (conn, _) = conn();
         assert!(!conn.is_over(HEAD_S_MAX));
         assert!(conn.is_over(HEAD_S_MAX + 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_agreed_yet_does_not_hold_up_the_end() {
+        assert_eq!(conn().0.unless_leaving(std::future::ready(7)).await, Some(7));
+        let (conn, _) = conn();
+        let agreeing = Arc::clone(&conn);
+        let task = tokio::spawn(async move { agreeing.unless_leaving(std::future::pending::<()>()).await });
+        tokio::task::yield_now().await;
+        conn.leave();
+        assert_eq!(task.await.expect("it ends"), None);
     }
 
     #[test]

@@ -167,7 +167,7 @@ impl<A: Apps> Door<A> {
             let _left = left;
             match tls {
                 None => speak(socket, conn, edge, builder).await,
-                Some(tls) => match tls.accept(socket).await {
+                Some(tls) => match conn.unless_leaving(tls.accept(socket)).await.flatten() {
                     Some(accepted) => {
                         let Accepted { stream, host, issued } = accepted;
                         conn.secured(Secure { host, issued });

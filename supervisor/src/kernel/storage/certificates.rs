@@ -76,6 +76,16 @@ impl KernelDb {
         done.map(drop).map_err(|error| StorageError::sqlite(&self.path, &error))
     }
 
+    /// Forgets certificates that ended before this time, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn forget_certificates(&mut self, unix_ms: u64) -> Result<(), StorageError> {
+        let done =
+            self.connection.execute("DELETE FROM certificate WHERE expires < ?1", [unix_ms.cast_signed()]);
+        done.map(drop).map_err(|error| StorageError::sqlite(&self.path, &error))
+    }
+
     /// The account at an authority, sealed.
     ///
     /// # Errors
@@ -94,6 +104,15 @@ impl KernelDb {
         let sql = "INSERT INTO acme_account(directory, sealed) VALUES(?1, ?2)
             ON CONFLICT(directory) DO UPDATE SET sealed = excluded.sealed";
         let done = self.connection.execute(sql, params![directory, sealed]);
+        done.map(drop).map_err(|error| StorageError::sqlite(&self.path, &error))
+    }
+
+    /// Forgets the account at an authority.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn forget_acme_account(&mut self, directory: &str) -> Result<(), StorageError> {
+        let done = self.connection.execute("DELETE FROM acme_account WHERE directory = ?1", [directory]);
         done.map(drop).map_err(|error| StorageError::sqlite(&self.path, &error))
     }
 }

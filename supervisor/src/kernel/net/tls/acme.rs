@@ -11,31 +11,26 @@
 //! bounded, parsed by the library, and shown to the owner only.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::BodyExt as _;
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse, ChallengeType, Error,
-    HttpClient, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
+    Account, AccountCredentials, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder,
+    OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use tokio::sync::{Notify, watch};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::sign::any_supported_type;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
-use x509_cert::der::Decode as _;
 
 use super::super::edge::unix_ms;
-use super::{Identity, TlsError, builder};
+use super::way::Way;
+use super::{Identity, TlsError, builder, issued};
 use crate::config;
-use crate::kernel::fs::outbound::{Cache, Caller, Outbound, Outgoing, Redirect};
-use crate::kernel::storage::{CertificateRow, Storage, account_place, certificate_place};
+use crate::kernel::fs::outbound::Outbound;
+use crate::kernel::storage::{CertificateRow, KernelDb, Storage, account_place, certificate_place};
 
 /// What a client offers that looks for the proof (RFC 8737, section 4).
 pub(super) const PROOF: &[u8] = b"acme-tls/1";
@@ -44,10 +39,6 @@ const PROOF_PATH: &str = "/.well-known/acme-challenge/";
 
 /// How long the authority is asked whether it is done.
 const PATIENCE: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(60));
-/// An answer of it: a chain of certificates is some kilobytes.
-const ANSWER_BYTES_MAX: u64 = 256 * 1024;
-/// From the first byte of a question to the last of its answer.
-const WALL: Duration = Duration::from_secs(30);
 /// An order that takes longer is given up.
 const ORDER_WALL: Duration = Duration::from_secs(180);
 /// Between two tries for a host, after the first, the second, … that failed. The second try is at once, by the other kind
@@ -58,6 +49,10 @@ const LIMITED_S: u64 = 3_600;
 /// Orders in one hour. Let's Encrypt takes 300 in three hours, and 50 certificates a week for one registered domain.
 const ORDERS_PER_HOUR: usize = 20;
 const HOUR_MS: u64 = 3_600_000;
+/// The longest of all waits, which is also the one for another certificate when the one that came is due at once.
+const WAIT_MS_MAX: u64 = 86_400_000;
+/// A certificate that nobody renewed is kept for so long after its end.
+const KEPT_MS: u64 = 30 * 86_400_000;
 /// How often hosts are looked through for what is due.
 const ROUND: Duration = Duration::from_secs(600);
 
@@ -79,7 +74,9 @@ pub(super) struct Host {
 
 impl Host {
     fn is_due(&self, now: u64) -> bool {
-        self.looked && self.try_unix_ms <= now && self.renew_unix_ms <= now
+        // Further away than any wait: the clock was ahead when that was written.
+        let waits = (now + 1..=now + WAIT_MS_MAX).contains(&self.try_unix_ms);
+        self.looked && !waits && self.renew_unix_ms <= now
     }
 }
 
@@ -136,7 +133,8 @@ impl Acme {
         let soon = async {
             loop {
                 let found = self.certificate(host);
-                let hopeless = lock(&self.hosts).get(host).is_some_and(|host| host.failures > 1);
+                let not_soon = |host: &Host| host.failures > 1 || host.try_unix_ms > unix_ms();
+                let hopeless = lock(&self.hosts).get(host).is_some_and(not_soon);
                 if found.is_some() || hopeless || changed.changed().await.is_err() {
                     return found;
                 }
@@ -169,7 +167,7 @@ impl Acme {
             lock(&self.certificates).retain(|host, _| ours(host));
             self.look().await;
             let now = unix_ms();
-            orders.retain(|at| at + HOUR_MS > now);
+            orders.retain(|at| *at <= now && at + HOUR_MS > now);
             let due =
                 lock(&self.hosts).iter().find(|(_, host)| host.is_due(now)).map(|(name, _)| name.clone());
             let Some(host) = due else {
@@ -193,7 +191,12 @@ impl Acme {
                 Ok((chain, key)) => {
                     self.store(&host, chain, key).await.map_err(|error| (error.to_string(), 0))
                 }
-                Err(error) => Err((said(&error), if is_limit(&error) { LIMITED_S } else { 0 })),
+                Err(error) => {
+                    if is(&error, "accountDoesNotExist") {
+                        self.forget_account().await;
+                    }
+                    Err((said(&error), if is(&error, "rateLimited") { LIMITED_S } else { 0 }))
+                }
             };
             match stored {
                 Ok(()) => tracing::info!(host, "a certificate was issued"),
@@ -222,17 +225,21 @@ impl Acme {
             };
             let found = row.and_then(|row| {
                 let key = self.storage.sealer().open(&certificate_place(&name), &row.sealed)?;
-                read(&row.chain, key).ok().filter(|identity| identity.expires_unix_ms > unix_ms())
+                issued::read(&name, &row.chain, key, unix_ms()).ok()
             });
-            self.show(&name, found);
+            self.show(&name, found, 0);
         }
     }
 
-    fn show(&self, host: &str, identity: Option<Identity>) {
+    /// `again_ms`: for so long no other one is asked for, even when this one is due.
+    fn show(&self, host: &str, identity: Option<Identity>, again_ms: u64) {
         let mut known = Host { looked: true, ..Host::default() };
         if let Some(identity) = identity {
             known.expires_unix_ms = identity.expires_unix_ms;
             known.renew_unix_ms = identity.renew_unix_ms;
+            if identity.renew_unix_ms <= unix_ms() {
+                known.try_unix_ms = unix_ms() + again_ms;
+            }
             lock(&self.certificates).insert(host.to_owned(), Arc::new(identity));
         }
         lock(&self.hosts).insert(host.to_owned(), known);
@@ -252,15 +259,21 @@ impl Acme {
     async fn store(&self, host: &str, chain: String, key: Vec<u8>) -> Result<(), TlsError> {
         let sealed = self.storage.sealer().seal(&certificate_place(host), rand::random(), &key);
         let sealed = sealed.ok_or_else(|| TlsError::certificate(host, "its key cannot be sealed"))?;
-        let identity = read(&chain, key).map_err(|why| TlsError::certificate(host, why))?;
+        let identity =
+            issued::read(host, &chain, key, unix_ms()).map_err(|why| TlsError::certificate(host, why))?;
         let row = CertificateRow {
             name: host.to_owned(),
             chain,
             sealed,
             expires_unix_ms: identity.expires_unix_ms,
         };
-        self.storage.kernel(move |kernel| kernel.put_certificate(&row)).await?;
-        self.show(host, Some(identity));
+        let old = unix_ms().saturating_sub(KEPT_MS);
+        let put = move |kernel: &mut KernelDb| {
+            kernel.put_certificate(&row)?;
+            kernel.forget_certificates(old)
+        };
+        self.storage.kernel(put).await?;
+        self.show(host, Some(identity), WAIT_MS_MAX);
         Ok(())
     }
 
@@ -311,7 +324,7 @@ impl Acme {
     async fn account(&self) -> Result<Account, Error> {
         let directory = self.settings.directory.clone();
         let host = url::Url::parse(&directory).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let way = Way { outbound: Arc::clone(&self.outbound), hosts: host.into_iter().collect() };
+        let way = Way::to(host, Arc::clone(&self.outbound));
         let asked = directory.clone();
         let stored = self.storage.kernel(move |kernel| kernel.acme_account(&asked)).await;
         let stored = stored.map_err(|error| Error::Other(Box::new(error)))?;
@@ -334,6 +347,14 @@ impl Acme {
         kept.map_err(|error| Error::Other(Box::new(error)))?;
         Ok(account)
     }
+
+    /// The authority knows nothing of it: the next try makes another one.
+    async fn forget_account(&self) {
+        let directory = self.settings.directory.clone();
+        if let Err(error) = self.storage.kernel(move |kernel| kernel.forget_acme_account(&directory)).await {
+            tracing::error!(%error, "an account at an authority cannot be forgotten");
+        }
+    }
 }
 
 /// The certificate that holds a proof (RFC 8737, section 3).
@@ -352,30 +373,16 @@ fn prove(host: &str, digest: &[u8]) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-/// Reads a chain in PEM.
-fn read(chain: &str, key: Vec<u8>) -> Result<Identity, String> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("{error:?}"))?;
-    let leaf = chain.first().ok_or("there is none in what came")?;
-    let leaf = x509_cert::Certificate::from_der(leaf).map_err(|error| error.to_string())?;
-    let validity = leaf.tbs_certificate().validity();
-    let ms =
-        |time: x509_cert::time::Time| u64::try_from(time.to_unix_duration().as_millis()).unwrap_or(u64::MAX);
-    let (from, until) = (ms(validity.not_before), ms(validity.not_after));
-    // Two thirds of its time, as authorities advise: a month before the end of one of Let's Encrypt.
-    let renew_unix_ms = from + until.saturating_sub(from) / 3 * 2;
-    Ok(Identity { chain, key, expires_unix_ms: until, renew_unix_ms })
-}
-
 /// In words for the owner.
 fn said(error: &Error) -> String {
     let text = match error {
         Error::Api(problem) => {
-            let detail = |detail: &Option<String>| detail.clone().unwrap_or_default();
-            let more = problem.subproblems.iter().map(|one| detail(&one.detail));
-            let all: Vec<_> = std::iter::once(detail(&problem.detail)).chain(more).collect();
-            format!("the authority says: {}", all.join("; "))
+            let more = problem.subproblems.iter().filter_map(|one| one.detail.as_deref());
+            let all: Vec<_> = problem.detail.as_deref().into_iter().chain(more).collect();
+            match (all.is_empty(), problem.r#type.as_deref()) {
+                (true, kind) => format!("the authority refuses: {}", kind.unwrap_or("it does not say why")),
+                (false, _) => format!("the authority says: {}", all.join("; ")),
+            }
         }
         Error::Timeout(_) => "the authority did not come to an end with it in time".into(),
         other => other.to_string(),
@@ -383,59 +390,17 @@ fn said(error: &Error) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(500).collect()
 }
 
-/// Whether the authority was asked too often (RFC 8555, section 6.6).
-fn is_limit(error: &Error) -> bool {
-    matches!(error, Error::Api(problem) if problem.r#type.as_deref() == Some("urn:ietf:params:acme:error:rateLimited"))
-}
-
-/// The authority's client: through the process for connections to elsewhere.
-struct Way {
-    outbound: Arc<dyn Outbound>,
-    hosts: Vec<String>,
-}
-
-impl HttpClient for Way {
-    fn request(
-        &self,
-        request: http::Request<BodyWrapper<Bytes>>,
-    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
-        let (parts, body) = request.into_parts();
-        let mut outgoing =
-            Outgoing::get(Caller::Kernel("certificates"), parts.uri.to_string(), self.hosts.clone());
-        outgoing.method = parts.method.to_string();
-        outgoing.redirect = Redirect::Error;
-        outgoing.cache = Cache::NoStore;
-        outgoing.bytes_max = ANSWER_BYTES_MAX;
-        outgoing.wall = WALL;
-        for (name, value) in &parts.headers {
-            outgoing = outgoing.field(name.as_str(), value.as_bytes());
-        }
-        let outbound = Arc::clone(&self.outbound);
-        Box::pin(async move {
-            let other = |why: String| Error::Other(why.into());
-            let Ok(body) = body.collect().await;
-            let body = Some(body.to_bytes()).filter(|body| !body.is_empty());
-            let answer = match body {
-                Some(body) => {
-                    // Authorities want to know it before.
-                    let outgoing = outgoing.field("content-length", body.len().to_string());
-                    outbound.fetch(outgoing, Some(Box::new(Some(body)))).await
-                }
-                None => outbound.fetch(outgoing, None).await,
-            };
-            let answer = answer.map_err(|fault| other(fault.to_string()))?;
-            let mut response = http::Response::builder().status(answer.head.status);
-            for (name, value) in &answer.head.fields {
-                response = response.header(name.as_str(), value.as_slice());
-            }
-            let (parts, ()) = response.body(())?.into_parts();
-            let body = answer.whole().await.map_err(|fault| other(fault.to_string()))?;
-            Ok(BytesResponse { parts, body: Box::new(Bytes::from(body)) })
-        })
-    }
+/// Whether the authority refuses for this reason (RFC 8555, section 6.7).
+fn is(error: &Error, kind: &str) -> bool {
+    let named = |problem: &str| problem.strip_prefix("urn:ietf:params:acme:error:") == Some(kind);
+    matches!(error, Error::Api(problem) if problem.r#type.as_deref().is_some_and(named))
 }
 
 /// Nothing in these is half done when something panics.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "acme_tests.rs"]
+mod tests;

@@ -11,10 +11,13 @@
 //! | task | file |
 //! |---|---|
 //! | certificates of an authority | `acme.rs` |
+//! | the way to it; what it issued, looked at | `way.rs`, `issued.rs` |
 //! | certificates of our own making | `own.rs` |
 
 mod acme;
+mod issued;
 mod own;
+mod way;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -123,7 +126,12 @@ impl Tls {
         let acme = outbound.map(|outbound| Acme::new(&config.tls, fs.storage(), outbound));
         Ok(Arc::new(Self {
             domain: config.domain.clone(),
-            mode: config.tls.mode,
+            // Sockets for TLS were handed over. Should the configuration say otherwise since, that counts from the next
+            // start on.
+            mode: match config.tls.mode {
+                TlsMode::Off => TlsMode::SelfSigned,
+                mode => mode,
+            },
             fs: Arc::clone(fs),
             own,
             acme,
@@ -213,7 +221,11 @@ impl Tls {
             // One that is due and could not be renewed is looked for again with each client, until it has ended.
             renew_unix_ms: identity.renew_unix_ms,
         };
-        self.shown().insert(host.to_owned(), shown);
+        let mut all = self.shown();
+        if !all.contains_key(host) {
+            all.retain(|host, _| host::routes(host, &self.domain, &self.fs));
+        }
+        all.insert(host.to_owned(), shown);
         Ok(Some((config, is_issued)))
     }
 
@@ -227,9 +239,10 @@ impl Tls {
             trouble: String::new(),
             try_unix_ms: None,
         };
+        let ours = |host: &str| host::routes(host, &self.domain, &self.fs);
         let mut certificates: BTreeMap<_, _> =
-            self.shown().iter().map(|one| (one.0.clone(), info(one))).collect();
-        for (host, known) in self.acme.iter().flat_map(|acme| acme.hosts()) {
+            self.shown().iter().filter(|one| ours(one.0)).map(|one| (one.0.clone(), info(one))).collect();
+        for (host, known) in self.acme.iter().flat_map(|acme| acme.hosts()).filter(|(host, _)| ours(host)) {
             let entry = certificates.entry(host.clone());
             let one = entry.or_insert_with(|| CertificateInfo { host, ..CertificateInfo::default() });
             if known.expires_unix_ms > 0 {
