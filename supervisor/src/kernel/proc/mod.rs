@@ -213,7 +213,8 @@ impl Proc {
             calls_bytes: link::Total::default(),
             stopping: AtomicBool::new(false),
         });
-        tokio::spawn(pressure::watch(Arc::clone(&shared), pressure::trigger()));
+        let trigger = if shared.options.heed_pressure { pressure::trigger() } else { None };
+        tokio::spawn(pressure::watch(Arc::clone(&shared), trigger));
         Ok(Arc::new(Self { shared, builder, fs: OnceLock::new(), doctor: tokio::sync::Mutex::default() }))
     }
 

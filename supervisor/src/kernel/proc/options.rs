@@ -16,6 +16,8 @@ pub struct ProcOptions {
     pub idle: Duration,
     /// Memory of all workers together; none: 60 % of the machine's.
     pub budget_bytes: Option<u64>,
+    /// The kernel's word that memory is short is heeded.
+    pub heed_pressure: bool,
     /// Cores that workers may use; more than one allows several workers for one app and principal.
     pub cores: usize,
     /// Requests that may wait for one app and principal.
@@ -33,6 +35,7 @@ impl ProcOptions {
             pool: bounds::POOL_DEFAULT,
             idle: bounds::IDLE_DEFAULT,
             budget_bytes: None,
+            heed_pressure: true,
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             queue: bounds::QUEUE_DEFAULT,
             wake_deadline: bounds::WAKE_DEADLINE_DEFAULT,

@@ -294,6 +294,8 @@ pub(crate) fn start(
     let launcher = FakeLauncher { fd, script, orders: Arc::clone(&orders) };
     tokio::spawn(launcher.run());
     let mut settings = ProcOptions::new(data.to_owned());
+    // What else this machine does is no part of a test.
+    settings.heed_pressure = false;
     settings.cores = 1;
     options(&mut settings);
     (Proc::start(ours, settings, lost).expect("proc"), orders)
