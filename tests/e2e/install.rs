@@ -120,7 +120,9 @@ fn an_update_that_does_not_start_is_taken_back() {
     let git = GitServer::new();
     let repository = git.repository("ada/weather");
     repository.commit(&files(MANIFEST, APP));
-    let server = server();
+    // The version before is the one to go back to, however few are kept.
+    let config = "keep_versions = 1\n[egress]\ntest_network = true\n".into();
+    let server = Server::with(ServerOptions { config, ..ServerOptions::default() });
     install(&server, &git.source("ada/weather"), &["--yes"]).ok();
     let more = MANIFEST.replace("\"schedule\": true", "\"schedule\": true, \"push\": true");
     assert_ne!(more, MANIFEST);

@@ -233,8 +233,10 @@ impl Fs {
         let storage = Arc::clone(&self.shared.storage);
         let Some(number) = replaced else { return };
         let back = move || storage.change(app, false, |cartridge| cartridge.activate(number));
-        if let Err(error) = self.shared.storage.blocking(back).await {
-            tracing::warn!(%app, %error, "a version that was to be taken back stays");
+        match self.shared.storage.blocking(back).await {
+            Ok(true) => {}
+            Ok(false) => tracing::error!(%app, number, "the version to go back to is not there"),
+            Err(error) => tracing::warn!(%app, %error, "a version that was to be taken back stays"),
         }
         self.changed(app);
     }

@@ -233,6 +233,7 @@ pub(super) async fn commit(
         contents,
         built: built.rows,
         keep: shared.options.versions_kept.max(1),
+        keep_before: deploy.source.as_ref().is_some_and(|source| source.update),
         data: manifest.data(),
     };
     timetable::before(shared, app, Some(&manifest)).await?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use fazt_ipc::ids::VersionId;
 use rusqlite::config::DbConfig;
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::super::data::{DataSchema, schema};
 use super::super::error::StorageError;
@@ -25,6 +25,8 @@ pub struct Change {
     pub built: Vec<NewBuilt>,
     /// Versions that are kept, the new one among them.
     pub keep: usize,
+    /// The one that was active before is kept as well, however old: it may be wanted back.
+    pub keep_before: bool,
     /// What the version says about its data.
     pub data: DataSchema,
 }
@@ -92,12 +94,13 @@ impl Cartridge {
             insert_content(&transaction, content, &fail)?;
         }
         insert_built(&transaction, &change.built).map_err(&fail)?;
+        let before = if change.keep_before { active(&transaction).map_err(&fail)? } else { None };
         let number = insert_version(&transaction, &change.version).map_err(&fail)?;
         schema::migrate(&transaction, number, &change.data, &fail)?;
         transaction
             .execute("INSERT OR REPLACE INTO active(one, number) VALUES(1, ?1)", [number])
             .map_err(&fail)?;
-        prune(&transaction, change.keep).map_err(&fail)?;
+        prune(&transaction, change.keep, before).map_err(&fail)?;
         transaction.commit().map_err(&fail)?;
         self.active()?.ok_or_else(|| self.damaged("the version just added is not there"))
     }
@@ -270,12 +273,17 @@ fn insert_version(transaction: &Transaction<'_>, version: &NewVersion) -> rusqli
 }
 
 /// Keeps the newest versions and the active one; drops what no version uses any more.
-fn prune(transaction: &Transaction<'_>, keep: usize) -> rusqlite::Result<()> {
+fn active(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
+    transaction.query_row("SELECT number FROM active", [], |row| row.get(0)).optional()
+}
+
+/// Keeps the newest, the active one, and the one that was active before.
+fn prune(transaction: &Transaction<'_>, keep: usize, before: Option<i64>) -> rusqlite::Result<()> {
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
     transaction.execute(
         "DELETE FROM version WHERE number NOT IN (SELECT number FROM version ORDER BY number DESC LIMIT ?1)
-            AND number NOT IN (SELECT number FROM active)",
-        [keep],
+            AND number NOT IN (SELECT number FROM active) AND number IS NOT ?2",
+        params![keep, before],
     )?;
     transaction.execute("DELETE FROM content WHERE id NOT IN (SELECT content FROM file)", [])?;
     prune_built(transaction)

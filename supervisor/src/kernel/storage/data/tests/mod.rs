@@ -138,7 +138,14 @@ fn deploy(file: &std::path::Path, schema: &DataSchema) -> Result<u64, StorageErr
         created_unix_ms: START_MS,
         files: Vec::new(),
     };
-    let change = Change { version, contents: Vec::new(), built: Vec::new(), keep: 10, data: schema.clone() };
+    let change = Change {
+        version,
+        contents: Vec::new(),
+        built: Vec::new(),
+        keep: 10,
+        keep_before: false,
+        data: schema.clone(),
+    };
     Ok(Cartridge::open(file, Mode::Create)?.commit(&change)?.number)
 }
 
