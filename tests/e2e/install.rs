@@ -1,6 +1,6 @@
 //! Apps of strangers, from a Git server to the first answer, and what they do not get.
 
-use fazt_tests::{GitServer, Outcome, Server, ServerOptions};
+use fazt_tests::{GitServer, Outcome, Server, ServerOptions, noise};
 use serde_json::{Value, json};
 
 /// The test network is open: the Git server is on this machine.
@@ -233,18 +233,6 @@ fn a_private_repository_wants_its_token_and_the_token_stays_nowhere() {
     install(&server, &source, &["--git-token-file", path]).ok();
     let found = std::process::Command::new("grep").args(["-rl", "t0ken-123"]).arg(server.data()).output();
     assert_eq!(String::from_utf8_lossy(&found.expect("grep runs").stdout), "");
-}
-
-/// Bytes that no compression makes less of.
-fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    (0..bytes).map(|_| next()).collect()
 }
 
 #[test]

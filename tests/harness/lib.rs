@@ -31,5 +31,5 @@ pub use folder::Folder;
 pub use git::{GitServer, Repository};
 pub use http::{Client, Response};
 pub use npm::npm;
-pub use random::seed;
+pub use random::{noise, seed};
 pub use server::{PASSWORD, Server, ServerOptions};

@@ -15,3 +15,16 @@ pub fn seed() -> (u64, impl FnMut() -> u64) {
     };
     (seed, next)
 }
+
+/// Bytes that no compression makes less of.
+#[must_use]
+pub fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..bytes).map(|_| next()).collect()
+}

@@ -5,10 +5,10 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use fazt_tests::noise;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::pack::{ADVERTISEMENT, RESULT, line};
-use crate::packs::noise;
 use crate::stage::{Stage, check_on, row};
 use crate::web::open;
 

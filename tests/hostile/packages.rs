@@ -4,11 +4,11 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use fazt_tests::noise;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha512};
 
 use crate::pack::gzip;
-use crate::packs::noise;
 use crate::stage::{Stage, check, row};
 use crate::tar::Tar;
 use crate::web::{open, response};

@@ -1,5 +1,7 @@
 //! Packs that lie of themselves, and small ones that would be large.
 
+use fazt_tests::noise;
+
 use crate::pack::{
     self, BLOB, COMMIT, FILE, NAMED_DELTA, OFFSET_DELTA, Pack, TREE, deflate, delta, distance,
 };
@@ -24,18 +26,6 @@ fn with(add: impl Fn(&mut Pack)) -> impl Fn(&Stage) -> String {
         let page = pack.blob(b"<p>x");
         stage.tree(pack, &[(FILE, b"index.html", page)])
     }
-}
-
-/// Bytes that no compression makes less of.
-pub(crate) fn noise(bytes: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    (0..bytes).map(|_| next()).collect()
 }
 
 #[test]

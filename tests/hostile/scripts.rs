@@ -1,8 +1,8 @@
 //! Scripts and settings that reach for what is not theirs, or would be built without end.
 
+use fazt_tests::noise;
 use serde_json::json;
 
-use crate::packs::noise;
 use crate::stage::{Stage, check, row};
 
 /// An app of this script and more files, which is bundled.

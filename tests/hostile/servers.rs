@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use fazt_tests::noise;
+
 use crate::pack::{self, ADVERTISEMENT, FILE, Pack, RESULT, gzip, line};
-use crate::packs::noise;
 use crate::stage::{Stage, Typed, check, row};
 use crate::web::{open, response};
 

@@ -27,6 +27,7 @@
 //! | `wrangler/` | a manifest out of what a Worker has instead |
 //! | `npm/` | packages, by lock file |
 //! | `packages.rs`, `bundle/` | one script out of many |
+//! | `pattern.rs` | patterns of paths |
 //! | `tsconfig.rs`, `jsonc.rs` | settings of the compiler |
 //! | `limits.rs` | how large what comes from elsewhere may be |
 //! | `wire.rs` | what is said on the socket, both sides |
@@ -42,6 +43,7 @@ mod map;
 mod npm;
 mod pack;
 mod packages;
+mod pattern;
 mod strip;
 pub(crate) mod tsconfig;
 mod wire;
@@ -57,6 +59,7 @@ pub use map::{MapError, Mapping, Positions};
 pub use npm::Package;
 #[cfg(test)]
 pub(crate) use pack::unpack as unpack_here;
+pub(crate) use pattern::like;
 pub use strip::strip;
 pub use wire::{WireError, bundle, converse, extract, inspect, serve, unpack};
 

@@ -15,8 +15,8 @@ use rolldown_common::{ImportKind, ModuleType};
 
 use super::memory::Memory;
 use super::{TOP, runtime};
-use crate::build::extension;
 use crate::build::npm::package_of;
+use crate::build::{extension, like};
 
 /// What begins so is no file: a module of the runtime that is `require`d.
 const REQUIRED: &str = "\0fazt:require:";
@@ -85,7 +85,7 @@ impl Modules {
         let ending = extension(path);
         let shown = path.trim_start_matches(TOP).trim_start_matches('/');
         let is = |patterns: &[String]| {
-            patterns.iter().any(|one| matches(one, path) || matches(one.trim_start_matches("./"), shown))
+            patterns.iter().any(|one| like(one, path) || like(one.trim_start_matches("./"), shown))
         };
         let kind = match ending {
             _ if is(&self.text) => ModuleType::Text,
@@ -116,19 +116,6 @@ impl Modules {
 /// The file of a module. What follows a `?` tells a bundler something; there is no such file.
 pub(super) fn file_of(id: &str) -> &str {
     id.split('?').next().unwrap_or(id)
-}
-
-/// Whether a path is like a pattern, where `*` is anything, slashes too: so Wrangler means it.
-fn matches(pattern: &str, path: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = path.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 /// A module whose every name is a function that says what is missing. `module.exports` has it as its prototype, which
@@ -173,29 +160,6 @@ impl Plugin for Modules {
                 module_type: Some(kind),
                 ..HookLoadOutput::default()
             }))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn a_star_is_anything() {
-        for (pattern, path, expect) in [
-            ("**/*.html", "/app/src/a.html", true),
-            ("*/frontend/**", "/app/frontend/x/index.js", true),
-            ("*/frontend/**", "/app/src/index.js", false),
-            ("src/a.txt", "src/a.txt", true),
-            ("src/a.txt", "src/a.txt.js", false),
-            ("a*b*c", "abc", true),
-            ("a*b*b", "ab", false),
-            ("*", "", true),
-            ("", "", true),
-            ("", "a", false),
-        ] {
-            assert_eq!(matches(pattern, path), expect, "{pattern} {path}");
         }
     }
 }

@@ -54,19 +54,6 @@ pub(super) fn timezone(text: &str) -> bool {
         })
 }
 
-/// Whether a path is like a pattern, where `*` is anything, slashes too.
-pub(super) fn like(pattern: &str, path: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = path.strip_prefix(first) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
-}
-
 /// Five fields of numbers, names, ranges, steps and lists.
 pub(super) fn schedule(text: &str) -> bool {
     Schedule::parse(text, "UTC").is_ok()

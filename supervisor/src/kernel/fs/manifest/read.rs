@@ -11,7 +11,7 @@ use super::{
     Access, AppAccess, Collection, Cron, EnvVar, Exports, FieldType, Limits, Manifest, ManifestError,
     Permissions,
 };
-use crate::build::is_script;
+use crate::build::{is_script, like};
 use crate::kernel::fs::FsError;
 use crate::kernel::fs::cron::{CronError, Schedule};
 use crate::kernel::fs::shared::unix_ms;
@@ -338,8 +338,8 @@ impl Manifest {
     pub fn is_server_first(&self, path: &str) -> bool {
         let (except, first): (Vec<&String>, Vec<&String>) =
             self.server_first.iter().partition(|pattern| pattern.starts_with('!'));
-        first.iter().any(|pattern| super::form::like(pattern, path))
-            && !except.iter().any(|pattern| super::form::like(&pattern[1..], path))
+        first.iter().any(|pattern| like(pattern, path))
+            && !except.iter().any(|pattern| like(&pattern[1..], path))
     }
 
     /// What of storage is in `env`. An app that does not say has the usual names for what it may use, where
