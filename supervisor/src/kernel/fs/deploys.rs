@@ -128,20 +128,26 @@ impl Fs {
             Some(_) => Some(self.lock(format!("release {app}")).await),
             None => None,
         };
+        if let Some(before) = replaced {
+            let storage = Arc::clone(&self.shared.storage);
+            self.shared.storage.blocking(move || storage.begin_trial(app, before)).await?;
+        }
         let decide = |manifest: &Manifest| self.decide(&deploy.name, app, manifest, said);
         let mut outcome = match deploy::commit(&self.shared, app, fresh, deploy, id, &decide).await {
             Ok(outcome) => outcome,
             Err(error) => {
-                if fresh {
-                    self.undo(app).await;
-                }
+                self.take_back(app, fresh, replaced).await;
                 return Err(error);
             }
         };
         // Both before anybody is led to the new code.
         if deploy.source.is_some() && !outcome.unchanged {
-            let release = Release::load(&self.shared, app, deploy.name.clone()).await?;
-            match (self.start_once(release).await, replaced) {
+            let release = Release::load(&self.shared, app, deploy.name.clone()).await;
+            let started = match release {
+                Ok(release) => self.start_once(release).await,
+                Err(error) => Err(error.to_string()),
+            };
+            match (started, replaced) {
                 (Ok(()), _) => {}
                 (Err(why), Some(before)) => {
                     self.take_back(app, fresh, replaced).await;
@@ -163,6 +169,15 @@ impl Fs {
                     self.take_back(app, fresh, replaced).await;
                     return Err(error);
                 }
+            }
+        }
+        if replaced.is_some() {
+            let storage = Arc::clone(&self.shared.storage);
+            let ended = self.shared.storage.blocking(move || storage.end_trial(app)).await;
+            if let Err(error) = ended {
+                // The next start would go back: better now, with a word.
+                self.take_back(app, fresh, replaced).await;
+                return Err(error.into());
             }
         }
         drop(unread);
@@ -232,7 +247,11 @@ impl Fs {
         }
         let storage = Arc::clone(&self.shared.storage);
         let Some(number) = replaced else { return };
-        let back = move || storage.change(app, false, |cartridge| cartridge.activate(number));
+        let back = move || {
+            let done = storage.change(app, false, |cartridge| cartridge.activate(number))?;
+            // What cannot be taken back now is at the next start.
+            storage.end_trial(app).map(|()| done)
+        };
         match self.shared.storage.blocking(back).await {
             Ok(true) => {}
             Ok(false) => tracing::error!(%app, number, "the version to go back to is not there"),

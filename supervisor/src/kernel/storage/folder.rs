@@ -14,6 +14,8 @@ use super::kernel::AppRow;
 use super::pool::Storage;
 
 const MARK: &str = ".unfinished";
+/// Holds the number of the version that is live while another one is tried.
+const TRIAL: &str = ".trial";
 
 impl Storage {
     /// Where contents of open deploys wait. Emptied at start.
@@ -55,6 +57,45 @@ impl Storage {
         gone(fs::remove_file(&path)).map_err(|error| StorageError::io(&path, &error))
     }
 
+    /// Remembers which version is live while another one is tried: the next start goes back to it, unless
+    /// [`Self::end_trial`] was called.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin_trial(&self, app: AppId, before: u64) -> Result<(), StorageError> {
+        let folder = self.folder(app);
+        let path = folder.join(TRIAL);
+        let done = || {
+            let mut file = File::create(&path)?;
+            std::io::Write::write_all(&mut file, before.to_string().as_bytes())?;
+            file.sync_all()?;
+            sync(&folder)
+        };
+        done().map_err(|error| StorageError::io(&path, &error))
+    }
+
+    /// What is live now stays so.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn end_trial(&self, app: AppId) -> Result<(), StorageError> {
+        let folder = self.folder(app);
+        let path = folder.join(TRIAL);
+        gone(fs::remove_file(&path))
+            .and_then(|()| sync(&folder))
+            .map_err(|error| StorageError::io(&path, &error))
+    }
+
+    /// Goes back to the version that was live before a trial that a crash ended.
+    fn give_up_trial(&self, app: AppId) -> Result<(), StorageError> {
+        let Ok(text) = fs::read_to_string(self.folder(app).join(TRIAL)) else { return Ok(()) };
+        // Half written, nothing had begun.
+        if let Ok(before) = text.parse() {
+            self.change(app, false, |cartridge| cartridge.activate(before))?;
+        }
+        self.end_trial(app)
+    }
+
     /// Deletes an app's folder.
     ///
     /// # Errors
@@ -92,6 +133,9 @@ impl Storage {
             let marked = entry.path().join(MARK).exists();
             data::blobs::clear(&entry.path().join("blobs"));
             let done = match (known(id), marked) {
+                (true, _) if entry.path().join(TRIAL).exists() => {
+                    self.give_up_trial(id).and_then(|()| self.unmark(id))
+                }
                 (true, true) => self.unmark(id),
                 (false, true) => self.delete_folder(id),
                 // Empty: stopped before the mark was made, or after it was gone. Nothing is lost with it.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
+use fazt_ipc::control::OriginInfo;
 use fazt_ipc::ids::{AppId, UserId};
 
 use super::*;
@@ -125,6 +126,55 @@ async fn a_deploy_that_the_disk_does_not_take_fails_and_the_old_version_stays() 
     assert_eq!(read_back(&fs, "a").await, page("three"));
     assert_eq!(fs.rollback("a", Some(1)).await.expect("goes back").number, 1);
     fs.verify(app).await.expect("nothing is damaged");
+}
+
+/// Copies the data folder in the middle of a trial: what a crash would leave.
+struct Crash {
+    data: PathBuf,
+    left: PathBuf,
+}
+
+impl Trial for Crash {
+    fn start(&self, _: Arc<Release>) -> BoxFuture<'static, Result<(), String>> {
+        copy(&self.data, &self.left);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn an_update_that_a_crash_interrupts_while_it_is_tried_did_not_happen() {
+    let (data, left) = (tempfile::tempdir().expect("folder"), tempfile::tempdir().expect("folder"));
+    let builder = FakeBuilder::new();
+    let fs = open(data.path(), &builder).await;
+    deploy(&fs, "a", &page("one")).await.expect("deploys");
+    fs.try_with(Arc::new(Crash { data: data.path().into(), left: left.path().into() }));
+    let ticket = upload(&fs, "a", &page("two")).await.expect("uploads");
+    let origin = OriginInfo {
+        source: "git.example/ada/a".into(),
+        url: "https://git.example/ada/a".into(),
+        reference: "refs/heads/main".into(),
+        folder: String::new(),
+        commit: "1".repeat(40),
+        tree: "2".repeat(40),
+        committed_unix_s: 1,
+    };
+    let source = crate::kernel::fs::deploy::Source {
+        origin,
+        update: true,
+        warnings: Vec::new(),
+        migrations: Vec::new(),
+    };
+    lock(&fs.deploys).get(&ticket).expect("open").source = Some(Arc::new(source));
+    fs.commit(&ticket, Said::default()).await.expect("updates");
+    assert_eq!(read_back(&fs, "a").await, page("two"));
+    let again = open(left.path(), &builder).await;
+    assert_eq!(read_back(&again, "a").await, page("one"), "the version before is live");
+    // Without the crash it stays, whatever starts later.
+    drop(fs);
+    let after = tempfile::tempdir().expect("folder");
+    copy(data.path(), after.path());
+    let later = open(after.path(), &builder).await;
+    assert_eq!(read_back(&later, "a").await, page("two"));
 }
 
 #[tokio::test]
