@@ -80,7 +80,9 @@ impl TlsMode {
 
 impl Tls {
     fn check(&self, domain: &str) -> Result<(), String> {
-        if self.mode == TlsMode::Auto && (domain == "localhost" || !domain.contains('.')) {
+        // An address is no name either: authorities issue for names.
+        let is_name = domain.contains('.') && domain.parse::<std::net::IpAddr>().is_err();
+        if self.mode == TlsMode::Auto && !is_name {
             return Err(format!(
                 "tls.mode = \"auto\" wants a domain that the Internet knows, and domain is `{domain}`: name yours, or take \
                  \"self-signed\""

@@ -165,6 +165,8 @@ fn init_writes_a_configuration_once_and_changes_none() {
     for (wrong, expect) in [
         (&["--domain", "not a host"][..], "host name"),
         (&["--domain", "localhost", "--tls", "auto"], "domain"),
+        (&["--domain", "192.0.2.7"], "self-signed"),
+        (&["--tls", "auto"], "self-signed"),
         (&["--domain", "me.example", "--email", "nobody"], "tls.email"),
     ] {
         let refused = init(wrong);

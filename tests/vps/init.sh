@@ -41,6 +41,8 @@ says "it runs" "active" systemctl is-active fazt
 says "nothing is missing in its sandbox" "[]" "fazt proc status --json | sed 's/.*\"missing_layers\":\(\[[^]]*\]\).*/\1/'"
 again=$(on "fazt proc init --domain me.example --tls self-signed 2>&1")
 case $again in *"done  "*"was so"*) fail "the second time it did something: $again" ;; *"was so"*) ok "again, it does nothing" ;; esac
+on "printf x >> /root/fazt"
+says "another program is put in its place, and who runs is said" "systemctl restart fazt" /root/fazt proc init
 says "a configuration is not changed" "is \"me.example\", not" fazt proc init --domain you.example
 
 on "mkdir -p /root/app && echo 'export default { fetch: () => new Response(\"hello\") };' > /root/app/server.js"

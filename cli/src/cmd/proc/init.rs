@@ -76,6 +76,8 @@ struct Made {
     steps: Vec<Step>,
     /// What may keep people from reaching it.
     warnings: Vec<String>,
+    /// The program or its unit is another one now, and the one before still runs.
+    restart: bool,
     /// Where the owner begins; none: there is one already, or nothing was started.
     sign_in_url: Option<String>,
 }
@@ -148,11 +150,14 @@ pub(super) fn init(data: &Path, wishes: &Wishes, out: Out) -> Done {
         let mut file = fs::File::create_new(&config_path).context(writing)?;
         std::io::Write::write_all(&mut file, text.as_bytes()).context(writing)
     })?;
+    let mut restart = false;
     if service {
         let changed = write(&mut steps, UNIT, UNIT_TEXT)?;
         if changed && !wishes.dry_run {
             run("systemctl", &["daemon-reload"])?;
         }
+        let replaced = steps.taken.first().is_some_and(|program| program.state == "done");
+        restart = (replaced || changed) && !wishes.dry_run && is("is-active");
         steps.take("started with the machine", is("is-enabled"), || {
             run("systemctl", &["enable", "--quiet", "fazt"])
         })?;
@@ -170,6 +175,7 @@ pub(super) fn init(data: &Path, wishes: &Wishes, out: Out) -> Done {
         service,
         steps: steps.taken,
         warnings,
+        restart,
         sign_in_url,
     };
     out.show(&made, |made| said(made, &config, wishes.dry_run, out))
@@ -190,6 +196,9 @@ fn said(made: &Made, config: &Config, dry_run: bool, out: Out) {
         return out.line(format!("Next: fazt proc start --data {data}"));
     }
     out.line("Fazt runs, and starts with this machine: systemctl status fazt, journalctl -u fazt.");
+    if made.restart {
+        out.line("What runs is still the program of before: systemctl restart fazt.");
+    }
     match &made.sign_in_url {
         Some(url) => out.line(format!(
             "Choose your name and password, once, within an hour: {}",

@@ -2,9 +2,9 @@
 //! the authority is shown to prove that the host is ours.
 //!
 //! ```text
-//! hello for a host, or half of its time is over ─▶ wanted ─▶ order ─▶ challenge ─▶ stored, shown
-//!                          ▲                                   │ anything fails
-//!                          └──── later, longer each time ◀─────┘
+//! hello for a host, or two thirds of its time over ─▶ wanted ─▶ order ─▶ challenge ─▶ stored, shown
+//!                             ▲                                   │ anything fails
+//!                             └──── later, longer each time ◀─────┘
 //! ```
 //! One order is on its way at a time. Requests go through the process for connections to elsewhere, which is why
 //! `instant-acme` is the library: it takes its HTTP client from us. What the authority says is a stranger's word: it is
